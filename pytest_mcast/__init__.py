@@ -1,0 +1,81 @@
+"""pytest-mcast: a pytest plugin and network test harness for IP multicast.
+
+The public names are here and are loaded when they are first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, List
+
+if TYPE_CHECKING:
+    from .core import (
+        CappedBufferWarning,
+        Channel,
+        ChannelError,
+        ChannelPicker,
+        Context,
+        Datagram,
+        Deadline,
+        EchoError,
+        EchoResponder,
+        Interface,
+        InterfaceError,
+        McastError,
+        MembershipError,
+        MissingCapability,
+        NotReceived,
+        Receiver,
+        Sender,
+        Sent,
+        Statistics,
+        Subscription,
+        SubscriptionError,
+    )
+    from .hosts import Host, LocalHost
+    from .lab import Lab, Link, VirtualHost
+
+__all__ = [
+    "CappedBufferWarning",
+    "Channel",
+    "ChannelError",
+    "ChannelPicker",
+    "Context",
+    "Datagram",
+    "Deadline",
+    "EchoError",
+    "EchoResponder",
+    "Host",
+    "Interface",
+    "InterfaceError",
+    "Lab",
+    "Link",
+    "LocalHost",
+    "McastError",
+    "MembershipError",
+    "MissingCapability",
+    "NotReceived",
+    "Receiver",
+    "Sender",
+    "Sent",
+    "Statistics",
+    "Subscription",
+    "SubscriptionError",
+    "VirtualHost",
+    "__version__",
+]
+
+__version__ = "0.1.0.dev0"
+
+_ELSEWHERE = {"Host": "hosts", "LocalHost": "hosts", "Lab": "lab", "Link": "lab", "VirtualHost": "lab"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module("." + _ELSEWHERE.get(name, "core"), __name__), name)
+
+
+def __dir__() -> List[str]:
+    return __all__

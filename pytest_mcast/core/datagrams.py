@@ -1,0 +1,66 @@
+"""What was sent, and what arrived."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, Optional, Tuple
+
+from .channels import Channel
+
+__all__ = ["Datagram", "Sent", "Statistics"]
+
+
+@dataclass(frozen=True)
+class Datagram:
+    """A UDP datagram as it was received; None stands for what the system does not tell (Windows).
+
+    ``source`` is (address, port), the address without zone; ``destination`` and ``port`` are where it was sent to;
+    ``interface_index`` is where it came in; ``ttl`` is the TTL or hop limit on arrival; ``traffic_class`` is the whole
+    octet (DSCP and ECN); ``timestamp_ns`` is the kernel's time of arrival in nanoseconds since 1970. ``truncated``:
+    the datagram was larger than ``max_size`` of the receiver, and the rest is lost.
+    """
+
+    payload: bytes
+    source: Tuple[str, int]
+    destination: Optional[str]
+    port: int
+    interface_index: Optional[int]
+    ttl: Optional[int]
+    traffic_class: Optional[int]
+    timestamp_ns: Optional[int]
+    truncated: bool = False
+
+    @property
+    def dscp(self) -> Optional[int]:
+        """The upper six bits of the traffic class (RFC 2474)."""
+        return None if self.traffic_class is None else self.traffic_class >> 2
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A datagram that was handed to the kernel: what, from where, to where, out of which interface."""
+
+    payload: bytes
+    source: Tuple[str, int]
+    channel: Channel
+    interface: str
+    ttl: int
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Counts of a subscription since it was opened.
+
+    ``rejected`` counts datagrams that came through the socket without belonging to the channel, by reason
+    (``group``, ``interface``, ``source``; ``time`` is what was queued before an earlier leave); ``kernel_drops`` what the kernel threw away at this socket,
+    None where it does not tell.
+    """
+
+    received: int
+    rejected: Dict[str, int] = field(default_factory=dict)
+    kernel_drops: Optional[int] = None
+
+    def __str__(self) -> str:
+        reasons = ", ".join(f"{count} of another {reason}" for reason, count in sorted(self.rejected.items()))
+        drops = "unknown" if self.kernel_drops is None else str(self.kernel_drops)
+        return f"received {self.received}, rejected {reasons or 'none'}, dropped by the kernel {drops}"

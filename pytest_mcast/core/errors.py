@@ -1,0 +1,102 @@
+"""The exceptions of pytest-mcast.
+
+    McastError
+    ├── ChannelError (ValueError)          a group, source or port that cannot be a channel
+    ├── InterfaceError (LookupError)       no such interface, or none that fits
+    ├── SubscriptionError (RuntimeError)   a call that the state of a subscription forbids
+    ├── MembershipError (OSError)          the kernel refused to join, leave, block or unblock
+    ├── NotReceived (AssertionError, TimeoutError)
+    │                                      the deadline passed without the datagram
+    ├── EchoError (RuntimeError)           an echo responder broke while nobody looked
+    └── MissingCapability (RuntimeError)   this environment cannot do it: reason and remedy
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+__all__ = [
+    "CappedBufferWarning",
+    "ChannelError",
+    "EchoError",
+    "InterfaceError",
+    "McastError",
+    "MembershipError",
+    "MissingCapability",
+    "NotReceived",
+    "SubscriptionError",
+]
+
+
+class McastError(Exception):
+    """Base of every exception that this package raises on purpose."""
+
+
+class ChannelError(McastError, ValueError):
+    """A group, source or port that cannot be a channel; the text names the value and the rule."""
+
+
+class InterfaceError(McastError, LookupError):
+    """No interface fits what was asked for; the text lists the interfaces there are."""
+
+
+class SubscriptionError(McastError, RuntimeError):
+    """A call that the state of a subscription forbids, such as leaving what was never joined."""
+
+
+class NotReceived(McastError, AssertionError, TimeoutError):  # noqa: N818 - reads as the verdict it is
+    """The deadline passed without the datagram; the text says what was seen instead."""
+
+
+class EchoError(McastError, RuntimeError):
+    """An echo responder stopped because of an error in its thread."""
+
+
+class MissingCapability(McastError, RuntimeError):  # noqa: N818 - a state of the environment, not a slip
+    """This environment cannot do what was asked.
+
+    ``capability`` is its name, ``reason`` what was tried and what happened, ``remedy`` what would
+    change that (one line each).
+    """
+
+    def __init__(self, capability: str, reason: str, remedy: str) -> None:
+        super().__init__(capability, reason, remedy)
+        self.capability = capability
+        self.reason = reason
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.capability}: {self.reason}; {self.remedy}"
+
+
+class CappedBufferWarning(UserWarning):
+    """The system granted a smaller socket buffer than was asked for (``net.core.rmem_max``)."""
+
+
+# What the errno of a refused membership means; ip(7), ipv6(7), and measured behaviour of Linux.
+_HINTS = {
+    errno.ENODEV: "the interface is gone, or none was named and no route leads to the group",
+    errno.ENOBUFS: (
+        "a limit is reached: net.ipv4.igmp_max_memberships groups for one socket, "
+        "net.ipv4.igmp_max_msf or net.ipv6.mld_max_msf sources for one group"
+    ),
+    errno.EADDRINUSE: "this socket has already joined the group",
+    errno.EADDRNOTAVAIL: "the membership is not as this call needs it: that source is there already, or not there",
+    errno.EINVAL: "the address is no group, or the filter is in the other mode",
+    errno.ENOMEM: "net.core.optmem_max is used up",
+}
+
+
+class MembershipError(McastError, OSError):
+    """The kernel refused to join, leave, block or unblock; ``errno`` is the kernel's."""
+
+    def __init__(self, action: str, what: str, error: OSError) -> None:
+        code = error.errno or 0
+        hint = _HINTS.get(code)
+        name = errno.errorcode.get(code, str(code))
+        text = f"cannot {action} {what}: {name} ({os.strerror(code)})" + (f": {hint}" if hint else "")
+        super().__init__(code, text)
+
+    def __str__(self) -> str:
+        return str(self.args[1])

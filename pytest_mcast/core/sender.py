@@ -1,0 +1,189 @@
+"""A configured sender to one channel; it also takes the replies."""
+
+from __future__ import annotations
+
+import ipaddress
+import selectors
+import socket
+import struct
+from typing import TYPE_CHECKING, Optional, Union
+
+from . import system
+from .channels import Channel
+from .datagrams import Datagram, Sent
+from .deadline import Deadline
+from .errors import ChannelError, InterfaceError, NotReceived
+from .interfaces import Interface
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["Sender"]
+
+
+class Sender:
+    """Sends to the group and port of a channel, from a known address, out of a known interface.
+
+    The socket is bound to ``source`` (default: the channel's source if the interface has it, else the address of the
+    interface that fits) and ``source_port`` (0: the system picks) and stays unconnected, because a connected one
+    would not hear the unicast replies of an echo responder. ``ttl`` is 0 to 255, TTL or hop limit (default 1: stays
+    on the link, RFC 1112 section 6.1); with ``loopback`` receivers on the same host get it too; ``dscp`` is 0 to 63
+    (RFC 2474); ``send_buffer`` is in bytes; ``timeout`` is in seconds and for one call.
+
+    Raises ``ChannelError`` (port 0), ``InterfaceError`` (no such interface or address), ``ValueError``, ``OSError``.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        interface: Union[str, int, Interface, None] = None,
+        *,
+        source: Optional[str] = None,
+        source_port: int = 0,
+        ttl: int = 1,
+        loopback: bool = True,
+        dscp: int = 0,
+        send_buffer: Optional[int] = None,
+        timeout: float = 5.0,
+    ) -> None:
+        if channel.port == 0:
+            raise ChannelError(f"{channel} has port 0, which only a receiver can leave to the system")
+        if not 0 <= ttl <= 255:
+            raise ValueError(f"ttl {ttl!r} is not from 0 to 255")
+        if not 0 <= dscp <= 63:
+            raise ValueError(f"dscp {dscp!r} is not from 0 to 63 (RFC 2474)")
+        self.channel = channel
+        self.interface = Interface.best(channel.family) if interface is None else Interface.find(interface)
+        self.timeout = Deadline(timeout).seconds
+        ipv6 = channel.family == "ipv6"
+        address = self._address(source)
+        self._socket = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            level = socket.IPPROTO_IPV6 if ipv6 else socket.IPPROTO_IP
+            option = system.interface_option(channel.family, self.interface.index, address)
+            system.set_option(self._socket, option)
+            for number, value in zip(system.sender_options(channel.family), (ttl, int(loopback), dscp << 2)):
+                self._socket.setsockopt(level, number, struct.pack("=i", value))
+            for option in system.metadata_options(channel.family):
+                system.set_option(self._socket, option)
+            self.send_buffer = system.set_buffer(self._socket, socket.SO_SNDBUF, send_buffer)
+            self._socket.setblocking(False)
+            self._socket.bind(self._zoned(address, source_port))
+        except BaseException:
+            self._socket.close()
+            raise
+        self._destination = self._zoned(channel.group, channel.port)
+
+    @property
+    def source(self) -> tuple[str, int]:
+        """Address and port that the datagrams come from."""
+        name = self._socket.getsockname()
+        return name[0], name[1]
+
+    @property
+    def ttl(self) -> int:
+        """The TTL or hop limit, read back from the socket."""
+        return self._read_back(0)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether receivers on the same host get the datagrams too, read back from the socket."""
+        return bool(self._read_back(1))
+
+    @property
+    def dscp(self) -> int:
+        """The differentiated services code point, read back from the socket."""
+        return self._read_back(2) >> 2
+
+    def send(self, payload: bytes) -> Sent:
+        """Send one datagram and return what was sent from where; raises ``OSError`` as sendto(2)."""
+        deadline = Deadline(self.timeout)
+        while True:
+            try:
+                self._socket.sendto(payload, self._destination)
+            except BlockingIOError:
+                if not self._wait(selectors.EVENT_WRITE, deadline):
+                    raise
+            else:
+                return Sent(bytes(payload), self.source, self.channel, self.interface.name, self.ttl)
+
+    def recv(self, timeout: Optional[float] = None) -> Datagram:
+        """Return the next reply; raises ``NotReceived`` after ``timeout`` seconds (default: the sender's)."""
+        deadline = Deadline(self.timeout if timeout is None else timeout)
+        while True:
+            try:
+                payload, arrival, truncated, source = system.receive(self._socket, 65535)
+            except BlockingIOError:
+                if not self._wait(selectors.EVENT_READ, deadline):
+                    address, port = self.source
+                    raise NotReceived(
+                        f"no reply to {address} port {port} within {deadline.seconds:g} s after sending to {self.channel}"
+                    ) from None
+            else:
+                return Datagram(
+                    payload,
+                    source,
+                    arrival.group,
+                    self.source[1],
+                    arrival.index,
+                    arrival.ttl,
+                    arrival.traffic_class,
+                    arrival.timestamp_ns,
+                    truncated,
+                )
+
+    def fileno(self) -> int:
+        """The socket's descriptor, for selectors and event loops; -1 when closed."""
+        return self._socket.fileno()
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close()`` was called."""
+        return self._socket.fileno() < 0
+
+    def close(self) -> None:
+        """Close the socket; again is no error."""
+        self._socket.close()
+
+    def __enter__(self) -> Sender:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: Optional[type[BaseException]],
+        exception: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Sender to {self.channel} on {self.interface.name}>"
+
+    def _address(self, source: Optional[str]) -> str:
+        have = self.interface.ipv6 if self.channel.family == "ipv6" else self.interface.ipv4
+        if source is not None:
+            if source not in have and not self._is_loopback(source):
+                raise InterfaceError(
+                    f"interface {self.interface.name} has no address {source}, only {', '.join(have) or 'none'}"
+                )
+            return source
+        wanted = self.channel.source
+        if wanted is not None and (wanted in have or self._is_loopback(wanted)):
+            return wanted
+        return self.interface.address(self.channel.family, self.channel.scope)
+
+    def _is_loopback(self, address: str) -> bool:
+        # All of 127/8 is the loopback interface's, although only 127.0.0.1 is listed.
+        return self.interface.loopback and ipaddress.ip_address(address).is_loopback
+
+    def _zoned(self, address: str, port: int) -> tuple[object, ...]:
+        return (address, port, 0, self.interface.index) if self.channel.family == "ipv6" else (address, port)
+
+    def _read_back(self, which: int) -> int:
+        level = socket.IPPROTO_IPV6 if self.channel.family == "ipv6" else socket.IPPROTO_IP
+        return self._socket.getsockopt(level, system.sender_options(self.channel.family)[which])
+
+    def _wait(self, event: int, deadline: Deadline) -> bool:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, event)
+            return bool(selector.select(deadline.remaining()))

@@ -1,0 +1,68 @@
+"""Capabilities, each probed by really doing it: never concluded from the user id or the operating system."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from typing import TYPE_CHECKING
+
+from pytest_mcast.core.channels import FAMILIES, MODES
+from pytest_mcast.core.errors import McastError, MissingCapability
+from pytest_mcast.core.groups import ChannelPicker
+
+if TYPE_CHECKING:
+    from pytest_mcast.hosts import Host
+
+__all__ = ["CAPABILITIES", "probe_channel", "probe_namespaces"]
+
+CAPABILITIES = (*(f"{family}-{mode}" for family in FAMILIES for mode in MODES), "namespaces")
+
+
+def probe_channel(
+    sender: Host, receiver: Host, family: str, mode: str, *, timeout: float = 5.0
+) -> MissingCapability | None:
+    """Send one datagram from host to host over a channel of that kind; None when it arrives.
+
+    ``timeout`` is in seconds and is spent only when it does not. The capability has the name ``FAMILY-MODE``.
+    """
+    name = f"{family}-{mode}"
+    where = receiver.interface.name
+    try:
+        source = sender.source(family) if mode == "ssm" else None
+        picker = ChannelPicker(secrets.token_bytes(8))
+        with receiver:
+            channel = picker.pick(family, source=source, interface=receiver.interface)
+        payload = secrets.token_bytes(16)
+        with receiver.receiver(channel, timeout=timeout) as member, sender.sender(channel, timeout=timeout) as origin:
+            origin.send(payload)
+            while member.recv().payload != payload:
+                pass
+    except (OSError, McastError) as error:
+        what = str(error).splitlines()[0]
+        return MissingCapability(name, f"{name} multicast does not work on {where} ({what})", _remedy(sender, family))
+    return None
+
+
+def _remedy(sender: Host, family: str) -> str:
+    if sender.interface.loopback and family == "ipv6" and sys.platform.startswith("linux"):
+        route = f"ip -6 route add local ff00::/8 dev {sender.interface.name} table local"
+        return f"run pytest with --mcast-lab, or give loopback the route it lacks: {route}"
+    if family == "ipv6" and not sender.interface.ipv6:
+        return f"give {sender.interface.name} an IPv6 address, name another --mcast-iface, or use --mcast-lab"
+    return "name another --mcast-iface, or run pytest with --mcast-lab"
+
+
+def probe_namespaces() -> MissingCapability | None:
+    """Make a network namespace and let go of it; None when that works here and now."""
+    if not sys.platform.startswith("linux"):
+        return MissingCapability("namespaces", f"{sys.platform} has no network namespaces", "run the tests on Linux")
+    from pytest_mcast.lab.namespace import Namespace
+
+    try:
+        Namespace.create().close()
+    except MissingCapability as missing:
+        return missing
+    except OSError as error:
+        return MissingCapability("namespaces", f"namespaces do not work ({os.strerror(error.errno or 0)})", "")
+    return None

@@ -1,0 +1,195 @@
+"""What every host can do."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pytest_mcast.core.deadline import Deadline
+from pytest_mcast.core.echo import EchoResponder
+from pytest_mcast.core.interfaces import Interface
+from pytest_mcast.core.receiver import Receiver
+from pytest_mcast.core.sender import Sender
+
+if TYPE_CHECKING:
+    import asyncio
+    from types import TracebackType
+
+    from pytest_mcast.core.channels import Channel
+
+__all__ = ["Host", "Task"]
+
+_Endpoint = TypeVar("_Endpoint", Receiver, Sender, EchoResponder)
+
+
+class Host:
+    """A place where endpoints live. ``with host:`` the calling thread is there: sockets made inside stay there.
+
+    What is opened through the host is closed by ``close_endpoints()``, unless it was closed before.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._endpoints: list[Receiver | Sender | EchoResponder] = []
+        self._enough = 64  # then those that were closed are forgotten
+        self._tasks: list[Task] = []
+
+    @property
+    def interfaces(self) -> list[Interface]:
+        """The interfaces of the host as they are now, loopback included."""
+        with self:
+            return Interface.all()
+
+    @property
+    def interface(self) -> Interface:
+        """The interface that endpoints use when none is named."""
+        raise NotImplementedError
+
+    def source(self, family: str, scope: str = "link-local") -> str:
+        """Return the address that datagrams to groups of this family and scope come from."""
+        return self.interface.address(family, scope)
+
+    def receiver(self, channel: Channel, **options: Any) -> Receiver:
+        """Open a ready receiver here; see ``Receiver`` for options and errors."""
+        options.setdefault("interface", self.interface)
+        with self:
+            return self._keep(Receiver(channel, **options))
+
+    def sender(self, channel: Channel, **options: Any) -> Sender:
+        """Open a sender here; see ``Sender`` for options and errors."""
+        options.setdefault("interface", self.interface)
+        with self:
+            return self._keep(Sender(channel, **options))
+
+    def echo(self, channel: Channel, **options: Any) -> EchoResponder:
+        """Start an echo responder here; see ``EchoResponder`` for options and errors."""
+        options.setdefault("interface", self.interface)
+        with self:
+            return self._keep(EchoResponder(channel, **options))
+
+    def run(self, function: Callable[..., Any], *arguments: Any, timeout: float = 30.0) -> Any:
+        """Call the function in a thread of its own in this host and return its result.
+
+        A coroutine function gets an event loop of its own. Raises what the function raises, and ``TimeoutError``
+        when it goes on for ``timeout`` seconds (a coroutine is then cancelled, a plain function cannot be).
+        """
+        return self.start(function, *arguments).result(timeout)
+
+    def start(self, function: Callable[..., Any], *arguments: Any) -> Task:
+        """Do the same in the background: the result is a ``Task``."""
+        task = Task(self, function, arguments)
+        self._tasks.append(task)
+        return task
+
+    def close_endpoints(self) -> None:
+        """Close what was opened through the host, and cancel what was started."""
+        with ExitStack() as stack:
+            for endpoint in self._endpoints:
+                stack.callback(endpoint.close)
+            for task in self._tasks:
+                stack.callback(task.cancel)
+            self._endpoints.clear()
+            self._tasks.clear()
+
+    def _keep(self, endpoint: _Endpoint) -> _Endpoint:
+        if len(self._endpoints) >= self._enough:
+            self._endpoints = [kept for kept in self._endpoints if not kept.closed]
+            self._enough = max(64, 2 * len(self._endpoints))
+        self._endpoints.append(endpoint)
+        return endpoint
+
+    def __enter__(self) -> Host:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return None
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+class Task:
+    """A function that runs in a host, in a daemon thread of its own."""
+
+    def __init__(self, host: Host, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        self._host = host
+        self._function = function
+        self._arguments = arguments
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self._coroutine: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
+        self._lock = threading.Lock()
+        self._cancelled = False
+        name = getattr(function, "__name__", "function")
+        self._thread = threading.Thread(target=self._run, name=f"{name} in {host.name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it goes on."""
+        return self._thread.is_alive()
+
+    def result(self, timeout: float | None = 30.0) -> Any:
+        """Wait for the end and return the result, or raise what was raised.
+
+        Raises ``TimeoutError`` after ``timeout`` seconds, having cancelled a coroutine.
+        """
+        deadline = Deadline(timeout)
+        self._thread.join(deadline.remaining())
+        if self._thread.is_alive():
+            self._cancel_coroutine()
+            raise TimeoutError(f"{self._thread.name!r} goes on after {timeout:g} s")
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def cancel(self, timeout: float = 5.0) -> None:
+        """Cancel a coroutine and wait for its end; raises ``TimeoutError`` when it, or a plain function, goes on."""
+        self._cancel_coroutine()
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            raise TimeoutError(f"{self._thread.name!r} does not end: a function that waits needs a time-out of its own")
+
+    def _cancel_coroutine(self) -> None:
+        with self._lock:
+            self._cancelled = True
+            if self._coroutine is not None:
+                loop, task = self._coroutine
+                loop.call_soon_threadsafe(task.cancel)
+
+    def _run(self) -> None:
+        try:
+            with self._host:
+                if inspect.iscoroutinefunction(self._function):
+                    import asyncio
+
+                    self._result = asyncio.run(self._await())
+                else:
+                    self._result = self._function(*self._arguments)
+        except BaseException as error:  # noqa: BLE001 - kept, and raised by result() in the caller's thread
+            self._error = error
+
+    async def _await(self) -> Any:
+        import asyncio
+
+        task = asyncio.ensure_future(self._function(*self._arguments))
+        with self._lock:
+            self._coroutine = (asyncio.get_running_loop(), task)
+            if self._cancelled:
+                task.cancel()
+        try:
+            return await task
+        finally:
+            with self._lock:
+                self._coroutine = None

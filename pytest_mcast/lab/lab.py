@@ -1,0 +1,185 @@
+"""A virtual network: hosts on links, whose switches sit in one namespace."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from pytest_mcast.core.channels import Channel
+from pytest_mcast.core.errors import InterfaceError
+from pytest_mcast.core.groups import ChannelPicker
+
+from . import netlink
+from .namespace import Namespace
+from .virtualhost import VirtualHost, prepare
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from pytest_mcast.hosts import Host
+
+__all__ = ["Lab", "Link"]
+
+_SWITCH_INDEX = 100_000  # numbers of our own choice, which no interface of the machine has
+_PORT_INDEX = 200_000
+_HOST_INDEX = 300_000
+_MTU = 1500
+
+
+class Link:
+    """A layer-2 segment of a lab: a flat switch, with the prefixes 10.N.0.0/16 and fd6d:63:N::/64."""
+
+    def __init__(self, name: str, number: int) -> None:
+        self.name = name
+        self.index = _SWITCH_INDEX + number
+        self._number = number
+
+    def addresses(self, host: int) -> dict[str, int]:
+        """Return the addresses of the host with that number here, with their prefix lengths."""
+        high, low = divmod(host, 256)
+        number = self._number + 64
+        return {f"10.{number}.{high}.{low}": 16, f"fd6d:63:{number:x}::{host:x}": 64, f"fe80::{host:x}": 64}
+
+    @property
+    def gateways(self) -> dict[str, str]:
+        """The default routes of the hosts here: to the switch, which forwards between links and knows no others."""
+        ipv4, ipv6, _ = self.addresses(0xFFFE)
+        return {"0.0.0.0/0": ipv4, "::/0": ipv6}
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Lab:
+    """A virtual network. Nothing of it has a name on the machine, and nothing is left when the process ends.
+
+    Raises ``MissingCapability`` where this process may not make network namespaces.
+    """
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._links: dict[str, Link] = {}
+        self._hosts: dict[str, VirtualHost] = {}
+        self._ports = 0
+        self._picker = ChannelPicker(secrets.token_bytes(8))
+        self.switch_namespace = Namespace.create()
+        self._stack.callback(self.switch_namespace.close)
+        try:
+            forwarding = {
+                "ipv4/ip_forward": "1",
+                "ipv6/conf/all/forwarding": "1",
+                "bridge/bridge-nf-call-iptables": "0",
+                "bridge/bridge-nf-call-ip6tables": "0",
+                "bridge/bridge-nf-call-arptables": "0",
+            }
+            self._switch = prepare(self.switch_namespace, forwarding)
+            self._stack.callback(self._switch.close)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def link(self, name: str = "lan") -> Link:
+        """Return the link of that name, which is made if there is none: a flat switch."""
+        if name not in self._links:
+            link = Link(name, len(self._links))
+            addresses = link.addresses(0xFFFE)
+            self._switch.run(
+                netlink.bridge(f"switch{len(self._links)}", link.index, _mac(0xFFFE, link.index), mtu=_MTU),
+                *(netlink.address(link.index, ip, prefix) for ip, prefix in addresses.items()),
+            )
+            self._links[name] = link
+        return self._links[name]
+
+    def host(
+        self,
+        name: str | None = None,
+        *,
+        interfaces: Mapping[str, str] | None = None,
+        macs: Mapping[str, str] | None = None,
+        namespace: Namespace | None = None,
+    ) -> VirtualHost:
+        """Return the host of that name, which is made if there is none.
+
+        ``interfaces`` maps names to links (default ``{"eth0": "lan"}``), ``macs`` names to Ethernet addresses.
+        ``namespace``: make it a host of this lab instead of a new one. Raises ``InterfaceError`` for a MAC of an
+        unknown interface, ``netlink.NetlinkError`` for a name that the kernel refuses.
+        """
+        if name is not None and name in self._hosts:
+            return self._hosts[name]
+        name = f"host{len(self._hosts) + 1}" if name is None else name
+        interfaces = {"eth0": "lan"} if interfaces is None else interfaces
+        unknown = set(macs or {}) - set(interfaces)
+        if unknown:
+            raise InterfaceError(f"macs names {', '.join(sorted(unknown))}; host {name} has {', '.join(interfaces)}")
+        namespace = Namespace.create() if namespace is None else namespace
+        host = VirtualHost(name, namespace, prepare(namespace))
+        try:
+            for interface, link in interfaces.items():
+                self._connect(host, interface, self.link(link), (macs or {}).get(interface))
+        except BaseException:
+            host.close()
+            raise
+        self._hosts[name] = host
+        return host
+
+    def hosts(self, count: int) -> list[VirtualHost]:
+        """Make that many new hosts."""
+        return [self.host() for _ in range(count)]
+
+    def channel(
+        self, family: str = "ipv4", *, source: Host | str | None = None, scope: str | None = None
+    ) -> Channel:
+        """Return a channel that nobody in this lab uses; source-specific when there is a ``source``, host or address."""
+        if source is not None and not isinstance(source, str):
+            source = source.source(family, scope or "link-local")
+        if source is not None:
+            family = "ipv6" if ":" in source else "ipv4"
+        return self._picker.pick(family, scope, source=source)
+
+    def remove(self, host: VirtualHost) -> None:
+        """Take a host out of the lab."""
+        if self._hosts.get(host.name) is host:
+            del self._hosts[host.name]
+        host.close()
+
+    def close(self) -> None:
+        """Let go of everything; again is no error."""
+        with self._stack.pop_all() as stack:
+            for host in self._hosts.values():
+                stack.callback(host.close)
+            self._hosts.clear()
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _connect(self, host: VirtualHost, name: str, link: Link, mac: str | None) -> None:
+        self._ports += 1
+        number = self._ports
+        index = _HOST_INDEX + number
+        self._switch.run(
+            netlink.veth(
+                f"port{number}",
+                _PORT_INDEX + number,
+                _mac(number, 1),
+                master=link.index,
+                peer=(name, index, mac or _mac(number, 0)),
+                peer_namespace=host.namespace.descriptor,
+                mtu=_MTU,
+            )
+        )
+        host.plug(name, index, addresses=link.addresses(number), gateways=link.gateways)
+
+
+def _mac(number: int, kind: int) -> str:
+    # 02: locally administered, unicast (IEEE 802).
+    return f"02:6d:63:{kind & 0xFF:02x}:{number >> 8 & 0xFF:02x}:{number & 0xFF:02x}"

@@ -1,0 +1,102 @@
+"""A host of a virtual network: a network namespace with interfaces on links."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_mcast.core.errors import InterfaceError
+from pytest_mcast.core.interfaces import Interface
+from pytest_mcast.hosts import Host
+
+from . import netlink
+from .namespace import Namespace
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["VirtualHost", "prepare"]
+
+# What a verdict relies on, whatever the machine's defaults are (a new namespace copies them, ip-sysctl):
+# no reverse-path filter, no duplicate address detection, no addresses or routes but ours.
+_SYSCTLS = {
+    "ipv4/conf/{}/rp_filter": "0",
+    "ipv6/conf/{}/disable_ipv6": "0",
+    "ipv6/conf/{}/accept_dad": "0",
+    "ipv6/conf/{}/accept_ra": "0",
+    "ipv6/conf/{}/router_solicitations": "0",
+}
+
+
+def prepare(namespace: Namespace, sysctls: Mapping[str, str] | None = None) -> netlink.Netlink:
+    """Make a new namespace fit for multicast, before there is any link but loopback, and return a socket to it."""
+    wanted = {path.format(which): value for path, value in _SYSCTLS.items() for which in ("all", "default")}
+    wanted.update(sysctls or {})
+    with namespace:
+        for path, value in wanted.items():
+            try:
+                Path("/proc/sys/net", path).write_text(value)
+            except OSError:  # read-only in a container, or not there: addresses are made without DAD all the same
+                continue
+        connection = netlink.Netlink()
+    connection.run(
+        netlink.link(1, up=True),
+        # IPv6 multicast over loopback needs a route of type local; its metric leaves the choice to real links.
+        netlink.route("ff00::/8", index=1, kind="local", table=255, metric=4096),
+    )
+    return connection
+
+
+class VirtualHost(Host):
+    """A virtual host; ``Lab.host()`` makes them. Its default interface is its first."""
+
+    def __init__(self, name: str, namespace: Namespace, connection: netlink.Netlink) -> None:
+        super().__init__(name)
+        self.namespace = namespace
+        self._connection = connection
+        self._names: list[str] = []
+
+    @property
+    def interface(self) -> Interface:
+        """The first interface of the host."""
+        return self.find(self._names[0]) if self._names else self.find("lo")
+
+    def find(self, what: str | int) -> Interface:
+        """Find an interface of this host; see ``Interface.find``."""
+        with self:
+            return Interface.find(what)
+
+    def plug(
+        self, name: str, index: int, *, addresses: Mapping[str, int], gateways: Mapping[str, str]
+    ) -> None:
+        """Configure an interface that has just been put here: addresses (with prefix length), up, default routes."""
+        if name in self._names:
+            raise InterfaceError(f"host {self.name} has an interface {name} already")
+        self._connection.run(
+            netlink.no_automatic_addresses(index),
+            *(netlink.address(index, ip, prefix) for ip, prefix in addresses.items()),
+            netlink.link(index, up=True),
+            # The kernel adds this one too, when it has noticed that the link is ready; nobody waits for that.
+            netlink.route("ff00::/8", index=index, kind="multicast", table=255, metric=1024),
+            *([] if self._names else [netlink.route(net, gateway=via, index=index) for net, via in gateways.items()]),
+        )
+        self._names.append(name)
+
+    def close(self) -> None:
+        """Close what was opened here and let go of the namespace; again is no error."""
+        self.close_endpoints()
+        self._connection.close()
+        self.namespace.close()
+
+    def __enter__(self) -> VirtualHost:
+        self.namespace.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.namespace.__exit__(exception_type, exception, traceback)

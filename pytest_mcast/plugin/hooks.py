@@ -1,0 +1,115 @@
+"""The hooks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .marker import SIGNATURE, read_marker
+from .options import add_options
+from .settings import read_settings
+from .stash import PLACE, SETTINGS, place_of
+
+__all__ = [
+    "pytest_addoption",
+    "pytest_collect_file",
+    "pytest_configure",
+    "pytest_generate_tests",
+    "pytest_itemcollected",
+    "pytest_report_header",
+    "pytest_runtest_makereport",
+    "pytest_unconfigure",
+]
+
+_EXPORTED: pytest.StashKey[dict[str, str | None]] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", SIGNATURE)
+    settings = config.stash[SETTINGS] = read_settings(config)
+    if settings.iface.value is not None or settings.export.value:
+        _check_and_export(config)
+    if not hasattr(config, "workerinput"):
+        from .summary import Summary
+
+        config.pluginmanager.register(Summary(), "mcast-summary")
+
+
+def _check_and_export(config: pytest.Config) -> None:
+    """Find the interface that was named, and tell it to the tests by the variables of ``mcast_export``."""
+    from pytest_mcast.core.errors import InterfaceError
+
+    from .place import find_interface, loopback
+
+    settings = config.stash[SETTINGS]
+    try:
+        interface = find_interface(settings.iface.value) if settings.iface.value is not None else loopback()
+    except InterfaceError as error:
+        raise pytest.UsageError(f"{settings.iface.origin}: {error}") from None
+    facts = {
+        "interface": interface.name,
+        "index": str(interface.index),
+        "ipv4": next(iter(interface.ipv4), ""),
+        "ipv6": next(iter(interface.ipv6), ""),
+    }
+    config.stash[_EXPORTED] = {name: os.environ.get(name) for name, _ in settings.export.value}
+    for name, template in settings.export.value:
+        os.environ[name] = template.format_map(facts)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if PLACE in config.stash:
+        config.stash[PLACE].close()
+        del config.stash[PLACE]
+    for name, before in config.stash.get(_EXPORTED, {}).items():
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    return config.stash[SETTINGS].header()
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if not file_path.name.endswith(".mcast.yaml"):
+        return None
+    from .scenario_items import ScenarioFile
+
+    return ScenarioFile.from_parent(parent, path=file_path)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "mcast_kind" not in metafunc.fixturenames:
+        return
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        names = mark.args[0] if mark.args else mark.kwargs.get("argnames", "")
+        if "mcast_kind" in (names.replace(",", " ").split() if isinstance(names, str) else names):
+            return  # the test has chosen itself
+    kinds = read_marker(metafunc.definition).kinds
+    metafunc.parametrize("mcast_kind", kinds, ids=["-".join(kind) for kind in kinds], indirect=True)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if any(name.startswith("mcast_") for name in getattr(item, "fixturenames", ())):
+        item.add_marker("mcast")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, pytest.TestReport]:
+    report: pytest.TestReport = yield
+    cell = getattr(item, "mcast_cell", None)
+    if cell is not None or PLACE in item.config.stash:
+        # Attributes of a report travel to the controller of xdist and outlive a crash; plain JSON only.
+        report.mcast = {"place": place_of(item.config).describe(), "cell": cell}  # type: ignore[attr-defined]
+    return report

@@ -1,0 +1,36 @@
+"""Command line options and ini keys."""
+
+from __future__ import annotations
+
+import pytest
+
+__all__ = ["add_options"]
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare them; ``settings`` reads them."""
+    group = parser.getgroup("mcast", "IP multicast")
+    group.addoption(
+        "--mcast-iface",
+        metavar="NAME|INDEX|ADDRESS|auto",
+        help="Interface of this machine to run the multicast tests on; auto picks the best",
+    )
+    group.addoption(
+        "--mcast-timeout",
+        metavar="SECONDS",
+        help="Longest wait for one datagram (default: 5)",
+    )
+    group.addoption(
+        "--mcast-require",
+        metavar="CAP[,CAP...]",
+        help="Capabilities whose absence fails a test instead of skipping it; all for every one",
+    )
+    parser.addini("mcast_iface", "Default of --mcast-iface", type="string", default=None)
+    parser.addini("mcast_timeout", "Default of --mcast-timeout, in seconds", type="float", default=None)
+    parser.addini("mcast_require", "Default of --mcast-require", type="args", default=None)
+    parser.addini(
+        "mcast_export",
+        "Environment variables that tell the interface in use, such as VAR={interface}",
+        type="linelist",
+        default=None,
+    )

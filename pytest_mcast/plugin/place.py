@@ -1,0 +1,116 @@
+"""Where the plain fixtures live: settled once per process, at first use, by trying."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_mcast.core.errors import MissingCapability
+from pytest_mcast.core.groups import ChannelPicker
+from pytest_mcast.core.interfaces import Interface
+from pytest_mcast.doctor import probe_channel, probe_namespaces
+from pytest_mcast.hosts import Host, LocalHost
+
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_mcast.lab import Lab
+
+__all__ = ["Place"]
+
+
+class Place:
+    """The hosts, the channels and the verdicts on capabilities of one test process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.picker = ChannelPicker(secrets.token_bytes(16))
+        self._stack = ExitStack()
+        self._hosts: tuple[Host, Host] | None = None
+        self._local: Host | None = None
+        self._lab: Lab | None = None
+        self._probed: dict[tuple[Host, Host, str, str], MissingCapability | None] = {}
+        self._namespaces: MissingCapability | None = None
+
+    @property
+    def hosts(self) -> tuple[Host, Host]:
+        """The hosts of the plain senders and receivers."""
+        if self._hosts is None:
+            self._hosts = self._settle()
+        return self._hosts
+
+    @property
+    def lab(self) -> Lab:
+        """The virtual network of this process; skips or fails the test where there can be none."""
+        if self._lab is None:
+            if self._namespaces is None:
+                self._namespaces = probe_namespaces()
+            if self._namespaces is not None:
+                self.skip(self._namespaces)
+            from pytest_mcast.lab import Lab
+
+            self._lab = self._stack.enter_context(Lab())
+        return self._lab
+
+    @property
+    def local(self) -> Host:
+        """This machine, by the interface that was named, else by loopback."""
+        if self._local is None:
+            name = self.settings.iface.value
+            self._local = LocalHost(loopback() if name is None else find_interface(name))
+            self._stack.callback(self._local.close_endpoints)
+        return self._local
+
+    def scenario_host(self, name: str, interface: str) -> Host:
+        """Return the virtual host of a scenario file; one whose interface is ``lo`` is connected to nothing."""
+        return self.lab.host(f"{name} on {interface}", interfaces={} if interface == "lo" else {interface: "lan"})
+
+    def need(self, sender: Host, receiver: Host, family: str, mode: str) -> None:
+        """Skip or fail the test unless datagrams of that kind get from host to host."""
+        key = (sender, receiver, family, mode)
+        if key not in self._probed:
+            self._probed[key] = probe_channel(sender, receiver, family, mode)
+        missing = self._probed[key]
+        if missing is not None:
+            self.skip(missing)
+
+    def skip(self, missing: MissingCapability) -> None:
+        """Skip the test for a missing capability, or fail it when that is required."""
+        required = self.settings.require
+        text = f"{missing.reason}; {missing.remedy}"
+        if {"all", missing.capability} & set(required.value):
+            pytest.fail(f"mcast: {missing.capability} is required by {required.origin}: {text}", pytrace=False)
+        pytest.skip(f"mcast: {text}")
+
+    def describe(self) -> str | None:
+        """Say in a few words where the plain fixtures lived; None when they were not used."""
+        if self._hosts is None:
+            return "virtual network" if self._lab is not None else None
+        sender, receiver = self._hosts
+        if sender is receiver:
+            return f"{sender.interface.name} of this machine"
+        return "virtual hosts"
+
+    def close(self) -> None:
+        """Let go of all hosts."""
+        self._stack.close()
+
+    def _settle(self) -> tuple[Host, Host]:
+        if self.settings.iface.value is None and probe_namespaces() is None:
+            # Not eth0: a program that looks for the interface on this machine must not find a real one.
+            interfaces = {"mcast0": "lan"}
+            return self.lab.host("sender", interfaces=interfaces), self.lab.host("receiver", interfaces=interfaces)
+        return self.local, self.local
+
+
+def find_interface(name: str) -> Interface:
+    """Find what ``--mcast-iface`` names; ``auto`` is the best one there is."""
+    return Interface.best() if name == "auto" else Interface.find(name)
+
+
+def loopback() -> Interface:
+    """Return the loopback interface, whatever its name."""
+    return next(interface for interface in Interface.all() if interface.loopback)

@@ -1,0 +1,120 @@
+"""The settings: marker > command line > environment > ini file > default, and each knows where it came from."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import pytest
+
+__all__ = ["REQUIRABLE", "Setting", "Settings", "read_settings"]
+
+_Value = TypeVar("_Value")
+
+# doctor.CAPABILITIES, without importing it at start-up (a test compares them).
+REQUIRABLE = ("ipv4-asm", "ipv4-ssm", "ipv6-asm", "ipv6-ssm", "namespaces", "all")
+
+_PLACEHOLDERS = ("interface", "index", "ipv4", "ipv6")
+
+
+@dataclass(frozen=True)
+class Setting(Generic[_Value]):
+    """A value and where it was given, in words."""
+
+    value: _Value
+    origin: str = "default"
+
+    @property
+    def given(self) -> bool:
+        """Whether somebody set it."""
+        return self.origin != "default"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of a run. Times are in seconds."""
+
+    iface: Setting[str | None]
+    timeout: Setting[float]
+    require: Setting[tuple[str, ...]]
+    export: Setting[tuple[tuple[str, str], ...]]
+
+    def header(self) -> str | None:
+        """Return one line with what was set; None when nothing was."""
+        parts = []
+        if self.iface.given:
+            parts.append(f"iface {self.iface.value} ({self.iface.origin})")
+        if self.timeout.given:
+            parts.append(f"timeout {self.timeout.value:g} s ({self.timeout.origin})")
+        if self.require.given:
+            parts.append(f"require {','.join(self.require.value)} ({self.require.origin})")
+        if self.export.given:
+            parts.append(f"export {' '.join(name for name, _ in self.export.value)}")
+        return "mcast: " + ", ".join(parts) if parts else None
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """Read and check them; raises ``pytest.UsageError`` that names the value, its source and the valid choices."""
+    iface = _raw(config, "iface")
+    timeout = _raw(config, "timeout")
+    require = _raw(config, "require")
+    export = _raw(config, "export")
+    return Settings(
+        iface=Setting(str(iface.value).strip(), iface.origin) if iface.given else Setting(None),
+        timeout=_seconds(timeout) if timeout.given else Setting(5.0),
+        require=_capabilities(require) if require.given else Setting(()),
+        export=_exports(export) if export.given else Setting(()),
+    )
+
+
+def _raw(config: pytest.Config, name: str) -> Setting[Any]:
+    value = config.getoption(f"mcast_{name}", None)
+    if value is not None:
+        return Setting(value, f"--mcast-{name}")
+    variable = f"PYTEST_MCAST_{name.upper()}"
+    if os.environ.get(variable):
+        return Setting(os.environ[variable], variable)
+    value = config.getini(f"mcast_{name}")
+    if value not in (None, "", [], ()):
+        where = config.inipath.name if config.inipath else "-o"
+        return Setting(value, f"mcast_{name} in {where}")
+    return Setting(None)
+
+
+def _seconds(raw: Setting[Any]) -> Setting[float]:
+    try:
+        seconds = float(raw.value)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise pytest.UsageError(f"{raw.origin}: {raw.value!r} is not a number of seconds above 0, such as 5 or 0.5")
+    return Setting(seconds, raw.origin)
+
+
+def _capabilities(raw: Setting[Any]) -> Setting[tuple[str, ...]]:
+    text = raw.value if isinstance(raw.value, str) else ",".join(raw.value)
+    names = tuple(name for name in text.replace(",", " ").split() if name)
+    unknown = [name for name in names if name not in REQUIRABLE]
+    if unknown or not names:
+        what = ", ".join(map(repr, unknown)) or "an empty list"
+        raise pytest.UsageError(f"{raw.origin}: no such capability: {what}; choose from {', '.join(REQUIRABLE)}")
+    return Setting(names, raw.origin)
+
+
+def _exports(raw: Setting[Any]) -> Setting[tuple[tuple[str, str], ...]]:
+    lines = raw.value.split(",") if isinstance(raw.value, str) else raw.value
+    pairs = []
+    for line in (line.strip() for line in lines):
+        name, equals, template = line.partition("=")
+        name, template = name.strip(), template.strip()
+        try:
+            template.format_map(dict.fromkeys(_PLACEHOLDERS, ""))
+            good = bool(equals and name.isidentifier())
+        except (KeyError, ValueError, IndexError):
+            good = False
+        if not good:
+            choices = ", ".join(f"{{{key}}}" for key in _PLACEHOLDERS)
+            raise pytest.UsageError(f"{raw.origin}: {line!r} is not VARIABLE=TEXT, where TEXT may hold {choices}")
+        pairs.append((name, template))
+    return Setting(tuple(pairs), raw.origin)

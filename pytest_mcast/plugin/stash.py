@@ -1,0 +1,26 @@
+"""What the plugin keeps at pytest's config object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .place import Place
+
+__all__ = ["PLACE", "SETTINGS", "place_of"]
+
+SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
+PLACE: pytest.StashKey[Place] = pytest.StashKey()
+
+
+def place_of(config: pytest.Config) -> Place:
+    """Return the place of this process, made when it is first asked for."""
+    if PLACE not in config.stash:
+        from .place import Place
+
+        config.stash[PLACE] = Place(config.stash[SETTINGS])
+    return config.stash[PLACE]
