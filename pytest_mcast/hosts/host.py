@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_mcast.core.deadline import Deadline
@@ -40,7 +40,7 @@ class Host:
     @property
     def interfaces(self) -> list[Interface]:
         """The interfaces of the host as they are now, loopback included."""
-        with self:
+        with self.inside():
             return Interface.all()
 
     @property
@@ -55,19 +55,19 @@ class Host:
     def receiver(self, channel: Channel, **options: Any) -> Receiver:
         """Open a ready receiver here; see ``Receiver`` for options and errors."""
         options.setdefault("interface", self.interface)
-        with self:
+        with self.inside():
             return self._keep(Receiver(channel, **options))
 
     def sender(self, channel: Channel, **options: Any) -> Sender:
         """Open a sender here; see ``Sender`` for options and errors."""
         options.setdefault("interface", self.interface)
-        with self:
+        with self.inside():
             return self._keep(Sender(channel, **options))
 
     def echo(self, channel: Channel, **options: Any) -> EchoResponder:
         """Start an echo responder here; see ``EchoResponder`` for options and errors."""
         options.setdefault("interface", self.interface)
-        with self:
+        with self.inside():
             return self._keep(EchoResponder(channel, **options))
 
     def run(self, function: Callable[..., Any], *arguments: Any, timeout: float = 30.0) -> Any:
@@ -83,6 +83,10 @@ class Host:
         task = Task(self, function, arguments)
         self._tasks.append(task)
         return task
+
+    def inside(self) -> AbstractContextManager[object]:
+        """Return what our own code enters the host with; ``with host:`` is for the user's."""
+        return nullcontext()
 
     def close_endpoints(self) -> None:
         """Close what was opened through the host, and cancel what was started."""

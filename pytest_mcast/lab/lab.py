@@ -62,6 +62,7 @@ class Lab:
         self._stack = ExitStack()
         self._links: dict[str, Link] = {}
         self._hosts: dict[str, VirtualHost] = {}
+        self._made = 0
         self._ports = 0
         self._picker = ChannelPicker(secrets.token_bytes(8))
         self.switch_namespace = Namespace.create()
@@ -108,7 +109,8 @@ class Lab:
         """
         if name is not None and name in self._hosts:
             return self._hosts[name]
-        name = f"host{len(self._hosts) + 1}" if name is None else name
+        self._made += 1
+        name = f"host{self._made}" if name is None else name
         interfaces = {"eth0": "lan"} if interfaces is None else interfaces
         unknown = set(macs or {}) - set(interfaces)
         if unknown:
@@ -140,8 +142,7 @@ class Lab:
 
     def remove(self, host: VirtualHost) -> None:
         """Take a host out of the lab."""
-        if self._hosts.get(host.name) is host:
-            del self._hosts[host.name]
+        self._hosts = {name: other for name, other in self._hosts.items() if other is not host}
         host.close()
 
     def close(self) -> None:

@@ -27,12 +27,11 @@ __all__ = [
 ]
 
 _NEWLINK, _DELLINK, _NEWADDR, _NEWROUTE = 16, 17, 20, 24
-_GETLINK, _GETADDR, _GETROUTE = 18, 22, 26
-_REQUEST, _ACK, _CREATE, _EXCL, _DUMP = 0x1, 0x4, 0x400, 0x200, 0x300
+_REQUEST, _ACK, _CREATE, _EXCL = 0x1, 0x4, 0x400, 0x200
 _NESTED = 0x8000
 _IFF_UP = 0x1
 _SOL_NETLINK, _EXT_ACK, _CAP_ACK = 270, 11, 10
-_ERROR, _DONE = 2, 3
+_ERROR = 2
 
 
 class NetlinkError(OSError):
@@ -78,24 +77,6 @@ class Netlink:
                         refused = NetlinkError(code, f"cannot {request_done.what}: {reason}")
         if refused is not None:
             raise refused
-
-    def dump(self, kind: str) -> list[bytes]:
-        """Return the bodies of all links, addresses or routes (``kind``), as the kernel lists them."""
-        number = {"links": _GETLINK, "addresses": _GETADDR, "routes": _GETROUTE}[kind]
-        self._sequence += 1
-        body = bytes(16 if kind == "links" else 8 if kind == "addresses" else 12)
-        self._socket.send(struct.pack("=IHHII", 16 + len(body), number, _REQUEST | _DUMP, self._sequence, 0) + body)
-        found = []
-        while True:
-            for answer, sequence, content in self._messages():
-                if sequence != self._sequence:
-                    continue
-                if answer == _DONE:
-                    return found
-                if answer == _ERROR:
-                    code = -struct.unpack_from("=i", content)[0]
-                    raise NetlinkError(code, f"cannot list {kind}: {os.strerror(code)}")
-                found.append(content)
 
     def close(self) -> None:
         """Close the socket."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +15,7 @@ from pytest_mcast.hosts import Host
 
 from . import netlink
 from .namespace import Namespace
+from .programs import Program, Programs
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,6 +60,8 @@ class VirtualHost(Host):
         self.namespace = namespace
         self._connection = connection
         self._names: list[str] = []
+        self._programs: Programs | None = None
+        self._touched = False
 
     @property
     def interface(self) -> Interface:
@@ -64,7 +70,7 @@ class VirtualHost(Host):
 
     def find(self, what: str | int) -> Interface:
         """Find an interface of this host; see ``Interface.find``."""
-        with self:
+        with self.inside():
             return Interface.find(what)
 
     def plug(
@@ -83,13 +89,59 @@ class VirtualHost(Host):
         )
         self._names.append(name)
 
+    @property
+    def touched(self) -> bool:
+        """Whether code of the user's has been inside, so that anything may have changed."""
+        return self._touched
+
+    def popen(
+        self,
+        command: Sequence[str],
+        *,
+        ready: str | re.Pattern[str] | None = None,
+        timeout: float = 10.0,
+        private: Sequence[str] = ("/run",),
+        stdin: bool = False,
+        environment: Mapping[str, str] | None = None,
+        directory: str | os.PathLike[str] | None = None,
+    ) -> Program:
+        """Start a program in this host.
+
+        ``ready`` is a pattern of an output line that is waited for, ``timeout`` seconds at the most. The program sees
+        empty directories of its own in place of those in ``private``, a /proc of the host's programs and a /sys of its
+        interfaces. It ends with the host, whatever it does. Raises ``ProgramError`` when it does not become ready.
+        """
+        self._touched = True
+        if self._programs is None:
+            self._programs = Programs(self.namespace)
+        program = self._programs.start(
+            command, private=private, stdin=stdin, environment=environment, directory=directory
+        )
+        if ready is not None:
+            program.expect(ready, timeout)
+        return program
+
+    def inside(self) -> Namespace:
+        """Enter without leaving a trace."""
+        return self.namespace
+
+    def close_endpoints(self) -> None:
+        """Close what was opened through the host, cancel what was started, and end its programs."""
+        programs, self._programs = self._programs, None
+        with ExitStack() as stack:
+            if programs is not None:
+                stack.callback(programs.close)
+            super().close_endpoints()
+
     def close(self) -> None:
         """Close what was opened here and let go of the namespace; again is no error."""
-        self.close_endpoints()
-        self._connection.close()
-        self.namespace.close()
+        with ExitStack() as stack:
+            stack.callback(self.namespace.close)
+            stack.callback(self._connection.close)
+            self.close_endpoints()
 
     def __enter__(self) -> VirtualHost:
+        self._touched = True
         self.namespace.__enter__()
         return self
 

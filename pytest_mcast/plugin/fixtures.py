@@ -14,7 +14,7 @@ from .stash import place_of
 if TYPE_CHECKING:
     from pytest_mcast.core import Channel, EchoResponder, Interface, Receiver, Sender
     from pytest_mcast.hosts import Host
-    from pytest_mcast.lab import Lab
+    from pytest_mcast.lab.view import LabView
 
 __all__ = [
     "mcast_channel",
@@ -137,11 +137,9 @@ def mcast_echo(mcast_echo_factory: Callable[..., EchoResponder]) -> EchoResponde
 
 
 @pytest.fixture
-def mcast_lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+def mcast_lab(request: pytest.FixtureRequest) -> Iterator[LabView]:
     """Virtual network of this test: host("a"), hosts(3), channel(source=...)."""
-    from pytest_mcast.lab import Lab
+    from pytest_mcast.lab.view import LabView
 
-    place = place_of(request.config)
-    place.lab  # noqa: B018 - skips where there can be none
-    with Lab() as lab:
-        yield lab
+    with LabView(place_of(request.config).pool) as view:
+        yield view

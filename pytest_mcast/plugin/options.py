@@ -25,6 +25,12 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="CAP[,CAP...]",
         help="Capabilities whose absence fails a test instead of skipping it; all for every one",
     )
+    group.addoption(
+        "--mcast-lab",
+        action="store_const",
+        const="on",
+        help="Run the whole session in a private network with a virtual interface and a switch",
+    )
     parser.addini("mcast_iface", "Default of --mcast-iface", type="string", default=None)
     parser.addini("mcast_timeout", "Default of --mcast-timeout, in seconds", type="float", default=None)
     parser.addini("mcast_require", "Default of --mcast-require", type="args", default=None)
@@ -32,5 +38,12 @@ def add_options(parser: pytest.Parser) -> None:
         "mcast_export",
         "Environment variables that tell the interface in use, such as VAR={interface}",
         type="linelist",
+        default=None,
+    )
+    parser.addini("mcast_lab", "Private network: on, off, or auto to go on without where there can be none", default=None)
+    parser.addini(
+        "mcast_lab_interfaces",
+        "Interfaces of the private network, each NAME or NAME=MAC (default: eth0)",
+        type="args",
         default=None,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -18,22 +18,27 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from pytest_mcast.lab import Lab
+    from pytest_mcast.lab.view import HostPool
 
-__all__ = ["Place"]
+__all__ = ["Place", "find_interface", "loopback"]
+
+SESSION = "session"  # lab.private.SESSION, without importing it where there are no namespaces (a test compares them)
 
 
 class Place:
     """The hosts, the channels and the verdicts on capabilities of one test process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, session_lab: Lab | None) -> None:
         self.settings = settings
+        self.in_private_network = session_lab is not None
         self.picker = ChannelPicker(secrets.token_bytes(16))
         self._stack = ExitStack()
         self._hosts: tuple[Host, Host] | None = None
         self._local: Host | None = None
-        self._lab: Lab | None = None
+        self._lab = session_lab  # which the session closes
+        self._pool: HostPool | None = None
+        self._verdict: MissingCapability | None | Literal[False] = False  # on namespaces; False: not probed yet
         self._probed: dict[tuple[Host, Host, str, str], MissingCapability | None] = {}
-        self._namespaces: MissingCapability | None = None
 
     @property
     def hosts(self) -> tuple[Host, Host]:
@@ -46,18 +51,31 @@ class Place:
     def lab(self) -> Lab:
         """The virtual network of this process; skips or fails the test where there can be none."""
         if self._lab is None:
-            if self._namespaces is None:
-                self._namespaces = probe_namespaces()
-            if self._namespaces is not None:
-                self.skip(self._namespaces)
+            missing = self._namespaces()
+            if missing is not None:
+                self.skip(missing)
             from pytest_mcast.lab import Lab
 
             self._lab = self._stack.enter_context(Lab())
         return self._lab
 
     @property
+    def pool(self) -> HostPool:
+        """The idle hosts of the virtual network; skips or fails like ``lab``."""
+        if self._pool is None:
+            from pytest_mcast.lab.view import HostPool
+
+            self._pool = HostPool(self.lab)
+        return self._pool
+
+    @property
     def local(self) -> Host:
         """This machine, by the interface that was named, else by loopback."""
+        if self.in_private_network:
+            pytest.fail(
+                "mcast: a local host is this machine, which the private network hides; drop --mcast-lab (mcast_lab)",
+                pytrace=False,
+            )
         if self._local is None:
             name = self.settings.iface.value
             self._local = LocalHost(loopback() if name is None else find_interface(name))
@@ -86,24 +104,32 @@ class Place:
         pytest.skip(f"mcast: {text}")
 
     def describe(self) -> str | None:
-        """Say in a few words where the plain fixtures lived; None when they were not used."""
+        """Say in a few words where the fixtures lived; None when they were not used."""
         if self._hosts is None:
-            return "virtual network" if self._lab is not None else None
+            return "a virtual network" if self._pool is not None else None
         sender, receiver = self._hosts
         if sender is receiver:
             return f"{sender.interface.name} of this machine"
-        return "virtual hosts"
+        return "virtual hosts" + (" of a private network" if self.in_private_network else "")
 
     def close(self) -> None:
         """Let go of all hosts."""
         self._stack.close()
 
     def _settle(self) -> tuple[Host, Host]:
-        if self.settings.iface.value is None and probe_namespaces() is None:
+        if self.in_private_network:
+            # The session's own host receives, so that the sockets of the code under test hear what mcast_sender sends.
+            return self.lab.host("sender"), self.lab.host(SESSION)
+        if self.settings.iface.value is None and self._namespaces() is None:
             # Not eth0: a program that looks for the interface on this machine must not find a real one.
             interfaces = {"mcast0": "lan"}
             return self.lab.host("sender", interfaces=interfaces), self.lab.host("receiver", interfaces=interfaces)
         return self.local, self.local
+
+    def _namespaces(self) -> MissingCapability | None:
+        if self._verdict is False:
+            self._verdict = probe_namespaces()
+        return self._verdict
 
 
 def find_interface(name: str) -> Interface:

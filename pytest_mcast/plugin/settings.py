@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import pytest
 
-__all__ = ["REQUIRABLE", "Setting", "Settings", "read_settings"]
+__all__ = [
+    "REQUIRABLE",
+    "Setting",
+    "Settings",
+    "read_lab_interfaces",
+    "read_lab_setting",
+    "read_settings",
+]
 
 _Value = TypeVar("_Value")
 
@@ -39,12 +47,16 @@ class Settings:
     timeout: Setting[float]
     require: Setting[tuple[str, ...]]
     export: Setting[tuple[tuple[str, str], ...]]
+    lab: Setting[str]
+    lab_interfaces: Setting[tuple[tuple[str, str | None], ...]]
 
     def header(self) -> str | None:
         """Return one line with what was set; None when nothing was."""
         parts = []
         if self.iface.given:
             parts.append(f"iface {self.iface.value} ({self.iface.origin})")
+        if self.lab.given:
+            parts.append(f"lab {self.lab.value} ({self.lab.origin})")
         if self.timeout.given:
             parts.append(f"timeout {self.timeout.value:g} s ({self.timeout.origin})")
         if self.require.given:
@@ -60,16 +72,55 @@ def read_settings(config: pytest.Config) -> Settings:
     timeout = _raw(config, "timeout")
     require = _raw(config, "require")
     export = _raw(config, "export")
+    lab = read_lab_setting(config)
+    if iface.given and lab.value != "off":
+        if lab.value == "on":
+            raise pytest.UsageError(
+                f"{iface.origin} names an interface of this machine, which {lab.origin} hides; drop one of them"
+            )
+        lab = Setting("off", iface.origin)
     return Settings(
         iface=Setting(str(iface.value).strip(), iface.origin) if iface.given else Setting(None),
         timeout=_seconds(timeout) if timeout.given else Setting(5.0),
         require=_capabilities(require) if require.given else Setting(()),
         export=_exports(export) if export.given else Setting(()),
+        lab=lab,
+        lab_interfaces=read_lab_interfaces(config),
     )
 
 
+def read_lab_setting(config: pytest.Config) -> Setting[str]:
+    """Read ``--mcast-lab`` and ``mcast_lab`` alone, which are needed before the others."""
+    raw = _raw(config, "lab")
+    if raw.given and raw.value not in ("auto", "on", "off"):
+        raise pytest.UsageError(f"{raw.origin}: {raw.value!r} is not one of auto, on, off")
+    return Setting(raw.value, raw.origin) if raw.given else Setting("off")
+
+
+def read_lab_interfaces(config: pytest.Config) -> Setting[tuple[tuple[str, str | None], ...]]:
+    """Read ``mcast_lab_interfaces``."""
+    raw = _raw(config, "lab_interfaces")
+    if not raw.given:
+        return Setting((("eth0", None),))
+    items = raw.value.split() if isinstance(raw.value, str) else raw.value
+    pairs = []
+    for item in items:
+        name, equals, mac = item.partition("=")
+        good_name = 0 < len(name.encode()) < 16 and not set(name) & set("/: \t") and name not in (".", "..", "lo")
+        if not good_name or (equals and not re.fullmatch(r"[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}", mac)):
+            raise pytest.UsageError(
+                f"{raw.origin}: {item!r} is not NAME or NAME=MAC: a name of 1 to 15 bytes other than lo, "
+                "and a unicast Ethernet address such as 02:00:00:00:00:01"
+            )
+        pairs.append((name, mac.lower() or None))
+    if len(dict(pairs)) != len(pairs):
+        raise pytest.UsageError(f"{raw.origin}: {' '.join(items)!r} has a name twice")
+    return Setting(tuple(pairs), raw.origin)
+
+
 def _raw(config: pytest.Config, name: str) -> Setting[Any]:
-    value = config.getoption(f"mcast_{name}", None)
+    # known_args_namespace is there before the conftests are; it is the same as the options later.
+    value = getattr(config.known_args_namespace, f"mcast_{name}", None)
     if value is not None:
         return Setting(value, f"--mcast-{name}")
     variable = f"PYTEST_MCAST_{name.upper()}"

@@ -9,11 +9,14 @@ import pytest
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from pytest_mcast.lab import Lab
+
     from .place import Place
 
-__all__ = ["PLACE", "SETTINGS", "place_of"]
+__all__ = ["LAB", "PLACE", "SETTINGS", "place_of"]
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
+LAB: pytest.StashKey[Lab] = pytest.StashKey()
 PLACE: pytest.StashKey[Place] = pytest.StashKey()
 
 
@@ -22,5 +25,5 @@ def place_of(config: pytest.Config) -> Place:
     if PLACE not in config.stash:
         from .place import Place
 
-        config.stash[PLACE] = Place(config.stash[SETTINGS])
+        config.stash[PLACE] = Place(config.stash[SETTINGS], config.stash.get(LAB, None))
     return config.stash[PLACE]

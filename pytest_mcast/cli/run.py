@@ -1,0 +1,48 @@
+"""``pytest-mcast run [--] COMMAND``: any program in a private network."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from pytest_mcast.core import MissingCapability
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the sub-command."""
+    parser = commands.add_parser(
+        "run",
+        help="run a program in a private network with a virtual interface and a switch",
+        description="Runs COMMAND in a private network: loopback, and eth0 on a switch, IPv4 and IPv6. No root needed.",
+    )
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="[--] COMMAND", help="the program and its arguments")
+    parser.set_defaults(run=run, usage=parser.format_usage())
+
+
+def run(options: argparse.Namespace) -> int:
+    """Replace this process by the command; return 2 without one, 4 without a network, 127 when it cannot be started."""
+    from pytest_mcast.lab.private import enter_private_network
+
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if not command:
+        print(f"{options.usage}pytest-mcast run: which COMMAND?", file=sys.stderr)
+        return 2
+    try:
+        lab = enter_private_network({"eth0": None})
+    except MissingCapability as missing:
+        print(f"pytest-mcast run: no private network: {missing.reason}; {missing.remedy}", file=sys.stderr)
+        return 4
+    # The switch lives as long as this descriptor is open: the program inherits it, and needs not know.
+    os.set_inheritable(lab.switch_namespace.descriptor, True)
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        print(f"pytest-mcast run: cannot start {command[0]}: {error.strerror}", file=sys.stderr)
+        return 127

@@ -1,0 +1,209 @@
+"""Programs in a virtual host: started in its network and in a PID namespace that ends with the host.
+
+Whatever they do, forking twice included, they are gone when the host is, or when this process is, by any signal:
+the first process of their PID namespace watches us through a descriptor (pidfd_open(2)), and its end is theirs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+from pytest_mcast.core.deadline import Deadline
+from pytest_mcast.core.errors import McastError
+
+from .namespace import CLONE_NEWPID, Namespace, setns, unshare
+
+__all__ = ["Program", "ProgramError", "Programs"]
+
+_LAUNCH = (sys.executable, "-I", "-S", str(Path(__file__).parent / "launch.py"))
+
+
+class ProgramError(McastError, RuntimeError):
+    """A program ended, or stayed silent, before it was ready; the text has its output."""
+
+
+class Program:
+    """A running program. ``stdout`` and ``stderr`` are the lines up to now, without their line ends."""
+
+    def __init__(self, process: subprocess.Popen[bytes], command: Sequence[str]) -> None:
+        self.command = list(command)
+        self.stdout: list[str] = []
+        self.stderr: list[str] = []
+        self._process = process
+        self._changed = threading.Condition()
+        self._ended = False  # no more output can come
+        self._drained = threading.Event()  # the process has ended, and what it wrote has been read
+        self._seen = 0
+        self._lines: list[str] = []
+        exited = os.pidfd_open(process.pid)  # now, before anybody can have waited for it
+        self._reader = threading.Thread(target=self._read, args=(exited,), name=f"output of {command[0]}", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The process id, as this process sees it."""
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, or the negative signal number; None while it runs."""
+        return self._process.poll()
+
+    def expect(self, pattern: str | re.Pattern[str], timeout: float = 10.0) -> re.Match[str]:
+        """Wait for a line of output (of either kind, not seen before) in which the pattern is found.
+
+        Raises ``ProgramError`` with the output when ``timeout`` seconds pass, or the program ends, without it.
+        """
+        deadline = Deadline(timeout)
+        with self._changed:
+            while True:
+                while self._seen < len(self._lines):
+                    self._seen += 1
+                    match = re.search(pattern, self._lines[self._seen - 1])
+                    if match:
+                        return match
+                if self._ended:
+                    raise ProgramError(f"{self.command[0]} ended without {pattern!r}\n{self._transcript()}")
+                if not self._changed.wait(deadline.remaining()):
+                    raise ProgramError(f"{self.command[0]}: no {pattern!r} in {timeout:g} s\n{self._transcript()}")
+
+    def write(self, text: str) -> None:
+        """Write to its standard input."""
+        if self._process.stdin is None:
+            raise ProgramError(f"{self.command[0]} has no standard input; pass stdin=True")
+        self._process.stdin.write(text.encode())
+        self._process.stdin.flush()
+
+    def wait(self, timeout: float = 10.0) -> int:
+        """Wait for the end and return the exit code; raises ``ProgramError`` after ``timeout`` seconds."""
+        deadline = Deadline(timeout)
+        try:
+            code = self._process.wait(deadline.remaining())
+        except subprocess.TimeoutExpired:
+            raise ProgramError(f"{self.command[0]} goes on after {timeout:g} s\n{self._transcript()}") from None
+        self._drained.wait(deadline.remaining())  # not for the end of output: a child of it may hold the pipe open
+        return code
+
+    def stop(self, timeout: float = 5.0) -> int:
+        """Ask it to end (SIGTERM), make it after ``timeout`` seconds (SIGKILL), and return the exit code."""
+        self._process.terminate()
+        try:
+            return self.wait(timeout)
+        except ProgramError:
+            self._process.kill()
+            return self.wait(timeout)
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL) and wait for that."""
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def _transcript(self) -> str:
+        lines = [*self._lines[-20:], f"exit code {self._process.poll()}"]
+        return "\n".join([" ".join(self.command), *(f"  {line}" for line in lines)])
+
+    def _read(self, exited: int) -> None:
+        streams = {self._process.stdout: self.stdout, self._process.stderr: self.stderr}
+        rest: dict[IO[bytes] | None, bytes] = dict.fromkeys(streams, b"")
+        with selectors.DefaultSelector() as selector, ExitStack() as stack:
+            stack.callback(os.close, exited)
+            selector.register(exited, selectors.EVENT_READ)
+            for stream in streams:
+                if stream is not None:
+                    stack.enter_context(stream)
+                    selector.register(stream, selectors.EVENT_READ, stream)
+            while selector.get_map():
+                ready = [key for key, _ in selector.select()]
+                for key in ready:
+                    if key.data is None:
+                        continue
+                    data = os.read(key.fd, 65536)
+                    *whole, rest[key.data] = (rest[key.data] + data).split(b"\n")
+                    if not data:
+                        selector.unregister(key.fileobj)
+                        whole, rest[key.data] = [rest[key.data]] if rest[key.data] else [], b""
+                    self._add(streams[key.data], [line.decode(errors="replace") for line in whole])
+                if [key.fd for key in ready] == [exited]:  # and so nothing is left to read
+                    selector.unregister(exited)
+                    self._drained.set()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _add(self, kept: list[str], lines: list[str]) -> None:
+        with self._changed:
+            kept.extend(lines)
+            self._lines.extend(lines)
+            self._changed.notify_all()
+
+
+class Programs:
+    """The programs of one host, and the PID namespace they live in."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        self._programs: list[Program] = []
+        self._own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        pidfd = os.pidfd_open(os.getpid())
+        try:
+            unshare(CLONE_NEWPID)  # for the children of this thread
+            try:
+                self._init = subprocess.Popen(
+                    [*_LAUNCH, "init", str(pidfd)], pass_fds=[pidfd], stdin=subprocess.DEVNULL, start_new_session=True
+                )
+            finally:
+                setns(self._own, CLONE_NEWPID)
+            self._pids = os.open(f"/proc/{self._init.pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        except BaseException:
+            os.close(self._own)
+            raise
+        finally:
+            os.close(pidfd)
+
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        private: Sequence[str],
+        stdin: bool,
+        environment: Mapping[str, str] | None,
+        directory: str | os.PathLike[str] | None,
+    ) -> Program:
+        """Start a program; see ``VirtualHost.popen``."""
+        with self._namespace:
+            setns(self._pids, CLONE_NEWPID)
+            try:
+                process = subprocess.Popen(
+                    [*_LAUNCH, "exec", ",".join(private), "--", *command],
+                    stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    env=environment,
+                    cwd=directory,
+                    start_new_session=True,  # Ctrl-C is for us
+                )
+            finally:
+                setns(self._own, CLONE_NEWPID)
+        program = Program(process, command)
+        self._programs.append(program)
+        return program
+
+    def close(self) -> None:
+        """End all of them, and what they have started."""
+        self._init.kill()  # the kernel kills the rest of the PID namespace
+        for program in self._programs:
+            program.kill()
+        self._init.wait()
+        os.close(self._pids)
+        os.close(self._own)

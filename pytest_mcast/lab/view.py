@@ -1,0 +1,108 @@
+"""A lab for one test, on hosts that are used again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from pytest_mcast.core.channels import Channel
+
+from .lab import Lab, Link
+from .virtualhost import VirtualHost
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from pytest_mcast.hosts import Host
+
+__all__ = ["HostPool", "LabView"]
+
+
+class HostPool:
+    """Idle hosts of a lab with one interface, eth0, on the link lan."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self._idle: list[VirtualHost] = []
+
+    def take(self) -> VirtualHost:
+        """Return an idle host, or a new one."""
+        return self._idle.pop() if self._idle else self.lab.host()
+
+    def give_back(self, host: VirtualHost) -> None:
+        """Close what was opened in the host and keep it, or discard it when somebody's code has been inside.
+
+        Only endpoints that we have closed ourselves leave nothing behind for certain; a new host costs less than the
+        look at every address, route, rule and sysctl that would tell.
+        """
+        try:
+            host.close_endpoints()
+        except BaseException:
+            self.lab.remove(host)
+            raise
+        if host.touched:
+            self.lab.remove(host)
+        else:
+            self._idle.append(host)
+
+
+class LabView:
+    """The part of a lab that belongs to one test: hosts under names of the test's own, returned when it ends."""
+
+    def __init__(self, pool: HostPool) -> None:
+        self._pool = pool
+        self._hosts: dict[str, VirtualHost] = {}
+        self._stack = ExitStack()
+        self._made = 0
+
+    def link(self, name: str = "lan") -> Link:
+        """Return the link of that name; see ``Lab.link``."""
+        return self._pool.lab.link(name)
+
+    def host(
+        self,
+        name: str | None = None,
+        *,
+        interfaces: Mapping[str, str] | None = None,
+        macs: Mapping[str, str] | None = None,
+    ) -> VirtualHost:
+        """Return the host of that name; made if there is none, or new when there is no name. See ``Lab.host``."""
+        if name is not None and name in self._hosts:
+            return self._hosts[name]
+        if interfaces is None and macs is None:
+            host = self._pool.take()
+            self._stack.callback(self._pool.give_back, host)
+        else:
+            host = self._pool.lab.host(interfaces=interfaces, macs=macs)
+            self._stack.callback(self._pool.lab.remove, host)
+        self._made += 1
+        host.name = f"host{self._made}" if name is None else name
+        self._hosts[host.name] = host
+        return host
+
+    def hosts(self, count: int) -> list[VirtualHost]:
+        """Return that many hosts that the test has not used yet."""
+        return [self.host() for _ in range(count)]
+
+    def channel(
+        self, family: str = "ipv4", *, source: Host | str | None = None, scope: str | None = None
+    ) -> Channel:
+        """Return a channel that nobody else uses; source-specific when there is a ``source``, host or address."""
+        return self._pool.lab.channel(family, source=source, scope=scope)
+
+    def close(self) -> None:
+        """Return the hosts; an error of an endpoint or program of theirs is raised."""
+        self._hosts.clear()
+        self._stack.close()
+
+    def __enter__(self) -> LabView:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
