@@ -1,15 +1,14 @@
 """What pytest-mcast costs, each time beside what one would do without it.
 
-``python -m benchmarks [NAME ...] [--write docs/performance.md]`` prints a table in Markdown, and writes it with all
-that belongs to it. ``python -m benchmarks --list`` names the benchmarks.
+``python -m benchmarks [NAME ...] [--write docs/performance.md]`` prints a table in Markdown, and writes the page that
+holds it. A benchmark is a function that returns the times of a few pairs, ours and what it is compared with::
 
-A benchmark is a function that returns the ``Times`` of a pair, ours and what it is compared with, taken in turn::
-
-    @benchmark("proof of non-delivery", beside="time-out of 100 ms")
+    @benchmark("Proof of non-delivery", beside="a time-out of 100 ms")
     def non_delivery() -> Times:
-        with loopback() as (host, picker):
+        with loopback("ipv4") as (channel, interface):
             ...
             return interleave(prove, time_out)
 
-It raises ``Skip`` where it cannot run. Nothing here asserts on a time: the numbers are for people to judge.
+It raises ``Skip`` where it cannot run; a new module of benchmarks is imported by ``__main__``. Nothing here asserts on
+a time: the numbers are for people to judge.
 """

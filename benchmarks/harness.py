@@ -1,15 +1,17 @@
-"""Pairs of times, and the functions that take them."""
+"""Pairs of times, and how they are taken."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 
-__all__ = ["BENCHMARKS", "PAIRS", "Benchmark", "Skip", "Times", "benchmark", "interleave"]
+__all__ = ["BENCHMARKS", "PAIRS", "PASSES", "Benchmark", "Skip", "Times", "benchmark", "interleave", "measure"]
 
-PAIRS = 20  # at the least
+PASSES = 4  # over all benchmarks: when the machine is busy for some seconds, it spoils one pass and not one benchmark
+PAIRS = 5  # of one benchmark in one pass, at the least
 
 
 class Skip(Exception):  # noqa: N818 - not an error
@@ -22,6 +24,11 @@ class Times:
 
     ours: list[float] = field(default_factory=list)
     beside: list[float] = field(default_factory=list)
+
+    def extend(self, more: Times) -> None:
+        """Add the pairs of another pass."""
+        self.ours.extend(more.ours)
+        self.beside.extend(more.beside)
 
     @property
     def best(self) -> tuple[float, float]:
@@ -45,9 +52,9 @@ BENCHMARKS: list[Benchmark] = []
 def benchmark(
     what: str, *, beside: str, each: Sequence[str] = ()
 ) -> Callable[[Callable[..., Times]], Callable[..., Times]]:
-    """Declare a function to be a benchmark, under its own name; the rest is as in ``Benchmark``.
+    """Declare a function to be a benchmark; its name is that of the function, the texts are those of ``Benchmark``.
 
-    With ``each`` it is one benchmark for each of these arguments, which also replace ``{}`` in the texts.
+    With ``each`` it is one benchmark for each of these arguments, which also replaces ``{}`` in ``what``.
     """
 
     def declare(function: Callable[..., Times]) -> Callable[..., Times]:
@@ -56,34 +63,42 @@ def benchmark(
             BENCHMARKS.append(Benchmark(name, what, beside, function))
         for one in each:
             run = partial(function, one)
-            BENCHMARKS.append(Benchmark(f"{name}-{one}", what.format(one), beside.format(one), run))
+            BENCHMARKS.append(Benchmark(f"{name}-{one.replace(' ', '-')}", what.format(one), beside, run))
         return function
 
     return declare
 
 
-def interleave(
-    ours: Callable[[], object], beside: Callable[[], object], *, calls: int = 1, seconds: float = 1.0
-) -> Times:
-    """Time the two in turn, ``PAIRS`` times or more, until ``seconds`` are over.
+def interleave(ours: Callable[[], object], beside: Callable[[], object], *, calls: int = 1) -> Times:
+    """Time the two in turn, ``PAIRS`` times, and more often if that takes less than a quarter of a second.
 
-    ``calls`` are timed in one go, as many as make the clock's own time negligible. What the first call of each costs
-    more (imports, caches) is left out.
+    ``calls`` are timed in one go; enough of them make the clock's own time negligible. The first call of each is not
+    timed: it fills caches.
     """
     ours()
     beside()
     times = Times()
     sides = [(ours, times.ours), (beside, times.beside)]
-    end = perf_counter() + seconds
+    end = perf_counter() + 0.25
     while len(times.ours) < PAIRS or perf_counter() < end:
         for function, samples in sides:
-            samples.append(_time(function, calls))
-        sides.reverse()  # neither is always the one that comes after the other
+            start = perf_counter()
+            for _ in range(calls):
+                function()
+            samples.append((perf_counter() - start) / calls)
+        sides.reverse()  # neither is always the one that follows the other
     return times
 
 
-def _time(function: Callable[[], object], calls: int) -> float:
-    start = perf_counter()
-    for _ in range(calls):
-        function()
-    return (perf_counter() - start) / calls
+def measure(benchmarks: Sequence[Benchmark]) -> list[Times | Skip]:
+    """Run them all, ``PASSES`` times; return what was found of each."""
+    found: list[Times | Skip] = [Times() for _ in benchmarks]
+    for number in range(PASSES):
+        print(f"pass {number + 1} of {PASSES}", file=sys.stderr)
+        for place, (times, one) in enumerate(zip(found, benchmarks, strict=True)):
+            if isinstance(times, Times):
+                try:
+                    times.extend(one.run())
+                except Skip as skip:
+                    found[place] = skip
+    return found

@@ -35,12 +35,12 @@ def run(options: argparse.Namespace) -> int:
         print(f"{options.usage}pytest-mcast run: which COMMAND?", file=sys.stderr)
         return 2
     try:
-        lab = enter_private_network({"eth0": None})
+        network = enter_private_network({"eth0": None})
     except MissingCapability as missing:
         print(f"pytest-mcast run: no private network: {missing.reason}; {missing.remedy}", file=sys.stderr)
         return 4
     # The switch lives as long as this descriptor is open: the program inherits it, and needs not know.
-    os.set_inheritable(lab.switch_namespace.descriptor, True)
+    os.set_inheritable(network.lab.switch_namespace.descriptor, True)
     try:
         os.execvp(command[0], command)
     except OSError as error:

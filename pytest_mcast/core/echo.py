@@ -127,6 +127,6 @@ class EchoResponder:
             address, port = datagram.source
             to = (address, port, 0, self.interface.index) if self.channel.family == "ipv6" else (address, port)
             reply = datagram.payload if self._payload is None else self._payload
+            self._replies += 1  # before, or whoever has got the reply could see the old number
             subscription.socket.sendto(reply, to)
-            self._replies += 1
         return True

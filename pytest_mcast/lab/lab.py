@@ -166,11 +166,11 @@ class Lab:
     def _connect(self, host: VirtualHost, name: str, link: Link, mac: str | None) -> None:
         self._ports += 1
         number = self._ports
-        index = _HOST_INDEX + number
+        index, port = _HOST_INDEX + number, _PORT_INDEX + number
         self._switch.run(
             netlink.veth(
                 f"port{number}",
-                _PORT_INDEX + number,
+                port,
                 _mac(number, 1),
                 master=link.index,
                 peer=(name, index, mac or _mac(number, 0)),
@@ -179,6 +179,7 @@ class Lab:
             )
         )
         host.plug(name, index, addresses=link.addresses(number), gateways=link.gateways)
+        self._switch.wait_until_up(port)
 
 
 def _mac(number: int, kind: int) -> str:

@@ -6,12 +6,15 @@ of our choice, where the libraries make a round trip per step and cannot run bes
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from pytest_mcast.core.deadline import Deadline
 
 __all__ = [
     "Netlink",
@@ -26,11 +29,12 @@ __all__ = [
     "veth",
 ]
 
-_NEWLINK, _DELLINK, _NEWADDR, _NEWROUTE = 16, 17, 20, 24
+_NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _NEWROUTE = 16, 17, 18, 20, 24
 _REQUEST, _ACK, _CREATE, _EXCL = 0x1, 0x4, 0x400, 0x200
 _NESTED = 0x8000
 _IFF_UP = 0x1
-_SOL_NETLINK, _EXT_ACK, _CAP_ACK = 270, 11, 10
+_SOL_NETLINK, _ADD_MEMBERSHIP, _DROP_MEMBERSHIP, _CAP_ACK, _EXT_ACK = 270, 1, 2, 10, 11
+_GROUP_LINK = 1  # RTNLGRP_LINK
 _ERROR = 2
 
 
@@ -78,6 +82,30 @@ class Netlink:
         if refused is not None:
             raise refused
 
+    def wait_until_up(self, index: int, timeout: float = 10.0) -> None:
+        """Wait until a link is operational (RFC 2863), ``timeout`` seconds at the most.
+
+        Of two ends of a veth pair the one that was set up first carries nothing until the kernel's link watch, which
+        has work to do elsewhere on a busy machine, has noticed the other; the same goes for IPv6 on the link.
+        Raises ``NetlinkError`` (ETIMEDOUT).
+        """
+        deadline = Deadline(timeout)
+        self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_LINK)  # first, so that no change is missed
+        try:
+            self._sequence += 1
+            body = _ifinfo(index, up=False)
+            self._socket.send(struct.pack("=IHHII", 16 + len(body), _GETLINK, _REQUEST, self._sequence, 0) + body)
+            while True:
+                self._socket.settimeout(deadline.remaining())
+                for kind, _, content in self._messages():
+                    if kind == _NEWLINK and struct.unpack_from("=i", content, 4)[0] == index and _is_up(content):
+                        return
+        except (TimeoutError, BlockingIOError):
+            raise NetlinkError(errno.ETIMEDOUT, f"link {index} is not operational after {timeout:g} s") from None
+        finally:
+            self._socket.setsockopt(_SOL_NETLINK, _DROP_MEMBERSHIP, _GROUP_LINK)
+            self._socket.settimeout(None)
+
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
@@ -90,15 +118,23 @@ class Netlink:
             position += (length + 3) & ~3
 
 
-def _extended(body: bytes) -> str | None:
-    """Read the kernel's own words from an error message (NLMSGERR_ATTR_MSG)."""
-    position = 4 + 16  # the code, and the header of the request, which NETLINK_CAP_ACK leaves alone
+def _is_up(body: bytes) -> bool:
+    """Read the operational state (IFLA_OPERSTATE: IF_OPER_UP) from the body of a RTM_NEWLINK."""
+    return any(kind == 16 and value[0] == 6 for kind, value in _attributes(body, 16))
+
+
+def _attributes(body: bytes, position: int) -> Iterator[tuple[int, bytes]]:
     while position + 4 <= len(body):
         length, kind = struct.unpack_from("=HH", body, position)
-        if kind & 0x3FFF == 1:
-            return body[position + 4 : position + length].rstrip(b"\0").decode(errors="replace")
+        yield kind & 0x3FFF, body[position + 4 : position + length]
         position += max(4, (length + 3) & ~3)
-    return None
+
+
+def _extended(body: bytes) -> str | None:
+    """Read the kernel's own words from an error message (NLMSGERR_ATTR_MSG)."""
+    # After the code, and the header of the request, of which NETLINK_CAP_ACK leaves nothing else.
+    words = [value for kind, value in _attributes(body, 4 + 16) if kind == 1]
+    return words[0].rstrip(b"\0").decode(errors="replace") if words else None
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

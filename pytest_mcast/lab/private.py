@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -11,9 +12,9 @@ from pathlib import Path
 from pytest_mcast.core.errors import MissingCapability
 
 from .lab import Lab
-from .namespace import CLONE_NEWNET, CLONE_NEWUSER, Namespace, unshare
+from .namespace import CLONE_NEWNET, CLONE_NEWUSER, Namespace, setns, unshare
 
-__all__ = ["SESSION", "enter_private_network"]
+__all__ = ["SESSION", "PrivateNetwork", "enter_private_network"]
 
 #: The name of this process's own host in its private network.
 SESSION = "session"
@@ -24,21 +25,41 @@ _KEPT = (_CAP_NET_BIND_SERVICE, _CAP_NET_ADMIN, _CAP_NET_RAW, _CAP_SYS_ADMIN)
 _RUN = "start it from a process of one thread: pytest-mcast run -- pytest ..."
 
 
-def enter_private_network(interfaces: Mapping[str, str | None]) -> Lab:
+class PrivateNetwork:
+    """The network that this process is in: the host ``session`` of ``lab``."""
+
+    def __init__(self, lab: Lab, before: Namespace) -> None:
+        self.lab = lab
+        self._before = before
+
+    def close(self) -> None:
+        """Let go of it, and take the calling thread back to where it was, unless that belongs to another user."""
+        self.lab.close()
+        with contextlib.suppress(PermissionError):
+            setns(self._before.descriptor, CLONE_NEWNET)
+        self._before.close()
+
+
+def enter_private_network(interfaces: Mapping[str, str | None]) -> PrivateNetwork:
     """Move the calling thread, and all threads and programs it starts later, into a new network.
 
-    It is the host ``session`` of the lab that is returned, with these interfaces (name to MAC address or None), all on
-    the link ``lan``. Where this process may not make network namespaces it gets a user namespace first, in which it
-    keeps its user id and which the kernel grants to a process of one thread only. There is no way back.
+    It has these interfaces (name to MAC address or None), all on the link ``lan``. Where this process may not make
+    network namespaces it gets a user namespace first, in which it keeps its user id, and which the kernel grants to a
+    process of one thread only.
 
     Raises ``MissingCapability`` that names the setting which forbids it, and its cure; nothing has happened then.
     """
+    before = Namespace.current()
     try:
-        unshare(CLONE_NEWNET)
-    except PermissionError:
-        _enter_user_namespace()
-    except OSError as error:
-        raise _refusal(error) from error
+        try:
+            unshare(CLONE_NEWNET)
+        except PermissionError:
+            _enter_user_namespace()
+        except OSError as error:
+            raise _refusal(error) from error
+    except MissingCapability:
+        before.close()
+        raise
     lab = Lab()
     lab.host(
         SESSION,
@@ -46,7 +67,7 @@ def enter_private_network(interfaces: Mapping[str, str | None]) -> Lab:
         macs={name: mac for name, mac in interfaces.items() if mac is not None},
         namespace=Namespace.current(),
     )
-    return lab
+    return PrivateNetwork(lab, before)
 
 
 def _enter_user_namespace() -> None:

@@ -88,6 +88,7 @@ class VirtualHost(Host):
             *([] if self._names else [netlink.route(net, gateway=via, index=index) for net, via in gateways.items()]),
         )
         self._names.append(name)
+        self._connection.wait_until_up(index)
 
     @property
     def touched(self) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from .marker import SIGNATURE, read_marker
 from .options import add_options
-from .session_lab import enter_lab
+from .session_lab import enter_lab, in_xdist_worker, leave_lab
 from .settings import read_lab_setting, read_settings
 from .stash import LAB, PLACE, SETTINGS, place_of
 
@@ -39,7 +39,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     # Here, because the kernel grants a user namespace to a process of one thread only, which this still is, and because
     # xdist's workers inherit it. They enter a network of their own later, in pytest_configure.
     setting = read_lab_setting(early_config)
-    if setting.value != "off" and "PYTEST_XDIST_WORKER" not in os.environ:
+    if setting.value != "off" and not in_xdist_worker():
         read_settings(early_config)  # a usage error is to come before anything happens
         enter_lab(early_config, setting)
 
@@ -48,8 +48,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", SIGNATURE)
     settings = config.stash[SETTINGS] = read_settings(config)
-    if settings.lab.value != "off" and hasattr(config, "workerinput"):
-        # Last: pytest-rerunfailures has connected to the controller over 127.0.0.1 by now.
+    if settings.lab.value != "off" and LAB not in config.stash:
+        # In a worker. Last: pytest-rerunfailures has connected to the controller over 127.0.0.1 by now.
         enter_lab(config, settings.lab)
     if settings.iface.value is not None or settings.export.value:
         _check_and_export(config)
@@ -70,7 +70,7 @@ def _check_and_export(config: pytest.Config) -> None:
         if settings.iface.value is not None:
             interface = find_interface(settings.iface.value)
         else:
-            interface = loopback() if LAB not in config.stash else find_interface(settings.lab_interfaces.value[0][0])
+            interface = loopback() if config.stash.get(LAB, None) is None else find_interface(settings.lab_interfaces.value[0][0])
     except InterfaceError as error:
         raise pytest.UsageError(f"{settings.iface.origin}: {error}") from None
     facts = {
@@ -88,9 +88,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if PLACE in config.stash:
         config.stash[PLACE].close()
         del config.stash[PLACE]
-    if LAB in config.stash:
-        config.stash[LAB].close()
-        del config.stash[LAB]
+    leave_lab(config)
     for name, before in config.stash.get(_EXPORTED, {}).items():
         if before is None:
             os.environ.pop(name, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 
 import pytest
@@ -9,7 +10,18 @@ import pytest
 from .settings import Setting, read_lab_interfaces
 from .stash import LAB
 
-__all__ = ["enter_lab"]
+__all__ = ["enter_lab", "in_xdist_worker", "leave_lab"]
+
+
+def in_xdist_worker() -> bool:
+    """Whether this is a worker of xdist, asked before its config says so.
+
+    The environment does not tell: a pytest that a test starts inherits PYTEST_XDIST_WORKER. The callers do.
+    """
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__") != "__channelexec__":
+        frame = frame.f_back
+    return frame is not None
 
 
 def enter_lab(config: pytest.Config, setting: Setting[str]) -> None:
@@ -30,3 +42,12 @@ def enter_lab(config: pytest.Config, setting: Setting[str]) -> None:
         if setting.value == "on":
             raise pytest.UsageError(text) from None
         print(f"mcast: {text}; going on without", file=sys.stderr)
+        config.stash[LAB] = None
+
+
+def leave_lab(config: pytest.Config) -> None:
+    """Let go of the network, and go back to where the process was, as far as the kernel allows that."""
+    network = config.stash.get(LAB, None)
+    if network is not None:
+        network.close()
+        config.stash[LAB] = None

@@ -9,14 +9,14 @@ import pytest
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from pytest_mcast.lab import Lab
+    from pytest_mcast.lab.private import PrivateNetwork
 
     from .place import Place
 
 __all__ = ["LAB", "PLACE", "SETTINGS", "place_of"]
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
-LAB: pytest.StashKey[Lab] = pytest.StashKey()
+LAB: pytest.StashKey[PrivateNetwork | None] = pytest.StashKey()  # None: auto, and there can be none
 PLACE: pytest.StashKey[Place] = pytest.StashKey()
 
 
@@ -25,5 +25,6 @@ def place_of(config: pytest.Config) -> Place:
     if PLACE not in config.stash:
         from .place import Place
 
-        config.stash[PLACE] = Place(config.stash[SETTINGS], config.stash.get(LAB, None))
+        network = config.stash.get(LAB, None)
+        config.stash[PLACE] = Place(config.stash[SETTINGS], network and network.lab)
     return config.stash[PLACE]

@@ -155,23 +155,24 @@ def _why_not(family: str) -> Optional[str]:
 
 
 def _try_ipv4() -> None:
+    group = _PICKER.pick("ipv4").group
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(1)
         sock.bind(("", 0))
         home = socket.inet_aton("127.0.0.1")
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton("239.255.0.1") + home)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + home)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, home)
-        sock.sendto(b"", ("239.255.0.1", sock.getsockname()[1]))
+        sock.sendto(b"", (group, sock.getsockname()[1]))
         sock.recv(1)
 
 
 def _try_ipv6() -> None:
-    index = loopback().index
+    group, index = _PICKER.pick("ipv6").group, loopback().index
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
         sock.settimeout(1)
         sock.bind(("::", 0))
-        group = socket.inet_pton(socket.AF_INET6, "ff11::1")
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group + struct.pack("=I", index))
+        membership = socket.inet_pton(socket.AF_INET6, group) + struct.pack("=I", index)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
-        sock.sendto(b"", ("ff11::1", sock.getsockname()[1], 0, index))
+        sock.sendto(b"", (group, sock.getsockname()[1], 0, index))
         sock.recv(1)

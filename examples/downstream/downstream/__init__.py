@@ -1,0 +1,1 @@
+"""Announce services on the local network, and hear of those of others."""
