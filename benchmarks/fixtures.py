@@ -14,7 +14,7 @@ SUITE = Path(__file__).with_name("suite")
 
 @benchmark(
     "A test with `mcast_receiver` and `mcast_sender`, on {}",
-    beside="the same test with sockets by hand, on loopback",
+    beside="the same with sockets by hand, on loopback",
     each=("loopback", "virtual hosts"),
 )
 def fixtures(place: str) -> Times:
@@ -26,6 +26,7 @@ def fixtures(place: str) -> Times:
         settings.write_text("[pytest]\n")
         # One session, whose tests take turns: the first ones pay for the hosts, the minimum is of the others.
         plugin = ["-p", "mcast", "--mcast-require", "all", *where]
-        python("-m", "pytest", "-c", settings, *plugin, "--times", times, SUITE)
+        apart = ["-qx", "-c", str(settings), "--confcutdir", str(SUITE), "--import-mode=importlib"]
+        python("-m", "pytest", *apart, *plugin, "--times", times, SUITE)
         found = json.loads(times.read_text())
     return Times(found["test_ours"], found["test_by_hand"])

@@ -69,8 +69,10 @@ def benchmark(
     return declare
 
 
-def interleave(ours: Callable[[], object], beside: Callable[[], object], *, calls: int = 1) -> Times:
-    """Time the two in turn, ``PAIRS`` times, and more often if that takes less than a quarter of a second.
+def interleave(
+    ours: Callable[[], object], beside: Callable[[], object], *, calls: int = 1, pairs: int = PAIRS
+) -> Times:
+    """Time the two in turn, ``pairs`` times, and more often if that takes less than a quarter of a second.
 
     ``calls`` are timed in one go; enough of them make the clock's own time negligible. The first call of each is not
     timed: it fills caches.
@@ -80,7 +82,7 @@ def interleave(ours: Callable[[], object], beside: Callable[[], object], *, call
     times = Times()
     sides = [(ours, times.ours), (beside, times.beside)]
     end = perf_counter() + 0.25
-    while len(times.ours) < PAIRS or perf_counter() < end:
+    while len(times.ours) < pairs or perf_counter() < end:
         for function, samples in sides:
             start = perf_counter()
             for _ in range(calls):

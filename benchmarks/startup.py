@@ -19,7 +19,7 @@ def start_up() -> Times:
         def collect(plugin: str) -> None:
             python("-m", "pytest", "--collect-only", "-q", "-p", plugin, cwd=project)
 
-        return interleave(lambda: collect("mcast"), lambda: collect("no:mcast"))
+        return interleave(lambda: collect("mcast"), lambda: collect("no:mcast"), pairs=8)
 
 
 @benchmark('`python -c "import pytest_mcast"`', beside='`python -c ""`')

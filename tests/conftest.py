@@ -5,15 +5,41 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+import textwrap
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 AS_USER = Path(__file__).parent / "support" / "as_user.py"
 
-RunAsUser = Callable[..., "subprocess.CompletedProcess[str]"]
+class Runner:
+    """Runs commands in a directory ``home``, behind ``prefix``."""
+
+    def __init__(self, home: Path, prefix: Sequence[str] = ()) -> None:
+        self.home = home
+        self._prefix = prefix
+
+    def __call__(self, command: Sequence[str], input: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, 60 seconds at the most."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV"))}
+        environment.update(HOME=str(self.home), PYTHONDONTWRITEBYTECODE="1")
+        return subprocess.run(
+            [*self._prefix, *command],
+            cwd=self.home,
+            env=environment,
+            input=input,
+            text=True,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+
+    def write(self, source: str, name: str = "test_it.py") -> None:
+        """Write a file, without the indentation of the source."""
+        (self.home / name).write_text(textwrap.dedent(source))
 
 
 @pytest.fixture(autouse=True)
@@ -26,23 +52,18 @@ def no_threads_left() -> Iterator[None]:
 
 
 @pytest.fixture
-def run_as_user(tmp_path: Path) -> RunAsUser:
-    """Function that runs a command as an ordinary user: ``run([...], **options of subprocess.run)``."""
-    home = tmp_path / "home"
-    home.mkdir()
-    home.chmod(0o777)
-    for directory in tmp_path.parents:
-        if directory.stat().st_uid == os.geteuid() and directory != Path(directory.anchor):
-            directory.chmod(directory.stat().st_mode | 0o011)
+def run_as_user() -> Iterator[Runner]:
+    """Runner that is an ordinary user, with a home of its own."""
+    # Not tmp_path, whose parents are for the owner only.
+    with tempfile.TemporaryDirectory(prefix="pytest-mcast-") as home:
+        os.chmod(home, 0o777)  # noqa: S103 - nobody's files go there
+        yield Runner(Path(home), [sys.executable, str(AS_USER)])
 
-    def run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "XDG_", "COVERAGE"))
-        }
-        environment.update(HOME=str(home), PYTHONDONTWRITEBYTECODE="1")
-        return subprocess.run(  # type: ignore[call-overload,no-any-return]  # its overloads cannot take **options
-            [sys.executable, str(AS_USER), *command],
-            **{"cwd": home, "env": environment, "text": True, "capture_output": True, "timeout": 60, **options},
-        )
 
-    return run
+@pytest.fixture(params=["as we are", "ordinary user"])
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Runner:
+    """Runner for both kinds of user, one after the other."""
+    if request.param == "ordinary user":
+        ordinary: Runner = request.getfixturevalue("run_as_user")
+        return ordinary
+    return Runner(tmp_path)

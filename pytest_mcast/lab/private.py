@@ -14,7 +14,7 @@ from pytest_mcast.core.errors import MissingCapability
 from .lab import Lab
 from .namespace import CLONE_NEWNET, CLONE_NEWUSER, Namespace, setns, unshare
 
-__all__ = ["SESSION", "PrivateNetwork", "enter_private_network"]
+__all__ = ["SESSION", "PrivateNetwork", "enter_private_network", "refusal"]
 
 #: The name of this process's own host in its private network.
 SESSION = "session"
@@ -56,7 +56,7 @@ def enter_private_network(interfaces: Mapping[str, str | None]) -> PrivateNetwor
         except PermissionError:
             _enter_user_namespace()
         except OSError as error:
-            raise _refusal(error) from error
+            raise refusal(error) from error
     except MissingCapability:
         before.close()
         raise
@@ -81,7 +81,7 @@ def _enter_user_namespace() -> None:
     try:
         unshare(CLONE_NEWUSER | CLONE_NEWNET)
     except OSError as error:
-        raise _refusal(error) from error
+        raise refusal(error) from error
     # user_namespaces(7). The ids stay what they are: programs that see root behave in other ways.
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
@@ -105,7 +105,7 @@ def _keep_capabilities() -> None:
             raise OSError(ctypes.get_errno(), "prctl(PR_CAP_AMBIENT) failed")
 
 
-def _refusal(error: OSError, proc: Path = Path("/proc")) -> MissingCapability:
+def refusal(error: OSError, proc: Path = Path("/proc")) -> MissingCapability:
     """Name the setting that forbids namespaces, and its cure."""
 
     def sysctl(name: str) -> str | None:

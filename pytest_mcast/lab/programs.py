@@ -109,6 +109,11 @@ class Program:
         if self._process.stdin is not None:
             self._process.stdin.close()
 
+    def forget(self) -> None:
+        """Wait for the end of its output, once all that could write it are gone."""
+        self.kill()
+        self._reader.join(5.0)
+
     def _transcript(self) -> str:
         lines = [*self._lines[-20:], f"exit code {self._process.poll()}"]
         return "\n".join([" ".join(self.command), *(f"  {line}" for line in lines)])
@@ -179,6 +184,7 @@ class Programs:
         stdin: bool,
         environment: Mapping[str, str] | None,
         directory: str | os.PathLike[str] | None,
+        keep: Sequence[int],
     ) -> Program:
         """Start a program; see ``VirtualHost.popen``."""
         with self._namespace:
@@ -191,6 +197,7 @@ class Programs:
                     stderr=subprocess.PIPE,
                     env=environment,
                     cwd=directory,
+                    pass_fds=keep,
                     start_new_session=True,  # Ctrl-C is for us
                 )
             finally:
@@ -203,7 +210,7 @@ class Programs:
         """End all of them, and what they have started."""
         self._init.kill()  # the kernel kills the rest of the PID namespace
         for program in self._programs:
-            program.kill()
+            program.forget()
         self._init.wait()
         os.close(self._pids)
         os.close(self._own)

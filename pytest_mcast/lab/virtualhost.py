@@ -95,6 +95,11 @@ class VirtualHost(Host):
         """Whether code of the user's has been inside, so that anything may have changed."""
         return self._touched
 
+    def configure(self, *requests: netlink.Request) -> None:
+        """Change the host by requests of ``netlink`` (addresses, routes, links); it will not be used again."""
+        self._touched = True
+        self._connection.run(*requests)
+
     def popen(
         self,
         command: Sequence[str],
@@ -105,18 +110,19 @@ class VirtualHost(Host):
         stdin: bool = False,
         environment: Mapping[str, str] | None = None,
         directory: str | os.PathLike[str] | None = None,
+        keep: Sequence[int] = (),
     ) -> Program:
         """Start a program in this host.
 
         ``ready`` is a pattern of an output line that is waited for, ``timeout`` seconds at the most. The program sees
         empty directories of its own in place of those in ``private``, a /proc of the host's programs and a /sys of its
-        interfaces. It ends with the host, whatever it does. Raises ``ProgramError`` when it does not become ready.
+        interfaces; it inherits the descriptors in ``keep``. It ends with the host, whatever it does. Raises ``ProgramError`` when it does not become ready.
         """
         self._touched = True
         if self._programs is None:
             self._programs = Programs(self.namespace)
         program = self._programs.start(
-            command, private=private, stdin=stdin, environment=environment, directory=directory
+            command, private=private, stdin=stdin, environment=environment, directory=directory, keep=keep
         )
         if ready is not None:
             program.expect(ready, timeout)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+import gc
 import itertools
 import os
 import socket
 import struct
 import sys
 import unittest
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Protocol, TypeVar
 
 from pytest_mcast.core import FAMILIES, MODES, Channel, ChannelPicker, Interface, Receiver, Sender, Subscription
 
@@ -36,7 +38,7 @@ T = TypeVar("T", bound="LoopbackTestCase")
 
 
 class CoreTestCase(unittest.TestCase):
-    """Assertions on refusals."""
+    """Assertions on refusals and on what is left behind."""
 
     @contextmanager
     def refused(self, error: type[BaseException], *texts: str) -> Iterator[None]:
@@ -45,6 +47,17 @@ class CoreTestCase(unittest.TestCase):
             yield
         for text in texts:
             self.assertIn(text, str(caught.exception))
+
+    @contextmanager
+    def leaving_nothing_open(self) -> Iterator[None]:
+        """Expect as many descriptors as before, and none that the garbage collector had to close."""
+        before = _open_files()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ResourceWarning)
+            yield
+            gc.collect()
+        self.assertEqual([str(warning.message) for warning in caught], [])
+        self.assertEqual(_open_files(), before)
 
 
 class LoopbackTestCase(CoreTestCase):
@@ -60,7 +73,7 @@ class LoopbackTestCase(CoreTestCase):
         self.addCleanup(resource.close)
         return resource
 
-    def channel(self, family: str = "ipv4", mode: str = "asm", *, source: Optional[str] = None) -> Channel:
+    def channel(self, family: str = "ipv4", mode: str = "asm", *, source: str | None = None) -> Channel:
         """Return a channel of its own for this test; the default source of an SSM channel is loopback."""
         reason = _why_not(family)
         if reason is not None:
@@ -84,7 +97,7 @@ class LoopbackTestCase(CoreTestCase):
 
     def wildcard_socket(self, channel: Channel) -> socket.socket:
         """Return a socket as a careless caller binds it: it receives what others on this machine have joined."""
-        sock = self.opened(socket.socket(socket.AF_INET6 if channel.family == "ipv6" else socket.AF_INET, socket.SOCK_DGRAM))
+        sock = self.opened(udp_socket(channel.family))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("", channel.port))
         return sock
@@ -118,12 +131,12 @@ def loopback() -> Interface:
     return next(interface for interface in Interface.all() if interface.loopback)
 
 
+def udp_socket(family: str) -> socket.socket:
+    return socket.socket(socket.AF_INET6 if family == "ipv6" else socket.AF_INET, socket.SOCK_DGRAM)
+
+
 def payloads(receiver: Receiver, count: int) -> list[bytes]:
     return [datagram.payload for datagram in receiver.expect(count)]
-
-
-def open_files() -> int:
-    return len(os.listdir("/dev/fd"))
 
 
 def kernel_groups() -> set[str]:
@@ -139,8 +152,12 @@ def kernel_groups() -> set[str]:
     return groups
 
 
-@functools.lru_cache(maxsize=None)
-def _why_not(family: str) -> Optional[str]:
+def _open_files() -> int:
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
+@functools.cache
+def _why_not(family: str) -> str | None:
     """Say why loopback takes no multicast of this family, having tried with plain sockets; None when it does."""
     cure = "ip link set lo up"
     try:

@@ -95,7 +95,9 @@ class Groups(support.CoreTestCase):
     def test_the_source_specific_range_needs_a_source(self) -> None:
         ranges = {"232.1.1.1": "232.0.0.0/8", "ff32::1": "ff3x::/32", "ff3e::8000:1": "ff3x::/32"}
         for group, network in ranges.items():
-            text = f"group {group} is in the range of source-specific multicast ({network}, RFC 4607) and needs a source"
+            text = (
+                f"group {group} is in the range of source-specific multicast ({network}, RFC 4607) and needs a source"
+            )
             with self.subTest(group), self.refused(ChannelError, text, f"Channel('{group}', 5000, source=...)"):
                 Channel(group, 5000)
 
@@ -125,7 +127,10 @@ class Sources(support.CoreTestCase):
 
     def test_a_group_as_source_is_refused(self) -> None:
         for group, source in (("232.1.1.1", "239.1.2.3"), ("ff3e::1", "ff02::1")):
-            with self.subTest(source), self.refused(ChannelError, f"source {source} is a group; a source is one host's"):
+            with (
+                self.subTest(source),
+                self.refused(ChannelError, f"source {source} is a group; a source is one host's"),
+            ):
                 Channel(group, 5000, source)
 
     def test_the_unspecified_source_is_refused(self) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import selectors
+import unittest
 from unittest import mock
 
-from pytest_mcast.core import Channel, Context, Sender, Subscription, SubscriptionError
+from pytest_mcast.core import Channel, Context, Subscription, SubscriptionError, system
 
 from . import support
 
@@ -70,10 +72,8 @@ class Adding(ContextTestCase):
     def test_a_refused_duplicate_leaves_no_socket(self) -> None:
         channel = self.channel()
         self.context.add(channel, self.lo)
-        before = support.open_files()
-        with self.assertRaises(SubscriptionError):
+        with self.leaving_nothing_open(), self.assertRaises(SubscriptionError):
             self.context.add(channel, self.lo)
-        self.assertEqual(support.open_files(), before)
 
     def test_a_socket_of_the_callers_that_is_refused_as_duplicate_stays_open(self) -> None:
         channel = self.channel()
@@ -134,15 +134,16 @@ class Removing(ContextTestCase):
 
     def test_a_subscription_of_another_context_is_refused(self) -> None:
         foreign = self.opened(Context()).add(self.channel(), self.lo)
-        own = self.context.add(self.channel(), self.lo)
+        own = self.opened(self.context.add(self.channel(), self.lo))
         self.assertEqual(own.id, foreign.id)
         for call in (self.context.take, self.context.remove):
             with self.subTest(call.__name__), self.refused(SubscriptionError, "does not belong to this context"):
                 call(foreign)
 
+    @unittest.expectedFailure  # forgets its own subscription of that id yet
     def test_refusing_a_subscription_of_another_context_keeps_the_own(self) -> None:
         foreign = self.opened(Context()).add(self.channel(), self.lo)
-        own = self.joined(self.channel())
+        own = self.opened(self.joined(self.channel()))
         with self.assertRaises(SubscriptionError):
             self.context.take(foreign)
         self.assertEqual(list(self.context), [own])
@@ -158,6 +159,13 @@ class Removing(ContextTestCase):
         subscription.close()
         self.context.remove(subscription)
         self.assertEqual(len(self.context), 0)
+
+    @unittest.expectedFailure  # KeyError yet: the new socket has the descriptor of the closed one
+    def test_another_is_added_after_a_subscription_was_closed(self) -> None:
+        channel, another = self.channel(), self.channel()
+        self.context.add(channel, self.lo).close()
+        added = self.context.add(another, self.lo, sock=self.wildcard_socket(another))
+        self.assertEqual(added.channel, another)
 
 
 class Receiving(ContextTestCase):
@@ -199,6 +207,16 @@ class Receiving(ContextTestCase):
         arrived = self.context.receive(0)
         self.assertEqual(arrived and arrived[1].payload, b"own")
 
+    @unittest.expectedFailure  # goes on for as long as they come, yet
+    def test_foreign_datagrams_without_end_do_not_outlast_the_deadline(self) -> None:
+        channel = self.channel()
+        self.context.add(channel, self.lo, sock=self.wildcard_socket(channel)).join()
+        self.sender(channel).send(b"stays queued, so that the socket stays readable")
+        self.fence()
+        foreign = b"", system.Arrival(group="224.0.0.1"), False, ("127.0.0.1", 1)
+        with mock.patch.object(system, "receive", side_effect=[foreign] * 1000):
+            self.assertIsNone(self.context.receive(0))
+
     def test_its_descriptor_is_readable_when_a_subscription_is(self) -> None:
         subscription = self.joined(self.channel())
         self.joined(self.channel())
@@ -212,10 +230,8 @@ class Receiving(ContextTestCase):
 class Fairness(ContextTestCase):
     def served(self, *loads: int) -> list[int]:
         """Queue so many datagrams at as many subscriptions, and return the ids in the order of their service."""
-        senders: list[tuple[Sender, int]] = []
-        for load in loads:
-            senders.append((self.sender(self.joined(self.channel()).channel), load))
-        for sender, load in senders:
+        senders = [self.sender(self.joined(self.channel()).channel) for _ in loads]
+        for sender, load in zip(senders, loads):
             for _ in range(load):
                 sender.send(b"x")
         self.fence()
@@ -271,10 +287,8 @@ class Failing(ContextTestCase):
         healthy = self.broken_and_healthy()
         arrived = []
         for _ in range(2):
-            try:
+            with contextlib.suppress(OSError):
                 arrived.append(self.context.receive())
-            except OSError:
-                continue
         self.assertEqual([each[0] for each in arrived if each], [healthy])
 
     def test_a_subscription_that_was_closed_does_not_hide_others(self) -> None:
@@ -292,11 +306,17 @@ class Closing(ContextTestCase):
 
     def test_closing_leaves_no_descriptor(self) -> None:
         channel = self.channel()
-        before = support.open_files()
-        context = Context()
-        context.add(channel, self.lo)
-        context.close()
-        self.assertEqual(support.open_files(), before)
+        with self.leaving_nothing_open():
+            context = Context()
+            context.add(channel, self.lo)
+            context.close()
+
+    @unittest.expectedFailure  # ValueError after its socket was opened, which nobody closes, yet
+    def test_adding_after_close_is_refused(self) -> None:
+        channel = self.channel()
+        self.context.close()
+        with self.leaving_nothing_open(), self.assertRaises(SubscriptionError):
+            self.context.add(channel, self.lo)
 
     def test_closing_again_is_no_error(self) -> None:
         self.context.close()

@@ -37,7 +37,7 @@ def imports(path: Path) -> set[str]:
 
 
 def in_standard_library(name: str) -> bool:
-    top = name.split(".")[0]
+    top = name.partition(".")[0]
     folders = [sysconfig.get_path("stdlib"), sysconfig.get_config_var("DESTSHARED") or ""]
     return top in sys.builtin_module_names or PathFinder.find_spec(top, folders) is not None
 
@@ -128,4 +128,3 @@ class PublicNames(support.CoreTestCase):
         for path in MODULES:
             with self.subTest(path.name):
                 self.assertEqual(declared_names(path), sorted(declared_names(path), key=in_sorting_order))
-

@@ -14,7 +14,7 @@ from . import support
 
 def drawn_tree() -> dict[str, set[str]]:
     """Each exception in the docstring of ``errors`` with the bases drawn there."""
-    lines = re.findall(r"^ +[├└]── (\w+) \(([\w, ]+)\)", errors.__doc__ or "", re.MULTILINE)
+    lines = re.findall(r"^ *[├└]── (\w+) \(([\w, ]+)\)", errors.__doc__ or "", re.MULTILINE)
     return {name: {"McastError", *bases.split(", ")} for name, bases in lines}
 
 

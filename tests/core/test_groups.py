@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import socket
-from typing import Optional
+import unittest
 from unittest import mock
 
 from pytest_mcast.core import Channel, ChannelError, ChannelPicker
@@ -29,14 +28,14 @@ IPV6_SCOPES = (
 )
 
 
-def picked(*numbers: int, family: str = "ipv4", scope: Optional[str] = None, source: Optional[str] = None) -> str:
+def picked(*numbers: int, family: str = "ipv4", scope: str | None = None, source: str | None = None) -> str:
     """The group that a picker takes when the hash of its seed comes out as these numbers, one after the other."""
     hashes = [mock.Mock(**{"digest.return_value": number.to_bytes(8, "big")}) for number in numbers]
     with mock.patch.object(hashlib, "blake2b", side_effect=hashes):
         return ChannelPicker(b"").pick(family, scope, source=source).group
 
 
-def groups(family: str, *, seeds: int, source: Optional[str] = None) -> set[str]:
+def groups(family: str, *, seeds: int, source: str | None = None) -> set[str]:
     return {ChannelPicker(b"%d" % seed).pick(family, source=source).group for seed in range(seeds)}
 
 
@@ -108,6 +107,10 @@ class Reserved(support.CoreTestCase):
     def test_relative_addresses_of_the_local_scope_are_avoided(self) -> None:  # RFC 2365 section 9
         self.assertEqual(picked(0xFFFF, 0xFF00, 0x0102), "239.255.1.2")
 
+    @unittest.expectedFailure  # only those of 239.255/16 are avoided yet
+    def test_relative_addresses_of_the_organization_scope_are_avoided(self) -> None:  # RFC 2365 section 9
+        self.assertEqual(picked(0x3FFFF, 0x3FF00, 0x0102, scope="organization-local"), "239.192.1.2")
+
     def test_the_reserved_source_specific_groups_are_avoided(self) -> None:  # RFC 4607 section 4.4
         self.assertEqual(picked(0, 255, 256, source="10.0.0.1"), "232.0.1.0")
 
@@ -149,8 +152,8 @@ class Ports(support.LoopbackTestCase):
     @support.each_kind
     def test_the_port_is_free(self, family: str, mode: str) -> None:
         channel = self.channel(family, mode)
-        with socket.socket(socket.AF_INET6 if family == "ipv6" else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.bind((channel.group, channel.port, 0, self.lo.index) if family == "ipv6" else (channel.group, channel.port))
+        with support.udp_socket(family) as sock:
+            sock.bind((channel.group, channel.port, *((0, self.lo.index) if family == "ipv6" else ())))
 
     def test_ports_are_given_out_by_the_system(self) -> None:
         self.assertGreater(len({ChannelPicker(b"seed").pick("ipv4").port for _ in range(20)}), 1)

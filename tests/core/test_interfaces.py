@@ -81,7 +81,10 @@ class NotFound(FakeTable):
 
     def test_an_unknown_index_is_refused_with_what_there_is(self) -> None:
         for index in (7, "7", 0):
-            with self.subTest(index), self.refused(InterfaceError, f"no interface has the index {index}; {self.LISTING}"):
+            with (
+                self.subTest(index),
+                self.refused(InterfaceError, f"no interface has the index {index}; {self.LISTING}"),
+            ):
                 Interface.find(index)
 
     def test_an_unknown_address_is_refused_with_what_there_is(self) -> None:

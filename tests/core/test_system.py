@@ -171,10 +171,13 @@ class MacOS(support.CoreTestCase):
 
     def test_a_socket_is_bound_to_its_interface(self) -> None:
         options = [self.system.strict_options(family, "en0", 3) for family in ("ipv4", "ipv6")]
-        self.assertEqual([[(o.option, o.value) for o in each] for each in options], [
-            [(25, struct.pack("=I", 3))],
-            [(125, struct.pack("=I", 3))],
-        ])
+        self.assertEqual(
+            [[(o.option, o.value) for o in each] for each in options],
+            [
+                [(25, struct.pack("=I", 3))],
+                [(125, struct.pack("=I", 3))],
+            ],
+        )
 
     def test_ipv4_control_messages_are_read(self) -> None:
         messages = [

@@ -50,7 +50,7 @@ def group_socket(group: str, port: int, interface: int, source: str | None = Non
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(_name(group, port, interface))
-        request = struct.pack("@I4x", interface) + _sockaddr(group)
+        request = struct.pack("@I0L", interface) + _sockaddr(group)  # struct group_req, group_source_req
         if source is None:
             sock.setsockopt(level, _MCAST_JOIN_GROUP, request)
         else:
@@ -130,7 +130,7 @@ class AsyncListener(asyncio.DatagramProtocol):
     async def open(cls, sock: socket.socket, own: Service | None = None) -> AsyncListener:
         """Listen on a socket from ``group_socket``, which is closed together with the listener."""
         loop = asyncio.get_running_loop()
-        _, listener = await loop.create_datagram_name(lambda: cls(own), sock=sock)
+        _, listener = await loop.create_datagram_endpoint(lambda: cls(own), sock=sock)
         return listener
 
     async def hear(self) -> tuple[Service, str]:
@@ -154,7 +154,7 @@ class AsyncListener(asyncio.DatagramProtocol):
                 self._transport.sendto(self._own.encode(), addr)
             return
         try:
-            self._heard.put_nowait((Service.decode(data), _without_zone(addr)))
+            self._heard.put_nowait((Service.decode(data), addr[0]))
         except ValueError:
             return
 
@@ -178,7 +178,7 @@ def _receive(sock: socket.socket, timeout: float) -> tuple[Service, str]:
         sock.settimeout(remaining)
         payload, address = sock.recvfrom(65535)
         try:
-            return Service.decode(payload), _without_zone(address)
+            return Service.decode(payload), address[0]
         except ValueError:
             continue
     raise TimeoutError(f"no service was heard of within {timeout:g} s")
@@ -194,7 +194,3 @@ def _sockaddr(address: str) -> bytes:
     ip = ipaddress.ip_address(address)
     head = struct.pack("@H6x", socket.AF_INET6) if ip.version == 6 else struct.pack("@H2x", socket.AF_INET)
     return (head + ip.packed).ljust(128, b"\0")
-
-
-def _without_zone(address: tuple[Any, ...]) -> str:
-    return str(address[0]).partition("%")[0]

@@ -73,5 +73,5 @@ def test_option(pytester: pytest.Pytester, recipe: bool) -> None:  # noqa: FBT00
     if recipe:
         result.assert_outcomes(passed=4)
     else:
-        result.assert_outcomes(errors=2, warnings=1)
+        result.assert_outcomes(errors=2)
         result.stdout.fnmatch_lines(["*SocketBlockedError: A test tried to use socket.socket."])

@@ -1,11 +1,13 @@
-"""Hosts of this directory's own, whose interface has the name and the MAC address that the product expects."""
+"""Hosts of this directory's own, with two interfaces whose names and MAC address are those that a product expects."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from pytest_mcast import Host, Interface, Lab, MissingCapability
+from pytest_mcast import Interface, Lab, MissingCapability, VirtualHost
+
+INTERFACES = {"field0": "fieldbus", "office0": "office"}
 
 
 @pytest.fixture(scope="session")
@@ -19,16 +21,16 @@ def plant() -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
-def mcast_sender_host(plant: Lab) -> Host:
-    return plant.host("controller", interfaces={"field0": "fieldbus"}, macs={"field0": "02:00:5e:00:53:01"})
+def mcast_sender_host(plant: Lab) -> VirtualHost:
+    return plant.host("controller", interfaces=INTERFACES, macs={"field0": "02:00:5e:00:53:01"})
 
 
 @pytest.fixture(scope="session")
-def mcast_receiver_host(plant: Lab) -> Host:
-    return plant.host("meter", interfaces={"field0": "fieldbus", "office0": "office"})
+def mcast_receiver_host(plant: Lab) -> VirtualHost:
+    return plant.host("meter", interfaces=INTERFACES)
 
 
 @pytest.fixture(scope="session")
-def mcast_iface(mcast_receiver_host: Host) -> Interface:
+def mcast_iface(mcast_receiver_host: VirtualHost) -> Interface:
     # The plugin's own says the same, but is set up once in a session: maybe for a test elsewhere, with another host.
     return mcast_receiver_host.interface

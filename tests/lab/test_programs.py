@@ -1,0 +1,102 @@
+"""Programs in virtual hosts: readiness, output, private mounts, and their end."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+
+import pytest
+
+from pytest_mcast.lab.programs import ProgramError
+from pytest_mcast.lab.view import LabView
+
+DAEMON = """
+import os, signal, sys
+if os.fork(): os.wait(); sys.exit(0)
+os.setsid()
+if os.fork(): os._exit(0)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+os.write(1, f"daemon\\n".encode())
+signal.pause()
+"""
+
+
+def test_a_program_runs_in_the_network_of_the_host(mcast_lab: LabView) -> None:
+    host = mcast_lab.host()
+    program = host.popen(["ip", "-brief", "address", "show", "eth0"])
+    assert program.wait() == 0
+    assert f"{host.source('ipv4')}/16" in program.stdout[0]
+
+
+def test_it_is_ready_when_it_says_so(mcast_lab: LabView) -> None:
+    program = mcast_lab.host().popen(["sh", "-c", "echo starting; echo ready 42; exec cat"], ready="ready [0-9]+", stdin=True)
+    program.write("more\n")
+    assert program.expect("m(.*)e").group(1) == "or"
+    assert program.stop() == -15
+
+
+def test_one_that_ends_before_it_is_ready_is_reported_with_its_output(mcast_lab: LabView) -> None:
+    with pytest.raises(ProgramError, match=r"(?s)sh ended without 'ready'.*no such file.*exit code 3"):
+        mcast_lab.host().popen(["sh", "-c", "echo no such file >&2; exit 3"], ready="ready")
+
+
+def test_one_that_stays_silent_is_reported(mcast_lab: LabView) -> None:
+    with pytest.raises(ProgramError, match=r"cat: no 'ready' in 0\.01 s"):
+        mcast_lab.host().popen(["cat"], ready="ready", stdin=True, timeout=0.01)
+
+
+def test_one_that_does_not_exist_is_reported(mcast_lab: LabView) -> None:
+    program = mcast_lab.host().popen(["no-such-program-4711"])
+    assert program.wait() == 127
+    assert program.stderr == ["cannot start no-such-program-4711: [Errno 2] No such file or directory"]
+
+
+def test_output_is_kept_by_stream(mcast_lab: LabView) -> None:
+    program = mcast_lab.host().popen(["sh", "-c", "echo one; echo two >&2; printf three"])
+    program.wait()
+    assert (program.stdout, program.stderr) == (["one", "three"], ["two"])
+
+
+def test_run_is_private_and_proc_and_sys_are_the_hosts(mcast_lab: LabView) -> None:
+    host = mcast_lab.host()
+    script = "ls /run | wc -l; touch /run/mine; ls /sys/class/net | tr '\\n' ' '; echo; ls -d /proc/[0-9]* | wc -l"
+    program = host.popen(["sh", "-c", script])
+    program.wait()
+    assert program.stdout[:2] == ["0", "eth0 lo "]
+    assert int(program.stdout[2]) < 10
+    assert not os.path.exists("/run/mine")
+    other = host.popen(["ls", "/run"])
+    other.wait()
+    assert other.stdout == []
+
+
+def test_environment_and_directory(mcast_lab: LabView, tmp_path: os.PathLike[str]) -> None:
+    program = mcast_lab.host().popen(
+        ["sh", "-c", "pwd; echo $COLOUR"], environment={"COLOUR": "blue", "PATH": os.environ["PATH"]}, directory=tmp_path
+    )
+    program.wait()
+    assert program.stdout == [str(tmp_path), "blue"]
+
+
+def test_a_daemon_that_has_forked_twice_ends_with_the_host(mcast_lab: LabView) -> None:
+    host = mcast_lab.host()
+    read, write = os.pipe()
+    os.set_inheritable(write, True)
+    # The daemon holds the write end: the read end says when it is gone.
+    program = host.popen([sys.executable, "-c", DAEMON], ready="daemon", keep=[write])
+    os.close(write)
+    assert program.wait() == 0
+    assert not select.select([read], [], [], 0)[0]
+    host.close_endpoints()
+    assert select.select([read], [], [], 5)[0]
+    assert os.read(read, 1) == b""
+    os.close(read)
+
+
+def test_many_programs_of_one_host_see_each_other(mcast_lab: LabView) -> None:
+    host = mcast_lab.host()
+    host.popen(["sh", "-c", "echo ready; exec cat"], ready="ready", stdin=True)
+    program = host.popen(["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'"])
+    program.wait()
+    assert "cat" in program.stdout
