@@ -179,7 +179,8 @@ class Lab:
             )
         )
         host.plug(name, index, addresses=link.addresses(number), gateways=link.gateways)
-        self._switch.wait_until_up(port)
+        for one in (port, link.index):
+            self._switch.wait_until_up(one)
 
 
 def _mac(number: int, kind: int) -> str:

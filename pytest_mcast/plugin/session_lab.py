@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from .settings import Setting, read_lab_interfaces
-from .stash import LAB
+from .stash import LAB, NO_LAB
 
 __all__ = ["enter_lab", "in_xdist_worker", "leave_lab"]
 
@@ -27,7 +27,7 @@ def in_xdist_worker() -> bool:
 def enter_lab(config: pytest.Config, setting: Setting[str]) -> None:
     """Move this process into a network of its own, and keep it at the config.
 
-    Where there can be none: exit code 4 with the reason and the cure, or a line on standard error with ``auto``.
+    Where there can be none: exit code 4 with the reason and the cure, or with ``auto`` a line at the end of the run.
     """
     from pytest_mcast.core.errors import MissingCapability
 
@@ -41,8 +41,8 @@ def enter_lab(config: pytest.Config, setting: Setting[str]) -> None:
         text = f"{setting.origin}: no private network: {missing.reason}; {missing.remedy}"
         if setting.value == "on":
             raise pytest.UsageError(text) from None
-        print(f"mcast: {text}; going on without", file=sys.stderr)
         config.stash[LAB] = None
+        config.stash[NO_LAB] = f"mcast: {text}; went on without"
 
 
 def leave_lab(config: pytest.Config) -> None:

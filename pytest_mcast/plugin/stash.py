@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
     from .place import Place
 
-__all__ = ["LAB", "PLACE", "SETTINGS", "place_of"]
+__all__ = ["LAB", "NO_LAB", "PLACE", "SETTINGS", "place_of"]
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 LAB: pytest.StashKey[PrivateNetwork | None] = pytest.StashKey()  # None: auto, and there can be none
+NO_LAB: pytest.StashKey[str] = pytest.StashKey()  # why
 PLACE: pytest.StashKey[Place] = pytest.StashKey()
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from .stash import NO_LAB
+
 __all__ = ["Summary"]
 
 
@@ -27,13 +29,15 @@ class Summary:
             if outcome is not None:
                 self._cells[report.nodeid] = {**data["cell"], "outcome": outcome}
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         if self._cells:
             from pytest_mcast.report.table import tables
 
             terminalreporter.section("multicast matrix")
             for line in tables(list(self._cells.values())):
                 terminalreporter.line(line)
+        if NO_LAB in config.stash:
+            terminalreporter.line(config.stash[NO_LAB])
         if self._places:
             terminalreporter.line("mcast: the fixtures lived on " + " and ".join(sorted(self._places)))
 

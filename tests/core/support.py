@@ -27,6 +27,7 @@ OTHER_SOURCES = {"ipv4": "127.0.0.2", "ipv6": "2001:db8::2"}
 LINUX = sys.platform.startswith("linux")
 
 _PICKER = ChannelPicker(os.urandom(16))
+_picked: set[str] = set()
 
 
 class Closable(Protocol):
@@ -74,13 +75,17 @@ class LoopbackTestCase(CoreTestCase):
         return resource
 
     def channel(self, family: str = "ipv4", mode: str = "asm", *, source: str | None = None) -> Channel:
-        """Return a channel of its own for this test; the default source of an SSM channel is loopback."""
+        """Return a channel whose group no other test has; the default source of an SSM channel is loopback."""
         reason = _why_not(family)
         if reason is not None:
             self.skipTest(reason)
         if mode == "ssm":
             source = source or SOURCES[family]
-        return _PICKER.pick(family, source=source, interface=self.lo)
+        while True:
+            channel = _PICKER.pick(family, source=source, interface=self.lo)
+            if channel.group not in _picked:  # of 65536 IPv4 groups, one comes up again now and then
+                _picked.add(channel.group)
+                return channel
 
     def subscription(self, channel: Channel, **options: Any) -> Subscription:
         return self.opened(Subscription(channel, self.lo, **options))

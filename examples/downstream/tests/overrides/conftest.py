@@ -1,4 +1,4 @@
-"""Hosts of this directory's own, with two interfaces whose names and MAC address are those that a product expects."""
+"""Hosts of this directory's own, with two interfaces, whose names are those that a product expects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def plant() -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def mcast_sender_host(plant: Lab) -> VirtualHost:
-    return plant.host("controller", interfaces=INTERFACES, macs={"field0": "02:00:5e:00:53:01"})
+    return plant.host("controller", interfaces=INTERFACES)
 
 
 @pytest.fixture(scope="session")
