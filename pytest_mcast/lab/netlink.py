@@ -89,19 +89,32 @@ class Netlink:
         has work to do elsewhere on a busy machine, has noticed the other; the same goes for IPv6 on the link.
         Raises ``NetlinkError`` (ETIMEDOUT).
         """
-        deadline = Deadline(timeout)
+        for kind, body in self._watch(index, Deadline(timeout)):
+            if kind == _NEWLINK and _is_up(body):
+                return
+
+    def wait_until_gone(self, index: int, timeout: float = 10.0) -> None:
+        """Wait until there is no such link, ``timeout`` seconds at the most; raises ``NetlinkError`` (ETIMEDOUT)."""
+        for kind, _ in self._watch(index, Deadline(timeout)):
+            if kind in (_DELLINK, _ERROR):
+                return
+
+    def _watch(self, index: int, deadline: Deadline) -> Iterator[tuple[int, bytes]]:
+        """Yield kind and body of the message that says how a link is, and of those that say how it changes."""
         self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_LINK)  # first, so that no change is missed
         try:
             self._sequence += 1
+            asked = self._sequence
             body = _ifinfo(index, up=False)
-            self._socket.send(struct.pack("=IHHII", 16 + len(body), _GETLINK, _REQUEST, self._sequence, 0) + body)
+            self._socket.send(struct.pack("=IHHII", 16 + len(body), _GETLINK, _REQUEST, asked, 0) + body)
             while True:
                 self._socket.settimeout(deadline.remaining())
-                for kind, _, content in self._messages():
-                    if kind == _NEWLINK and struct.unpack_from("=i", content, 4)[0] == index and _is_up(content):
-                        return
+                for kind, sequence, content in self._messages():
+                    if sequence == asked or struct.unpack_from("=i", content, 4)[0] == index:
+                        yield kind, content
         except (TimeoutError, BlockingIOError):
-            raise NetlinkError(errno.ETIMEDOUT, f"link {index} is not operational after {timeout:g} s") from None
+            what = f"link {index} is not as it should be after {deadline.seconds:g} s"
+            raise NetlinkError(errno.ETIMEDOUT, what) from None
         finally:
             self._socket.setsockopt(_SOL_NETLINK, _DROP_MEMBERSHIP, _GROUP_LINK)
             self._socket.settimeout(None)

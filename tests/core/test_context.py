@@ -8,7 +8,7 @@ import selectors
 import unittest
 from unittest import mock
 
-from pytest_mcast.core import Channel, Context, Subscription, SubscriptionError, system
+from pytest_mcast.core import Channel, Context, Deadline, Subscription, SubscriptionError, system
 
 from . import support
 
@@ -182,7 +182,9 @@ class Receiving(ContextTestCase):
 
     def test_nothing_is_none_at_once_unless_said(self) -> None:
         self.joined(self.channel())
-        self.assertIsNone(self.context.receive())
+        with mock.patch("pytest_mcast.core.context.Deadline", wraps=Deadline) as deadline:
+            self.assertIsNone(self.context.receive())
+        deadline.assert_called_once_with(0)
 
     def test_without_subscriptions_nothing_is_received(self) -> None:
         self.assertIsNone(self.context.receive())

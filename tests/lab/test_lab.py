@@ -185,7 +185,7 @@ def test_a_link_that_does_not_come_up_is_an_error(mcast_lab: LabView) -> None:
     host.configure(netlink.link(host.interface.index, up=False))
     with host.inside():
         connection = netlink.Netlink()
-    with pytest.raises(netlink.NetlinkError, match=r"link [0-9]+ is not operational after 0\.01 s"):
+    with pytest.raises(netlink.NetlinkError, match=r"link [0-9]+ is not as it should be after 0\.01 s"):
         connection.wait_until_up(host.interface.index, timeout=0.01)
     connection.close()
 

@@ -5,21 +5,14 @@ from __future__ import annotations
 import os
 import select
 import sys
+from pathlib import Path
 
 import pytest
 
 from pytest_mcast.lab.programs import ProgramError
 from pytest_mcast.lab.view import LabView
 
-DAEMON = """
-import os, signal, sys
-if os.fork(): os.wait(); sys.exit(0)
-os.setsid()
-if os.fork(): os._exit(0)
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-os.write(1, f"daemon\\n".encode())
-signal.pause()
-"""
+DAEMON = Path(__file__).parents[1] / "support" / "daemon.py"
 
 
 def test_a_program_runs_in_the_network_of_the_host(mcast_lab: LabView) -> None:
@@ -71,7 +64,7 @@ def test_run_is_private_and_proc_and_sys_are_the_hosts(mcast_lab: LabView) -> No
     assert other.stdout == []
 
 
-def test_environment_and_directory(mcast_lab: LabView, tmp_path: os.PathLike[str]) -> None:
+def test_environment_and_directory(mcast_lab: LabView, tmp_path: Path) -> None:
     program = mcast_lab.host().popen(
         ["sh", "-c", "pwd; echo $COLOUR"], environment={"COLOUR": "blue", "PATH": os.environ["PATH"]}, directory=tmp_path
     )
@@ -84,7 +77,7 @@ def test_a_daemon_that_has_forked_twice_ends_with_the_host(mcast_lab: LabView) -
     read, write = os.pipe()
     os.set_inheritable(write, True)
     # The daemon holds the write end: the read end says when it is gone.
-    program = host.popen([sys.executable, "-c", DAEMON], ready="daemon", keep=[write])
+    program = host.popen([sys.executable, str(DAEMON)], ready="daemon", keep=[write])
     os.close(write)
     assert program.wait() == 0
     assert not select.select([read], [], [], 0)[0]
