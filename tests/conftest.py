@@ -15,6 +15,7 @@ import pytest
 
 AS_USER = Path(__file__).parent / "support" / "as_user.py"
 
+
 class Runner:
     """Runs commands in a directory ``home``, behind ``prefix``."""
 
@@ -22,7 +23,7 @@ class Runner:
         self.home = home
         self._prefix = prefix
 
-    def __call__(self, command: Sequence[str], input: str | None = None) -> subprocess.CompletedProcess[str]:
+    def __call__(self, command: Sequence[str], typed: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, 60 seconds at the most."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV"))}
         environment.update(HOME=str(self.home), PYTHONDONTWRITEBYTECODE="1")
@@ -30,7 +31,7 @@ class Runner:
             [*self._prefix, *command],
             cwd=self.home,
             env=environment,
-            input=input,
+            input=typed,
             text=True,
             capture_output=True,
             timeout=60,

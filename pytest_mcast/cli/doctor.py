@@ -40,7 +40,9 @@ def run(options: argparse.Namespace) -> int:
         return 2
     print(f"capabilities on {host.interface.name}:")
     verdicts: dict[str, MissingCapability | None] = {
-        f"{family}-{mode}": probe_channel(host, host, family, mode, timeout=1.0) for family in FAMILIES for mode in MODES
+        f"{family}-{mode}": probe_channel(host, host, family, mode, timeout=1.0)
+        for family in FAMILIES
+        for mode in MODES
     }
     verdicts["namespaces"] = probe_namespaces()
     for name, missing in verdicts.items():

@@ -22,7 +22,9 @@ def add_parser(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
         help="run a program in a private network with a virtual interface and a switch",
         description="Runs COMMAND in a private network: loopback, and eth0 on a switch, IPv4 and IPv6. No root needed.",
     )
-    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="[--] COMMAND", help="the program and its arguments")
+    parser.add_argument(
+        "command", nargs=argparse.REMAINDER, metavar="[--] COMMAND", help="the program and its arguments"
+    )
     parser.set_defaults(run=run, usage=parser.format_usage())
 
 

@@ -67,8 +67,9 @@ class Channel:
     def __post_init__(self) -> None:
         group = _address("group", self.group)
         _check_group(group)
-        if isinstance(self.port, bool) or not isinstance(self.port, int) or not 0 <= self.port <= 65535:
-            raise ChannelError(f"port {self.port!r} is not a whole number from 0 to 65535")
+        port: object = self.port
+        if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
+            raise ChannelError(f"port {port!r} is not a whole number from 0 to 65535")
         if self.source is not None:
             source = _address("source", self.source)
             _check_source(source, group)

@@ -1,14 +1,14 @@
 """The exceptions of pytest-mcast.
 
-    McastError
-    ├── ChannelError (ValueError)          a group, source or port that cannot be a channel
-    ├── InterfaceError (LookupError)       no such interface, or none that fits
-    ├── SubscriptionError (RuntimeError)   a call that the state of a subscription forbids
-    ├── MembershipError (OSError)          the kernel refused to join, leave, block or unblock
-    ├── NotReceived (AssertionError, TimeoutError)
-    │                                      the deadline passed without the datagram
-    ├── EchoError (RuntimeError)           an echo responder broke while nobody looked
-    └── MissingCapability (RuntimeError)   this environment cannot do it: reason and remedy
+McastError
+├── ChannelError (ValueError)          a group, source or port that cannot be a channel
+├── InterfaceError (LookupError)       no such interface, or none that fits
+├── SubscriptionError (RuntimeError)   a call that the state of a subscription forbids
+├── MembershipError (OSError)          the kernel refused to join, leave, block or unblock
+├── NotReceived (AssertionError, TimeoutError)
+│                                      the deadline passed without the datagram
+├── EchoError (RuntimeError)           an echo responder broke while nobody looked
+└── MissingCapability (RuntimeError)   this environment cannot do it: reason and remedy
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class EchoError(McastError, RuntimeError):
 
 
 class MissingCapability(McastError, RuntimeError):  # noqa: N818 - a state of the environment, not a slip
-    """This environment cannot do what was asked.
+    """The environment cannot do what was asked.
 
     ``capability`` is its name, ``reason`` what was tried and what happened, ``remedy`` what would
     change that (one line each).

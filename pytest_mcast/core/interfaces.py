@@ -81,7 +81,7 @@ class Interface:
             for interface in interfaces
             if interface.up
             and (interface.multicast or interface.loopback)
-            and (interface.ipv4 or interface.ipv6 if family is None else interface._of(family))
+            and (any(family in (None, "ipv6" if ":" in address else "ipv4") for address in interface.addresses))
         ]
         if not usable:
             raise InterfaceError(f"no interface is up, able to multicast and has an address; {_listing(interfaces)}")

@@ -125,7 +125,7 @@ class Sender:
                     source,
                     arrival.group,
                     self.source[1],
-                    arrival.index,
+                    arrival.interface_index,
                     arrival.ttl,
                     arrival.traffic_class,
                     arrival.timestamp_ns,

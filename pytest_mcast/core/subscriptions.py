@@ -190,7 +190,7 @@ class Subscription:
                     source,
                     arrival.group,
                     self.channel.port,
-                    arrival.index,
+                    arrival.interface_index,
                     arrival.ttl,
                     arrival.traffic_class,
                     arrival.timestamp_ns,
@@ -233,7 +233,7 @@ class Subscription:
         """Say what of a datagram does not belong to the channel; None when all does."""
         if arrival.group is not None and arrival.group != self.channel.group:
             return "group"
-        if arrival.index is not None and arrival.index != self.interface.index:
+        if arrival.interface_index is not None and arrival.interface_index != self.interface.index:
             return "interface"
         if self._sources and source not in self._sources:
             return "source"
@@ -257,9 +257,7 @@ class Subscription:
             raise SubscriptionError(f"cannot {action}: {self.channel} on {self.interface.name} is {self.state}")
 
     def _membership(self, action: str, source: Optional[str]) -> None:
-        option = system.membership_option(
-            action, self.channel.family, self.interface.index, self.channel.group, source
-        )
+        option = system.membership_option(action, self.channel.family, self.interface.index, self.channel.group, source)
         try:
             system.set_option(self.socket, option)
         except OSError as error:

@@ -20,6 +20,7 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 from .errors import CappedBufferWarning
 
 __all__ = [
+    "LINUX",
     "Arrival",
     "RawInterface",
     "RemoteAddress",
@@ -42,13 +43,14 @@ __all__ = [
 
 RemoteAddress = Tuple[str, int]
 
-_LINUX = sys.platform.startswith("linux")
+#: Whether this is Linux.
+LINUX: bool = sys.platform.startswith("linux")
 _WINDOWS = sys.platform == "win32"
-_BSD = not _LINUX and not _WINDOWS  # macOS; the BSDs share its layouts
+_BSD = not LINUX and not _WINDOWS  # macOS; the BSDs share its layouts
 
 # RFC 3678 section 5: the protocol-independent membership options, at level IPPROTO_IP or IPPROTO_IPV6.
 _MEMBERSHIP: Dict[str, int]
-if _LINUX:
+if LINUX:
     _MEMBERSHIP = {"join": 42, "block": 43, "unblock": 44, "leave": 45, "join-source": 46, "leave-source": 47}
 elif _WINDOWS:
     _MEMBERSHIP = {"join": 41, "leave": 42, "block": 43, "unblock": 44, "join-source": 45, "leave-source": 46}
@@ -101,10 +103,10 @@ def set_buffer(sock: socket.socket, option: int, size: Optional[int]) -> int:
     """
     if size is not None:
         sock.setsockopt(socket.SOL_SOCKET, option, size)
-    granted = sock.getsockopt(socket.SOL_SOCKET, option) // (2 if _LINUX else 1)
+    granted = sock.getsockopt(socket.SOL_SOCKET, option) // (2 if LINUX else 1)
     if size is not None and granted < size:
         which, limit = ("receive", "rmem_max") if option == socket.SO_RCVBUF else ("send", "wmem_max")
-        cure = f"; raise net.core.{limit}" if _LINUX else ""
+        cure = f"; raise net.core.{limit}" if LINUX else ""
         warnings.warn(
             f"the system granted a {which} buffer of {granted} bytes instead of {size}{cure}",
             CappedBufferWarning,
@@ -142,7 +144,7 @@ def strict_options(family: str, name: str, index: int) -> List[SocketOption]:
     filling the buffer. ip(7) IP_MULTICAST_ALL, socket(7) SO_BINDTODEVICE; macOS IP_BOUND_IF.
     """
     off = struct.pack("=i", 0)
-    if _LINUX:
+    if LINUX:
         level, option = (_IPV6_LEVEL, _IPV6_MULTICAST_ALL) if family == "ipv6" else (_IPV4_LEVEL, _IP_MULTICAST_ALL)
         return [
             SocketOption(level, option, off, optional=True),
@@ -206,7 +208,7 @@ class Arrival(NamedTuple):
     """What the system tells of a datagram beside its payload; None where it does not."""
 
     group: Optional[str] = None
-    index: Optional[int] = None
+    interface_index: Optional[int] = None
     ttl: Optional[int] = None
     traffic_class: Optional[int] = None
     timestamp_ns: Optional[int] = None
@@ -220,8 +222,9 @@ def receive(sock: socket.socket, size: int) -> Tuple[bytes, Arrival, bool, Remot
     if sys.platform == "win32":
         payload, address = sock.recvfrom(size)
         return payload, Arrival(), False, (address[0], address[1])
-    payload, ancillary, flags, address = sock.recvmsg(size, 256)
-    return payload, arrival(ancillary), bool(flags & socket.MSG_TRUNC), (address[0], address[1])
+    else:  # noqa: RET505 - for the type checker, which sees one of the two
+        payload, ancillary, flags, address = sock.recvmsg(size, 256)
+        return payload, arrival(ancillary), bool(flags & socket.MSG_TRUNC), (address[0], address[1])
 
 
 def arrival(ancillary: Iterable[Tuple[int, int, bytes]]) -> Arrival:
@@ -256,7 +259,7 @@ def kernel_drops(sock: socket.socket) -> Optional[int]:
 
     Linux: SO_MEMINFO, which unlike SO_RXQ_OVFL is right at any moment.
     """
-    if not _LINUX:
+    if not LINUX:
         return None
     try:
         data = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * (_SK_MEMINFO_DROPS + 1))
@@ -282,13 +285,14 @@ def interface_table() -> Sequence[RawInterface]:
     """List the interfaces in the order of their index, as the calling thread's network namespace has them."""
     if sys.platform == "win32":
         return _windows_interfaces()
-    return _posix_interfaces()
+    else:  # noqa: RET505 - as above
+        return _posix_interfaces()
 
 
 if sys.platform != "win32":
     # net/if.h; the same numbers everywhere but for MULTICAST.
-    _IFF_UP, _IFF_LOOPBACK, _IFF_MULTICAST = 0x1, 0x8, 0x1000 if _LINUX else 0x8000
-    _SIOCGIFMTU = 0x8921 if _LINUX else 0xC0206933
+    _IFF_UP, _IFF_LOOPBACK, _IFF_MULTICAST = 0x1, 0x8, 0x1000 if LINUX else 0x8000
+    _SIOCGIFMTU = 0x8921 if LINUX else 0xC0206933
 
     def _posix_interfaces() -> Sequence[RawInterface]:
         # getifaddrs(3) speaks for the calling thread's namespace, which files in /sys do not.
@@ -311,7 +315,7 @@ if sys.platform != "win32":
         table = {name: _posix_interface(name, index) for index, name in socket.if_nameindex()}
         try:
             entry = head
-            while entry:
+            while bool(entry):  # a null pointer is false
                 item = entry.contents
                 interface = table.get(item.name.decode())
                 if interface is not None:  # else it came into being between the two calls
@@ -406,7 +410,7 @@ if sys.platform == "win32":
             raise OSError(code, "GetAdaptersAddresses failed")
         table = []
         entry = ctypes.cast(buffer, ctypes.POINTER(Adapter))
-        while entry:
+        while bool(entry):
             item = entry.contents
             addresses = []
             unicast = item.unicast

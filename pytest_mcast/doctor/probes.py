@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import sys
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_mcast.core.channels import FAMILIES, MODES
 from pytest_mcast.core.errors import McastError, MissingCapability
 from pytest_mcast.core.groups import ChannelPicker
+from pytest_mcast.core.system import LINUX
 
 if TYPE_CHECKING:
     from pytest_mcast.hosts import Host
@@ -45,7 +45,7 @@ def probe_channel(
 
 
 def _remedy(sender: Host, family: str) -> str:
-    if sender.interface.loopback and family == "ipv6" and sys.platform.startswith("linux"):
+    if sender.interface.loopback and family == "ipv6" and LINUX:
         route = f"ip -6 route add local ff00::/8 dev {sender.interface.name} table local"
         return f"run pytest with --mcast-lab, or give loopback the route it lacks: {route}"
     if family == "ipv6" and not sender.interface.ipv6:
@@ -55,14 +55,12 @@ def _remedy(sender: Host, family: str) -> str:
 
 def probe_namespaces() -> MissingCapability | None:
     """Make a network namespace and let go of it; None when that works here and now."""
-    if not sys.platform.startswith("linux"):
-        return MissingCapability("namespaces", f"{sys.platform} has no network namespaces", "run the tests on Linux")
-    from pytest_mcast.lab.namespace import Namespace
+    if LINUX:
+        from pytest_mcast.lab.namespace import Namespace
 
-    try:
-        Namespace.create().close()
-    except MissingCapability as missing:
-        return missing
-    except OSError as error:
-        return MissingCapability("namespaces", f"namespaces do not work ({os.strerror(error.errno or 0)})", "")
-    return None
+        try:
+            Namespace.create().close()
+        except MissingCapability as missing:
+            return missing
+        return None
+    return MissingCapability("namespaces", f"{sys.platform} has no network namespaces", "run the tests on Linux")

@@ -1,4 +1,4 @@
-"""This machine, by one of its interfaces."""
+"""The machine we run on, by one of its interfaces."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["LocalHost"]
 
 
 class LocalHost(Host):
-    """This machine (or whatever network namespace the process is in), by the interface ``interface``."""
+    """The machine we run on (or whatever network namespace the process is in), by the interface ``interface``."""
 
     def __init__(self, interface: str | int | Interface, name: str = "local") -> None:
         super().__init__(name)

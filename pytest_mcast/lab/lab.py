@@ -130,9 +130,7 @@ class Lab:
         """Make that many new hosts."""
         return [self.host() for _ in range(count)]
 
-    def channel(
-        self, family: str = "ipv4", *, source: Host | str | None = None, scope: str | None = None
-    ) -> Channel:
+    def channel(self, family: str = "ipv4", *, source: Host | str | None = None, scope: str | None = None) -> Channel:
         """Return a channel that nobody in this lab uses; source-specific when there is a ``source``, host or address."""
         if source is not None and not isinstance(source, str):
             source = source.source(family, scope or "link-local")

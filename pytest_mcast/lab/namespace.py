@@ -22,12 +22,12 @@ CLONE_NEWNET = 0x40000000
 
 
 def unshare(flags: int) -> None:
-    """unshare(2) for the calling thread, which Python has from 3.12 only; raises ``OSError``."""
+    """Give the calling thread new namespaces (Python itself does so from 3.12 only); raises ``OSError``."""
     _call("unshare", flags)
 
 
 def setns(descriptor: int, kind: int) -> None:
-    """setns(2) for the calling thread, which Python has from 3.12 only; raises ``OSError``."""
+    """Move the calling thread into a namespace (Python itself does so from 3.12 only); raises ``OSError``."""
     _call("setns", descriptor, kind)
 
 

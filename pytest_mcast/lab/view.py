@@ -85,9 +85,7 @@ class LabView:
         """Return that many hosts that the test has not used yet."""
         return [self.host() for _ in range(count)]
 
-    def channel(
-        self, family: str = "ipv4", *, source: Host | str | None = None, scope: str | None = None
-    ) -> Channel:
+    def channel(self, family: str = "ipv4", *, source: Host | str | None = None, scope: str | None = None) -> Channel:
         """Return a channel that nobody else uses; source-specific when there is a ``source``, host or address."""
         return self._pool.lab.channel(family, source=source, scope=scope)
 

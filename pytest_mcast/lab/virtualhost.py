@@ -73,9 +73,7 @@ class VirtualHost(Host):
         with self.inside():
             return Interface.find(what)
 
-    def plug(
-        self, name: str, index: int, *, addresses: Mapping[str, int], gateways: Mapping[str, str]
-    ) -> None:
+    def plug(self, name: str, index: int, *, addresses: Mapping[str, int], gateways: Mapping[str, str]) -> None:
         """Configure an interface that has just been put here: addresses (with prefix length), up, default routes."""
         if name in self._names:
             raise InterfaceError(f"host {self.name} has an interface {name} already")

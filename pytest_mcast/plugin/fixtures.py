@@ -75,9 +75,7 @@ def mcast_channel(
         return place.picker.pick(family, scope, source=source, interface=mcast_receiver_host.interface)
 
 
-def _factory(
-    request: pytest.FixtureRequest, stack: ExitStack, open_endpoint: Callable[..., Any]
-) -> Callable[..., Any]:
+def _factory(request: pytest.FixtureRequest, stack: ExitStack, open_endpoint: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that opens endpoints for ``mcast_channel``, or another channel, and closes them at the end."""
     settings = place_of(request.config).settings
     timeout = read_marker(request.node).timeout or settings.timeout.value

@@ -70,7 +70,11 @@ def _check_and_export(config: pytest.Config) -> None:
         if settings.iface.value is not None:
             interface = find_interface(settings.iface.value)
         else:
-            interface = loopback() if config.stash.get(LAB, None) is None else find_interface(settings.lab_interfaces.value[0][0])
+            interface = (
+                loopback()
+                if config.stash.get(LAB, None) is None
+                else find_interface(settings.lab_interfaces.value[0][0])
+            )
     except InterfaceError as error:
         raise pytest.UsageError(f"{settings.iface.origin}: {error}") from None
     facts = {

@@ -40,7 +40,9 @@ def add_options(parser: pytest.Parser) -> None:
         type="linelist",
         default=None,
     )
-    parser.addini("mcast_lab", "Private network: on, off, or auto to go on without where there can be none", default=None)
+    parser.addini(
+        "mcast_lab", "Private network: on, off, or auto to go on without where there can be none", default=None
+    )
     parser.addini(
         "mcast_lab_interfaces",
         "Interfaces of the private network, each NAME or NAME=MAC (default: eth0)",

@@ -37,7 +37,7 @@ class Place:
         self._local: Host | None = None
         self._lab = session_lab  # which the session closes
         self._pool: HostPool | None = None
-        self._verdict: MissingCapability | None | Literal[False] = False  # on namespaces; False: not probed yet
+        self._verdict: MissingCapability | Literal[False] | None = False  # on namespaces; False: not probed yet
         self._probed: dict[tuple[Host, Host, str, str], MissingCapability | None] = {}
 
     @property
@@ -70,7 +70,7 @@ class Place:
 
     @property
     def local(self) -> Host:
-        """This machine, by the interface that was named, else by loopback."""
+        """The machine we run on, by the interface that was named, else by loopback."""
         if self.in_private_network:
             pytest.fail(
                 "mcast: a local host is this machine, which the private network hides; drop --mcast-lab (mcast_lab)",

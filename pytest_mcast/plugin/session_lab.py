@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import inspect
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from .settings import Setting, read_lab_interfaces
 from .stash import LAB, NO_LAB
+
+if TYPE_CHECKING:
+    from pytest_mcast.lab.private import PrivateNetwork
 
 __all__ = ["enter_lab", "in_xdist_worker", "leave_lab"]
 
@@ -32,17 +36,25 @@ def enter_lab(config: pytest.Config, setting: Setting[str]) -> None:
     from pytest_mcast.core.errors import MissingCapability
 
     try:
-        if not sys.platform.startswith("linux"):
-            raise MissingCapability("namespaces", f"{sys.platform} has no network namespaces", "run the tests on Linux")
-        from pytest_mcast.lab.private import enter_private_network
-
-        config.stash[LAB] = enter_private_network(dict(read_lab_interfaces(config).value))
+        config.stash[LAB] = _make(dict(read_lab_interfaces(config).value))
     except MissingCapability as missing:
         text = f"{setting.origin}: no private network: {missing.reason}; {missing.remedy}"
         if setting.value == "on":
             raise pytest.UsageError(text) from None
         config.stash[LAB] = None
         config.stash[NO_LAB] = f"mcast: {text}; went on without"
+
+
+def _make(interfaces: dict[str, str | None]) -> PrivateNetwork:
+    from pytest_mcast.core.system import LINUX
+
+    if LINUX:
+        from pytest_mcast.lab.private import enter_private_network
+
+        return enter_private_network(interfaces)
+    from pytest_mcast.core.errors import MissingCapability
+
+    raise MissingCapability("namespaces", f"{sys.platform} has no network namespaces", "run the tests on Linux")
 
 
 def leave_lab(config: pytest.Config) -> None:

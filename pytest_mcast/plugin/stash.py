@@ -27,5 +27,5 @@ def place_of(config: pytest.Config) -> Place:
         from .place import Place
 
         network = config.stash.get(LAB, None)
-        config.stash[PLACE] = Place(config.stash[SETTINGS], network and network.lab)
+        config.stash[PLACE] = Place(config.stash[SETTINGS], None if network is None else network.lab)
     return config.stash[PLACE]

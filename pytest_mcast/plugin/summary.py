@@ -19,6 +19,7 @@ class Summary:
         self._cells: dict[str, dict[str, Any]] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what a report tells."""
         data = getattr(report, "mcast", None)
         if data is None:
             return
@@ -30,6 +31,7 @@ class Summary:
                 self._cells[report.nodeid] = {**data["cell"], "outcome": outcome}
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+        """Print it."""
         if self._cells:
             from pytest_mcast.report.table import tables
 

@@ -80,23 +80,25 @@ def _explain(error: ValidationError) -> tuple[list[Any], str]:
     """Return the path to the culprit, and the sentence."""
     where = list(error.absolute_path)
     name = ".".join(map(str, where)) or "the file"
-    value = error.instance
+    value: Any = error.instance
+    rule: Any = error.validator_value
+    subschema: Any = error.schema
     if error.validator == "additionalProperties":
-        allowed = sorted(error.schema.get("properties", {}))
+        allowed = sorted(subschema.get("properties", {}))
         unknown = next(key for key in value if key not in allowed)
         return [*where, unknown], f"{name} has no key {unknown!r}; {_choices(unknown, allowed)}"
     if error.validator == "required":
-        missing = next(key for key in error.validator_value if key not in value)
+        missing = next(key for key in rule if key not in value)
         return where, f"{name} lacks the key {missing!r}"
     if error.validator == "enum":
-        return where, f"{name}: {_show(value)} is not allowed; {_choices(value, error.validator_value)}"
+        return where, f"{name}: {_show(value)} is not allowed; {_choices(value, rule)}"
     if error.validator == "type":
-        return where, f"{name}: {_show(value)} is a {_kind(value)}, where a {_word(error.validator_value)} belongs"
+        return where, f"{name}: {_show(value)} is a {_kind(value)}, where a {_word(rule)} belongs"
     if error.validator in ("minItems", "minProperties"):
         return where, f"{name} is empty"
     if error.validator == "pattern":
-        rule = "letters, digits, '_', '.' and '-', beginning with a letter"
-        return [*where, value], f"{name}: the name {_show(value)} is not made of {rule}"
+        made_of = "letters, digits, '_', '.' and '-', beginning with a letter"
+        return [*where, value], f"{name}: the name {_show(value)} is not made of {made_of}"
     return where, f"{name}: {error.message}"
 
 
@@ -111,7 +113,9 @@ def _cells(path: Path, document: Any, hosts: Mapping[str, HostSpec]) -> Iterable
     for key in ("sender", "receiver"):
         for number, name in enumerate(matrix.get(key, ())):
             _known(path, document, ["matrix", key, number], name, hosts)
-    parts = [(kind, number, part) for kind in ("exclude", "include") for number, part in enumerate(matrix.get(kind, ()))]
+    parts = [
+        (kind, number, part) for kind in ("exclude", "include") for number, part in enumerate(matrix.get(kind, ()))
+    ]
     for kind, number, part in parts:
         for key in ("sender", "receiver"):
             if key in part:
@@ -155,17 +159,21 @@ def _host(name: str, value: Any) -> HostSpec:
 
 def _position(document: Any, where: Iterable[Any]) -> tuple[int, int]:
     """Return line and column, from 1, of the value (or of the key, for a key that has none) at a path."""
-    node, position = document, (0, 0)
+    node: Any = document
+    position: tuple[int, int] = (0, 0)
     for step in where:
+        lines = getattr(node, "lc", None)  # of ruamel.yaml
+        if lines is None:
+            break
         try:
-            if isinstance(node, Mapping):
-                position = node.lc.key(step)
-                inner = node[step]
-                position = node.lc.value(step) if not isinstance(inner, (Mapping, list)) else position
+            inner = node[step]
+            if not isinstance(node, Mapping):
+                position = lines.item(step)
+            elif isinstance(inner, (Mapping, list)):
+                position = lines.key(step)
             else:
-                position = node.lc.item(step)
-                inner = node[step]
-        except (AttributeError, KeyError, IndexError, TypeError):
+                position = lines.value(step)
+        except (KeyError, IndexError, TypeError):
             break
         node = inner
     return position[0] + 1, position[1] + 1

@@ -167,12 +167,12 @@ def test_a_plain_function_that_goes_on_is_reported(mcast_lab: LabView) -> None:
 
 
 def test_a_mac_of_an_unknown_interface_is_refused(mcast_lab: LabView) -> None:
-    with pytest.raises(InterfaceError, match="macs names eth7; host host[0-9]+ has eth0"):
+    with pytest.raises(InterfaceError, match=r"macs names eth7; host host[0-9]+ has eth0"):
         mcast_lab.host(interfaces={"eth0": "lan"}, macs={"eth7": "02:00:00:00:00:01"})
 
 
 def test_what_the_kernel_refuses_is_said_in_its_words(mcast_lab: LabView) -> None:
-    with pytest.raises(netlink.NetlinkError, match="cannot make the link port[0-9]+ - a/b: "):
+    with pytest.raises(netlink.NetlinkError, match=r"cannot make the link port[0-9]+ - a/b: "):
         mcast_lab.host(interfaces={"a/b": "lan"})
     host = mcast_lab.host()
     with pytest.raises(netlink.NetlinkError, match=r"cannot add the address 10\.64\.0\.1/16: .*") as caught:

@@ -109,7 +109,8 @@ def test_the_user_stays_who_he_is(run_as_user: Runner) -> None:
 
 
 def test_the_time_out_of_the_signal_method_fails_the_test(run: Runner) -> None:
-    run.write("""
+    run.write(
+        """
         def test_waits(mcast_receiver):
             mcast_receiver.recv(timeout=60)
         """,
@@ -120,7 +121,8 @@ def test_the_time_out_of_the_signal_method_fails_the_test(run: Runner) -> None:
 
 
 def test_the_time_out_of_the_thread_method_ends_the_run(run: Runner) -> None:
-    run.write("""
+    run.write(
+        """
         def test_waits(mcast_receiver):
             mcast_receiver.recv(timeout=60)
         """,
@@ -132,7 +134,7 @@ def test_the_time_out_of_the_thread_method_ends_the_run(run: Runner) -> None:
 
 def test_the_debugger_is_in_the_network(run: Runner) -> None:
     run.write("def test_fails():\n    assert False")
-    result = run([*PYTEST, "--mcast-lab", "--pdb"], input="p __import__('socket').if_nameindex()[1][1]\nq\n")
+    result = run([*PYTEST, "--mcast-lab", "--pdb"], typed="p __import__('socket').if_nameindex()[1][1]\nq\n")
     assert "(Pdb) 'eth0'" in result.stdout
 
 
@@ -164,7 +166,9 @@ def test_a_process_with_threads_is_told_to_use_run(run_as_user: Runner) -> None:
     assert result.stdout.count("went on without") == 1
     assert result.returncode == 0
     # The cure.
-    result = run_as_user([sys.executable, "-m", "pytest_mcast", "run", "--", sys.executable, "-c", program, "--mcast-lab"])
+    result = run_as_user(
+        [sys.executable, "-m", "pytest_mcast", "run", "--", sys.executable, "-c", program, "--mcast-lab"]
+    )
     _passed(result, 8)
 
 
@@ -251,9 +255,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
         ("seccomp", "a seccomp filter, or the lack of CAP_SYS_ADMIN", "docker run --cap-add NET_ADMIN --cap-add SYS_"),
     ],
 )
-def test_a_refusal_names_the_setting_and_the_cure(
-    run_as_user: Runner, what: str, reason: str, cure: str
-) -> None:
+def test_a_refusal_names_the_setting_and_the_cure(run_as_user: Runner, what: str, reason: str, cure: str) -> None:
     run_as_user.write(FOUR_WAYS)
     take_away = [sys.executable, "-c", TAKE_AWAY, what]
     for command in ([*PYTEST, "--mcast-lab"], [sys.executable, "-m", "pytest_mcast", "run", "true"]):

@@ -23,7 +23,9 @@ def test_a_program_runs_in_the_network_of_the_host(mcast_lab: LabView) -> None:
 
 
 def test_it_is_ready_when_it_says_so(mcast_lab: LabView) -> None:
-    program = mcast_lab.host().popen(["sh", "-c", "echo starting; echo ready 42; exec cat"], ready="ready [0-9]+", stdin=True)
+    program = mcast_lab.host().popen(
+        ["sh", "-c", "echo starting; echo ready 42; exec cat"], ready="ready [0-9]+", stdin=True
+    )
     program.write("more\n")
     assert program.expect("m(.*)e").group(1) == "or"
     assert program.stop() == -15
@@ -66,7 +68,9 @@ def test_run_is_private_and_proc_and_sys_are_the_hosts(mcast_lab: LabView) -> No
 
 def test_environment_and_directory(mcast_lab: LabView, tmp_path: Path) -> None:
     program = mcast_lab.host().popen(
-        ["sh", "-c", "pwd; echo $COLOUR"], environment={"COLOUR": "blue", "PATH": os.environ["PATH"]}, directory=tmp_path
+        ["sh", "-c", "pwd; echo $COLOUR"],
+        environment={"COLOUR": "blue", "PATH": os.environ["PATH"]},
+        directory=tmp_path,
     )
     program.wait()
     assert program.stdout == [str(tmp_path), "blue"]

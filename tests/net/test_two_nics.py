@@ -95,4 +95,6 @@ def test_iface_is_the_only_one(
     result.assert_outcomes(passed=4)
     if ambiguous is not None:
         assert ambiguous.ret == pytest.ExitCode.USAGE_ERROR
-        ambiguous.stderr.fnmatch_lines(["*several interfaces have the address fe80::aa; say which: fe80::aa%nic0, fe80::aa%nic1"])
+        ambiguous.stderr.fnmatch_lines(
+            ["*several interfaces have the address fe80::aa; say which: fe80::aa%nic0, fe80::aa%nic1"]
+        )

@@ -46,7 +46,9 @@ def test_precedence(
         pytester.makeini(f"[pytest]\nmcast_timeout = {ini}\n")
     if variable is not None:
         monkeypatch.setenv("PYTEST_MCAST_TIMEOUT", variable)
-    result = pytester.runpytest_subprocess("-s", "--mcast-require=all", *([f"--mcast-timeout={option}"] if option else []))
+    result = pytester.runpytest_subprocess(
+        "-s", "--mcast-require=all", *([f"--mcast-timeout={option}"] if option else [])
+    )
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines([f"*{expected}*"])
 
@@ -64,7 +66,9 @@ def test_iface_is_found_by_name_index_and_address(pytester: pytest.Pytester, ifa
     """)
     result = pytester.runpytest_subprocess(f"--mcast-iface={iface}", "--mcast-require=all")
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines([f"mcast: iface {iface} (--mcast-iface)*", "mcast: the fixtures lived on lo of this machine"])
+    result.stdout.fnmatch_lines(
+        [f"mcast: iface {iface} (--mcast-iface)*", "mcast: the fixtures lived on lo of this machine"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,7 +82,10 @@ def test_iface_is_found_by_name_index_and_address(pytester: pytest.Pytester, ifa
         (["--mcast-timeout=nan"], "--mcast-timeout: 'nan' is not a number*"),
         (["--mcast-require=ipv6"], "--mcast-require: no such capability: 'ipv6'; choose from ipv4-asm, ipv4-ssm, *"),
         (["--mcast-require="], "--mcast-require: no such capability: an empty list; choose from *"),
-        (["-o", "mcast_export=A=={interfce}"], "mcast_export in -o: 'A=={interfce}' is not VARIABLE=TEXT, *{interface}*"),
+        (
+            ["-o", "mcast_export=A=={interfce}"],
+            "mcast_export in -o: 'A=={interfce}' is not VARIABLE=TEXT, *{interface}*",
+        ),
         (["-o", "mcast_export=1A={index}"], "mcast_export in -o: '1A={index}' is not VARIABLE=TEXT*"),
         (["-o", "mcast_lab=yes"], "mcast_lab in -o: 'yes' is not one of auto, on, off"),
         (["--mcast-lab", "-o", "mcast_lab_interfaces=lo"], "mcast_lab_interfaces in -o: 'lo' is not NAME or NAME=MAC*"),
