@@ -5,9 +5,11 @@ The public names are here and are loaded when they are first used, so that impor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List
+TYPE_CHECKING = False  # type checkers know better; importing typing is most of what the package would cost
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from .core import (
         CappedBufferWarning,
         Channel,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
         SubscriptionError,
     )
     from .hosts import Host, LocalHost
-    from .lab import Lab, Link, VirtualHost
+    from .lab import Lab, LabView, Link, VirtualHost
 
 __all__ = [
     "CappedBufferWarning",
@@ -48,6 +50,7 @@ __all__ = [
     "Interface",
     "InterfaceError",
     "Lab",
+    "LabView",
     "Link",
     "LocalHost",
     "McastError",
@@ -66,7 +69,10 @@ __all__ = [
 
 __version__ = "0.1.0.dev0"
 
-_ELSEWHERE = {"Host": "hosts", "LocalHost": "hosts", "Lab": "lab", "Link": "lab", "VirtualHost": "lab"}
+_ELSEWHERE = {
+    **dict.fromkeys(("Host", "LocalHost"), "hosts"),
+    **dict.fromkeys(("Lab", "LabView", "Link", "VirtualHost"), "lab"),
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -77,5 +83,5 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module("." + _ELSEWHERE.get(name, "core"), __name__), name)
 
 
-def __dir__() -> List[str]:
+def __dir__() -> list[str]:
     return __all__

@@ -39,10 +39,10 @@ class Interface:
     def find(cls, what: Union[str, int, Interface]) -> Interface:
         """Find one by name, by index, or by one of its addresses (``10.0.0.1``, ``fe80::1%eth0``, ``fe80::1%3``).
 
-        A name wins over an index that is written the same. Raises ``InterfaceError``, which lists what there is.
+        An ``Interface`` is returned as it is. A name wins over an index that is written the same. Raises ``InterfaceError``, which lists what there is.
         """
         if isinstance(what, Interface):
-            what = what.name
+            return what
         interfaces = cls.all()
         text = str(what)
         for interface in interfaces:

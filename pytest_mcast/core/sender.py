@@ -6,7 +6,7 @@ import ipaddress
 import selectors
 import socket
 import struct
-from typing import TYPE_CHECKING, Optional, Union
+from typing import TYPE_CHECKING, Optional, Tuple, Union
 
 from . import system
 from .channels import Channel
@@ -69,16 +69,14 @@ class Sender:
             self.send_buffer = system.set_buffer(self._socket, socket.SO_SNDBUF, send_buffer)
             self._socket.setblocking(False)
             self._socket.bind(self._zoned(address, source_port))
+            name = self._socket.getsockname()
         except BaseException:
             self._socket.close()
             raise
+        #: Address and port that the datagrams come from.
+        self.source: Tuple[str, int] = (name[0], name[1])
+        self._ttl = ttl
         self._destination = self._zoned(channel.group, channel.port)
-
-    @property
-    def source(self) -> tuple[str, int]:
-        """Address and port that the datagrams come from."""
-        name = self._socket.getsockname()
-        return name[0], name[1]
 
     @property
     def ttl(self) -> int:
@@ -97,15 +95,16 @@ class Sender:
 
     def send(self, payload: bytes) -> Sent:
         """Send one datagram and return what was sent from where; raises ``OSError`` as sendto(2)."""
-        deadline = Deadline(self.timeout)
+        deadline = None
         while True:
             try:
                 self._socket.sendto(payload, self._destination)
             except BlockingIOError:
+                deadline = deadline or Deadline(self.timeout)
                 if not self._wait(selectors.EVENT_WRITE, deadline):
                     raise
             else:
-                return Sent(bytes(payload), self.source, self.channel, self.interface.name, self.ttl)
+                return Sent(bytes(payload), self.source, self.channel, self.interface.name, self._ttl)
 
     def recv(self, timeout: Optional[float] = None) -> Datagram:
         """Return the next reply; raises ``NotReceived`` after ``timeout`` seconds (default: the sender's)."""

@@ -9,13 +9,14 @@ so the numbers are spelled out.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import socket
 import struct
 import sys
 import warnings
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from .errors import CappedBufferWarning
 
@@ -294,8 +295,9 @@ if sys.platform != "win32":
     _IFF_UP, _IFF_LOOPBACK, _IFF_MULTICAST = 0x1, 0x8, 0x1000 if LINUX else 0x8000
     _SIOCGIFMTU = 0x8921 if LINUX else 0xC0206933
 
-    def _posix_interfaces() -> Sequence[RawInterface]:
-        # getifaddrs(3) speaks for the calling thread's namespace, which files in /sys do not.
+    @functools.cache
+    def _getifaddrs() -> Tuple[Any, Any]:
+        """Return the C library and the type of a pointer to ``struct ifaddrs``, made once: ctypes never forgets a type."""
         import ctypes
 
         class IfAddrs(ctypes.Structure):
@@ -308,12 +310,19 @@ if sys.platform != "win32":
             ("flags", ctypes.c_uint),
             ("address", ctypes.c_void_p),
         ]  # netmask and what follows are not read
-        libc = ctypes.CDLL(None, use_errno=True)
+        return ctypes.CDLL(None, use_errno=True), pointer
+
+    def _posix_interfaces() -> Sequence[RawInterface]:
+        # getifaddrs(3) speaks for the calling thread's namespace, which files in /sys do not.
+        import ctypes
+
+        libc, pointer = _getifaddrs()
         head = pointer()
         if libc.getifaddrs(ctypes.byref(head)) != 0:
             raise OSError(ctypes.get_errno(), "getifaddrs failed")
-        table = {name: _posix_interface(name, index) for index, name in socket.if_nameindex()}
         try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                table = {name: _posix_interface(sock, name, index) for index, name in socket.if_nameindex()}
             entry = head
             while bool(entry):  # a null pointer is false
                 item = entry.contents
@@ -330,15 +339,14 @@ if sys.platform != "win32":
             libc.freeifaddrs(head)
         return sorted(table.values(), key=lambda interface: interface.index)
 
-    def _posix_interface(name: str, index: int) -> RawInterface:
+    def _posix_interface(sock: socket.socket, name: str, index: int) -> RawInterface:
         import fcntl
 
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            try:
-                answer = fcntl.ioctl(sock, _SIOCGIFMTU, struct.pack("16s16x", name.encode()))
-                mtu = int(struct.unpack_from("=i", answer, 16)[0])
-            except OSError:  # gone between the two calls
-                mtu = 0
+        try:
+            answer = fcntl.ioctl(sock, _SIOCGIFMTU, struct.pack("16s16x", name.encode()))
+            mtu = int(struct.unpack_from("=i", answer, 16)[0])
+        except OSError:  # gone between the two calls
+            mtu = 0
         return RawInterface(name, index, up=False, multicast=False, loopback=False, mtu=mtu, addresses=[])
 
     def _read_sockaddr(head: bytes, position: int) -> Optional[str]:

@@ -24,7 +24,8 @@ def probe_channel(
 ) -> MissingCapability | None:
     """Send one datagram from host to host over a channel of that kind; None when it arrives.
 
-    ``timeout`` is in seconds and is spent only when it does not. The capability has the name ``FAMILY-MODE``.
+    ``timeout`` is in seconds and is spent only when it does not. The capability has the name ``FAMILY-MODE``; its
+    ``__cause__`` is the error.
     """
     name = f"{family}-{mode}"
     where = receiver.interface.name
@@ -40,7 +41,11 @@ def probe_channel(
                 pass
     except (OSError, McastError) as error:
         what = str(error).splitlines()[0]
-        return MissingCapability(name, f"{name} multicast does not work on {where} ({what})", _remedy(sender, family))
+        missing = MissingCapability(
+            name, f"{name} multicast does not work on {where} ({what})", _remedy(sender, family)
+        )
+        missing.__cause__ = error
+        return missing
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .lab import Lab, Link
 from .namespace import Namespace
+from .view import LabView
 from .virtualhost import VirtualHost
 
-__all__ = ["Lab", "Link", "Namespace", "VirtualHost"]
+__all__ = ["Lab", "LabView", "Link", "Namespace", "VirtualHost"]

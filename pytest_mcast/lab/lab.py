@@ -116,7 +116,11 @@ class Lab:
         if unknown:
             raise InterfaceError(f"macs names {', '.join(sorted(unknown))}; host {name} has {', '.join(interfaces)}")
         namespace = Namespace.create() if namespace is None else namespace
-        host = VirtualHost(name, namespace, prepare(namespace))
+        try:
+            host = VirtualHost(name, namespace, prepare(namespace))
+        except BaseException:
+            namespace.close()
+            raise
         try:
             for interface, link in interfaces.items():
                 self._connect(host, interface, self.link(link), (macs or {}).get(interface))

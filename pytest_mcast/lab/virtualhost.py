@@ -62,11 +62,14 @@ class VirtualHost(Host):
         self._names: list[str] = []
         self._programs: Programs | None = None
         self._touched = False
+        self._interface: Interface | None = None
 
     @property
     def interface(self) -> Interface:
-        """The first interface of the host."""
-        return self.find(self._names[0]) if self._names else self.find("lo")
+        """The first interface of the host; looked up again once somebody may have changed it."""
+        if self._interface is None or self._touched:
+            self._interface = self.find(self._names[0] if self._names else "lo")
+        return self._interface
 
     def find(self, what: str | int) -> Interface:
         """Find an interface of this host; see ``Interface.find``."""
@@ -87,6 +90,7 @@ class VirtualHost(Host):
         )
         self._names.append(name)
         self._connection.wait_until_up(index)
+        self._interface = None
 
     @property
     def touched(self) -> bool:

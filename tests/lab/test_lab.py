@@ -12,7 +12,7 @@ import pytest
 
 from pytest_mcast import InterfaceError, Lab
 from pytest_mcast.lab import Namespace, netlink
-from pytest_mcast.lab.view import LabView
+from pytest_mcast import LabView
 
 
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])

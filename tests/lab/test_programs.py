@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_mcast.lab.programs import ProgramError
-from pytest_mcast.lab.view import LabView
+from pytest_mcast import LabView
 
 DAEMON = Path(__file__).parents[1] / "support" / "daemon.py"
 

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from pytest_mcast import Channel, Receiver
-from pytest_mcast.lab.view import LabView
+from pytest_mcast import LabView
 
 
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])

@@ -10,7 +10,7 @@ import socket
 import pytest
 
 from pytest_mcast import Channel, Context, Host, NotReceived
-from pytest_mcast.lab.view import LabView
+from pytest_mcast import LabView
 
 
 class TestListenerAndResponder:

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from pytest_mcast.lab import netlink
-from pytest_mcast.lab.view import LabView
+from pytest_mcast import LabView
 
 # Runs in a host with two interfaces; the peer has two as well, on the same links and named alike.
 INNER = """

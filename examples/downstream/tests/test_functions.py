@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from pytest_mcast import Channel, EchoResponder, Host, Interface, Receiver, Sender
-from pytest_mcast.lab.view import LabView
+from pytest_mcast import LabView
 
 
 def test_what_is_sent_is_received(mcast_receiver: Receiver, mcast_sender: Sender) -> None:

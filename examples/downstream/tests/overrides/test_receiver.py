@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from pytest_mcast import Channel, Host, Sender
-from pytest_mcast.lab.view import LabView
+from pytest_mcast import LabView
 
 from downstream.announcer import Listener, Service
 

@@ -1,0 +1,76 @@
+"""Repeats the tests that could be flaky, with both cores busy: ``soak.py [TIMES]`` (default 50).
+
+As root and as an ordinary user, one process and four, in random order. Ends at the first failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+SUPPORT = Path(__file__).parent
+FOUR_WAYS = """
+import pytest
+
+@pytest.mark.parametrize("n", range(3))
+def test_delivery(mcast_receiver, mcast_sender, n):
+    mcast_sender.send(b"hello")
+    assert mcast_receiver.recv().payload == b"hello"
+
+def test_echo(mcast_echo, mcast_sender):
+    mcast_sender.send(b"hello")
+    assert mcast_sender.recv().payload == b"hello"
+
+def test_three_hosts(mcast_lab, mcast_kind):
+    family, mode = mcast_kind
+    rx, tx, other = mcast_lab.hosts(3)
+    channel = mcast_lab.channel(family, source=tx if mode == "ssm" else None)
+    receiver = rx.receiver(channel)
+    tx.sender(channel).send(b"hello")
+    assert receiver.recv().payload == b"hello"
+"""
+
+
+@contextlib.contextmanager
+def busy_cores() -> Iterator[None]:
+    """Keep all cores busy, twice over."""
+    spin = [sys.executable, "-c", "while True: pass"]
+    spinners = [subprocess.Popen(spin) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        yield
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.wait()
+
+
+def main() -> int:
+    times = int(sys.argv[1]) if len(sys.argv) > 1 else 50
+    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--mcast-lab", "--mcast-require=all"]
+    ways = {
+        "as we are": pytest,
+        "as we are, -n 4": [*pytest, "-n4"],
+        "ordinary user": [sys.executable, str(SUPPORT / "as_user.py"), *pytest],
+        "ordinary user, -n 4": [sys.executable, str(SUPPORT / "as_user.py"), *pytest, "-n4"],
+    }
+    with tempfile.TemporaryDirectory(prefix="pytest-mcast-") as directory, busy_cores():
+        os.chmod(directory, 0o755)  # noqa: S103 - the ordinary user reads it
+        Path(directory, "test_four_ways.py").write_text(FOUR_WAYS)
+        for number in range(times):
+            for name, command in ways.items():
+                result = subprocess.run(command, cwd=directory, text=True, capture_output=True, check=False)
+                if result.returncode != 0 or "20 passed" not in result.stdout:
+                    print(result.stdout + result.stderr)
+                    print(f"soak: round {number + 1}, {name}: FAILED")
+                    return 1
+        print(f"soak: {times} rounds of {len(ways)} ways, 20 tests each, all cores busy: all passed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
