@@ -12,7 +12,7 @@ from pytest_mcast.core import MissingCapability
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
-__all__ = ["add_parser"]
+__all__ = ["add_parser", "run"]
 
 
 def add_parser(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -12,7 +12,8 @@ import selectors
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
@@ -20,7 +21,7 @@ from typing import IO
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.errors import McastError
 
-from .namespace import CLONE_NEWPID, Namespace, setns, unshare
+from .namespace import CLONE_NEWNET, CLONE_NEWPID, Namespace, setns, unshare
 
 __all__ = ["Program", "ProgramError", "Programs"]
 
@@ -159,20 +160,16 @@ class Programs:
     def __init__(self, namespace: Namespace) -> None:
         self._namespace = namespace
         self._programs: list[Program] = []
-        self._own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         pidfd = os.pidfd_open(os.getpid())
-        try:
+        command = [*_LAUNCH, "init", str(pidfd)]
+
+        def start_init() -> subprocess.Popen[bytes]:
             unshare(CLONE_NEWPID)  # for the children of this thread
-            try:
-                self._init = subprocess.Popen(
-                    [*_LAUNCH, "init", str(pidfd)], pass_fds=[pidfd], stdin=subprocess.DEVNULL, start_new_session=True
-                )
-            finally:
-                setns(self._own, CLONE_NEWPID)
+            return subprocess.Popen(command, pass_fds=[pidfd], stdin=subprocess.DEVNULL, start_new_session=True)
+
+        try:
+            self._init = _in_a_thread_of_its_own(start_init)
             self._pids = os.open(f"/proc/{self._init.pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        except BaseException:
-            os.close(self._own)
-            raise
         finally:
             os.close(pidfd)
 
@@ -187,21 +184,22 @@ class Programs:
         keep: Sequence[int],
     ) -> Program:
         """Start a program; see ``VirtualHost.popen``."""
-        with self._namespace:
+
+        def start_program() -> subprocess.Popen[bytes]:
+            setns(self._namespace.descriptor, CLONE_NEWNET)
             setns(self._pids, CLONE_NEWPID)
-            try:
-                process = subprocess.Popen(
-                    [*_LAUNCH, "exec", ",".join(private), "--", *command],
-                    stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    env=environment,
-                    cwd=directory,
-                    pass_fds=keep,
-                    start_new_session=True,  # Ctrl-C is for us
-                )
-            finally:
-                setns(self._own, CLONE_NEWPID)
+            return subprocess.Popen(
+                [*_LAUNCH, "exec", ",".join(private), "--", *command],
+                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                cwd=directory,
+                pass_fds=keep,
+                start_new_session=True,  # Ctrl-C is for us
+            )
+
+        process = _in_a_thread_of_its_own(start_program)
         program = Program(process, command)
         self._programs.append(program)
         return program
@@ -213,4 +211,13 @@ class Programs:
             program.forget()
         self._init.wait()
         os.close(self._pids)
-        os.close(self._own)
+
+
+def _in_a_thread_of_its_own(start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    """Call the function in a thread that ends with it.
+
+    A thread whose children are born in another PID namespace can start no threads any more, and an ordinary user cannot
+    undo that: the PID namespace of the machine is not his.
+    """
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(start).result()

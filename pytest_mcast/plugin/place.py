@@ -95,7 +95,7 @@ class Place:
         if missing is None:
             return
         if receiver is not self._local and isinstance(missing.__cause__, NotReceived):
-            raise missing  # a loss between virtual hosts is nobody's environment
+            raise missing.__cause__  # a loss between virtual hosts is nobody's environment
         self.skip(missing)
 
     def skip(self, missing: MissingCapability) -> None:

@@ -46,6 +46,14 @@ class CellItem(pytest.Function):
         self.mcast_cell = {**cell.as_dict(), "file": self.nodeid.partition("::")[0]}
         self.add_marker("mcast")
 
+    @property
+    def id(self) -> Any:
+        """The structured form of the node id, with what stands in brackets apart (pytest 9.2 and later; for --lf).
+
+        pytest takes it from ``callspec``, which our items cannot have, because editors want one in .py files only.
+        """
+        return type(super().id).parse(self.nodeid)
+
     def reportinfo(self) -> tuple[Any, int, str]:
         """Say where the cell is declared."""
         return self.path, self._cell.line - 1, self.name

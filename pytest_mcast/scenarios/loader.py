@@ -73,11 +73,12 @@ def _validate(path: Path, document: Any) -> None:
         while error.context:  # of alternatives, the one that got furthest tells most
             error = max(error.context, key=lambda inner: (len(inner.absolute_path), inner.validator == "enum"))
         where, text = _explain(error)
-        raise ScenarioError(path, *_position(document, where), text)
+        of_key = len(where) > len(error.absolute_path)
+        raise ScenarioError(path, *_position(document, where, of_key=of_key), text)
 
 
 def _explain(error: ValidationError) -> tuple[list[Any], str]:
-    """Return the path to the culprit, and the sentence."""
+    """Return the path to the culprit (longer than the error's if that is a key) and the sentence."""
     where = list(error.absolute_path)
     name = ".".join(map(str, where)) or "the file"
     value: Any = error.instance
@@ -157,8 +158,8 @@ def _host(name: str, value: Any) -> HostSpec:
     return HostSpec(name, "virtual", str(value["virtual"].get("interface", "eth0")))
 
 
-def _position(document: Any, where: Iterable[Any]) -> tuple[int, int]:
-    """Return line and column, from 1, of the value (or of the key, for a key that has none) at a path."""
+def _position(document: Any, where: Iterable[Any], *, of_key: bool = False) -> tuple[int, int]:
+    """Return line and column, from 1, of the value at a path; of its key if it is no scalar, or if that is asked for."""
     node: Any = document
     position: tuple[int, int] = (0, 0)
     for step in where:
@@ -169,7 +170,7 @@ def _position(document: Any, where: Iterable[Any]) -> tuple[int, int]:
             inner = node[step]
             if not isinstance(node, Mapping):
                 position = lines.item(step)
-            elif isinstance(inner, (Mapping, list)):
+            elif of_key or isinstance(inner, (Mapping, list)):
                 position = lines.key(step)
             else:
                 position = lines.value(step)

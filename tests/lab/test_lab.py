@@ -10,9 +10,8 @@ import time
 
 import pytest
 
-from pytest_mcast import InterfaceError, Lab
+from pytest_mcast import InterfaceError, Lab, LabView
 from pytest_mcast.lab import Namespace, netlink
-from pytest_mcast import LabView
 
 
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])

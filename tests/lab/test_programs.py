@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_mcast.lab.programs import ProgramError
 from pytest_mcast import LabView
+from pytest_mcast.lab.programs import ProgramError
 
 DAEMON = Path(__file__).parents[1] / "support" / "daemon.py"
 

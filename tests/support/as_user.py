@@ -1,6 +1,6 @@
 """``as_user.py COMMAND...``: run a command as an ordinary user (nobody), whoever runs this.
 
-For an ordinary user that is the command itself. Root gives up everything, after having made the Python installation and
+An ordinary user gives up what he may have been given in a user namespace. Root gives up everything, after having made the Python installation and
 the working tree readable in a mount namespace of its own: they may be below directories that only root can search, which
 are covered there, in part, by empty ones.
 """
@@ -58,6 +58,8 @@ def main() -> None:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
+    else:
+        _check(_libc.prctl(47, 4, 0, 0, 0), "prctl")  # PR_CAP_AMBIENT_CLEAR_ALL: exec drops what is left
     os.execvp(sys.argv[1], sys.argv[1:])
 
 

@@ -1,0 +1,108 @@
+"""Scenario files in a pytest of their own: their cells are tests like any others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+FILE = """
+hosts: {one: virtual, two: virtual}
+matrix:
+  mode: [ssm]
+"""
+
+
+@pytest.fixture
+def scenario(pytester: pytest.Pytester) -> Path:
+    path = pytester.path / "a.mcast.yaml"
+    path.write_text(FILE)
+    return path
+
+
+def test_cells_are_items_and_a_table_ends_the_run(pytester: pytest.Pytester, scenario: Path) -> None:
+    result = pytester.runpytest_subprocess("-v", "--mcast-require=all")
+    result.assert_outcomes(passed=8)
+    result.stdout.fnmatch_lines(["a.mcast.yaml::ipv6-ssm?one->two? PASSED*"])
+    result.stdout.fnmatch_lines(
+        [
+            "*= multicast matrix =*",
+            "a.mcast.yaml",
+            "",
+            "  ipv4-ssm  to one   to two",
+            "  from one  pass     pass",
+            "  from two  pass     pass",
+            "",
+            "  ipv6-ssm  to one   to two",
+            "  from one  pass     pass",
+            "  from two  pass     pass",
+        ]
+    )
+
+
+def test_node_ids_k_m_xdist_and_junit(pytester: pytest.Pytester, scenario: Path) -> None:
+    pytester.runpytest_subprocess("a.mcast.yaml::ipv4-ssm[one->two]").assert_outcomes(passed=1)
+    pytester.runpytest_subprocess("-k", "ipv6-ssm[two and one]").assert_outcomes(passed=1, deselected=7)
+    pytester.runpytest_subprocess("-m", "not mcast").assert_outcomes(deselected=8)
+    result = pytester.runpytest_subprocess("-n2", "--junitxml=out.xml", "--reruns=1")
+    result.assert_outcomes(passed=8)
+    result.stdout.fnmatch_lines(["  from two  pass     pass"])
+    assert 'name="ipv6-ssm[two-&gt;two]"' in (pytester.path / "out.xml").read_text()
+
+
+def test_failures_are_in_the_table_and_run_again_with_lf(
+    pytester: pytest.Pytester, scenario: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makeconftest("""
+        import os
+        import pytest
+
+        @pytest.fixture(autouse=True)
+        def of_the_users(request, monkeypatch):
+            if os.environ.get("BREAK") and request.node.name == "ipv4-ssm[one->two]":
+                monkeypatch.setattr("pytest_mcast.core.sender.Sender.send", lambda self, payload: None)
+            if request.node.name == "ipv4-ssm[two->one]":
+                pytest.skip("for a reason of the user's")
+            if os.environ.get("BREAK") and request.node.name == "ipv4-ssm[two->two]":
+                raise RuntimeError("set-up is broken")
+    """)
+    monkeypatch.setenv("BREAK", "1")
+    result = pytester.runpytest_subprocess("--mcast-timeout=0.2", "-p", "no:randomly")
+    monkeypatch.delenv("BREAK")
+    result.assert_outcomes(passed=5, failed=1, skipped=1, errors=1)
+    result.stdout.fnmatch_lines(["  from one  pass     fail", "  from two  skipped  error"])
+    pytester.runpytest_subprocess("--lf").assert_outcomes(passed=2)
+
+
+def test_a_module_scoped_autouse_fixture_of_the_users_works(pytester: pytest.Pytester, scenario: Path) -> None:
+    pytester.makeconftest("""
+        import pytest
+
+        @pytest.fixture(autouse=True, scope="module")
+        def of_the_users(request):
+            assert request.module is not None
+            yield
+
+        @pytest.fixture(autouse=True, scope="class")
+        def of_the_class():
+            yield
+    """)
+    pytester.runpytest_subprocess("--mcast-require=all").assert_outcomes(passed=8)
+
+
+def test_a_mistake_is_an_error_of_the_collection(pytester: pytest.Pytester) -> None:
+    (pytester.path / "b.mcast.yaml").write_text("hosts: {a: virtul}\n")
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*b.mcast.yaml:1:12: hosts.a: 'virtul' is not allowed; did you mean 'virtual'?*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_local_hosts_use_the_interface_named(pytester: pytest.Pytester) -> None:
+    (pytester.path / "c.mcast.yaml").write_text("hosts: {here: local}\nmatrix: {family: [ipv4]}\n")
+    result = pytester.runpytest_subprocess("--mcast-iface=lo")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["  ipv4-asm   to here", "  from here  pass"])
+    result = pytester.runpytest_subprocess("--mcast-lab")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*mcast: a local host is this machine, which the private network hides; drop *"])

@@ -1,0 +1,131 @@
+"""Every command and example in README and docs runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..conftest import Runner
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def _blocks(kind: str, *paths: Path) -> list[str]:
+    return [text for path in paths or DOCUMENTS for found, text in BLOCK.findall(path.read_text()) if found == kind]
+
+
+def test_every_block_is_of_a_kind_that_is_checked() -> None:
+    for path in DOCUMENTS:
+        for kind, _ in BLOCK.findall(path.read_text()):
+            assert kind in ("python", "console", "sh", "yaml", "text"), path
+
+
+def test_python_examples_pass(run: Runner) -> None:
+    examples = _blocks("python")
+    assert len(examples) >= 7
+    for number, example in enumerate(examples):
+        run.write(example, f"test_example{number}.py")
+    result = run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-W",
+            "error",
+            "--mcast-lab",
+            "--mcast-require=all",
+        ]
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "skipped" not in result.stdout
+
+
+@pytest.mark.parametrize("command", [line[2:] for block in _blocks("console") for line in block.splitlines()])
+def test_console_examples_work(tmp_path: Path, command: str) -> None:
+    assert not command.startswith("#")
+    home = Runner(tmp_path)
+    home.write(_blocks("python", ROOT / "README.md")[0], "test_example.py")
+    words = shlex.split(command, comments=True)
+    if words[0] == "pytest":
+        result = home([sys.executable, "-m", *words, "-p", "no:cacheprovider"])
+        if words[1:] == ["--mcast-require", "all"] and result.returncode:
+            assert "mcast: namespaces is required" in result.stdout  # an ordinary user, without --mcast-lab
+            return
+        assert result.returncode == 0, result.stdout
+        assert "passed" in result.stdout
+        return
+    assert words[0] == "pytest-mcast"
+    result = home([sys.executable, "-m", "pytest_mcast", *words[1:]])
+    assert result.returncode in ((0, 1) if "doctor" in words else (0,)), result.stderr
+    assert result.stdout
+
+
+def test_yaml_examples_are_valid(tmp_path: Path) -> None:
+    (example,) = _blocks("yaml", ROOT / "docs" / "scenarios.md")
+    home = Runner(tmp_path)
+    home.write(example, "example.mcast.yaml")
+    result = home(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--mcast-lab", "--mcast-require=all"]
+    )
+    assert result.returncode == 0, result.stdout
+    assert "15 passed" in result.stdout
+
+
+def test_the_set_up_is_two_commands_and_ci_runs_the_second() -> None:
+    (block,) = _blocks("sh", ROOT / "README.md")
+    main_job, tests = block.splitlines()
+    assert main_job.endswith("tox -q -e matrix")
+    assert tests.endswith("tox")
+    script = (ROOT / ".ci" / "run").read_text()
+    finder = re.search(r"command=\$\((.*)\)", script)
+    assert finder
+    found = subprocess.run(["bash", "-c", finder.group(1)], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == tests
+    environments = re.search(r"^env_list = (.*)$", (ROOT / "tox.ini").read_text(), re.MULTILINE)
+    assert environments
+    assert "matrix" in environments.group(1)  # so the first command runs in CI as well
+
+
+def test_links_lead_somewhere() -> None:
+    for path in [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_the_lowest_versions_are_those_of_pyproject() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lowest = [line for line in (ROOT / "tests" / "lowest.txt").read_text().splitlines() if not line.startswith("#")]
+    assert sorted(line.replace("==", ">=") for line in lowest) == sorted(project["dependencies"])
+
+
+def test_no_path_of_a_machine_is_in_the_project() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    pattern = re.compile(r"/(work|home/\w+|Users/\w+|root)/")
+    for name in tracked:
+        path = ROOT / name
+        if path.is_file() and path != Path(__file__):
+            assert not pattern.search(path.read_text(errors="replace")), name
+
+
+def test_the_wheel_is_what_is_tested_under_tox() -> None:
+    import pytest_mcast
+
+    if "TOX_ENV_NAME" not in os.environ:
+        pytest.skip("not under tox: the working tree is tested")
+    assert ROOT not in Path(pytest_mcast.__file__).parents or ".tox" in pytest_mcast.__file__
+    package = Path(pytest_mcast.__file__).parent
+    assert (package / "py.typed").exists()
+    assert (package / "scenarios" / "schema.json").exists()
