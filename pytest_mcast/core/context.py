@@ -32,6 +32,7 @@ class Context:
         self._subscriptions: Dict[int, Subscription] = {}
         self._round: Deque[Subscription] = deque()
         self._next_id = 1
+        self._closed = False
 
     def add(
         self,
@@ -44,8 +45,10 @@ class Context:
     ) -> Subscription:
         """Open and bind a subscription, without joining; see ``Subscription`` for the arguments and errors.
 
-        Raises ``SubscriptionError`` when this context has the channel on that interface already.
+        Raises ``SubscriptionError`` when this context has the channel on that interface already, or is closed.
         """
+        if self._closed:
+            raise SubscriptionError(f"cannot add {channel}: the context is closed")
         subscription = Subscription(
             channel, interface, receive_buffer=receive_buffer, max_size=max_size, sock=sock, id=self._next_id
         )
@@ -56,17 +59,21 @@ class Context:
                 raise SubscriptionError(f"{channel} on {other.interface.name} is subscription {other.id} already")
         self._selector.register(subscription, selectors.EVENT_READ, subscription)
         self._subscriptions[subscription.id] = subscription
+        subscription.on_close(self.take)
         self._next_id += 1
         return subscription
 
     def remove(self, subscription: Subscription) -> None:
-        """Leave and close a subscription."""
-        self.take(subscription).close()
+        """Leave and close a subscription; one that was closed before is gone already."""
+        if subscription.state != "closed":
+            self.take(subscription).close()
 
     def take(self, subscription: Subscription) -> Subscription:
         """Hand a subscription over to the caller, open and joined as it is."""
-        if self._subscriptions.pop(subscription.id, None) is not subscription:
+        if self._subscriptions.get(subscription.id) is not subscription:
             raise SubscriptionError(f"{subscription!r} does not belong to this context")
+        del self._subscriptions[subscription.id]
+        subscription.on_close(None)
         self._selector.unregister(subscription)
         if subscription in self._round:
             self._round.remove(subscription)
@@ -75,16 +82,18 @@ class Context:
     def receive(self, timeout: Optional[float] = 0) -> Optional[Tuple[Subscription, Datagram]]:
         """Return the next datagram and its subscription, or None after ``timeout`` seconds (None: no end)."""
         deadline = Deadline(timeout)
+        last_round = False
         while True:
             while self._round:
                 subscription = self._round.popleft()
                 datagram = subscription.receive(deadline)
                 if datagram is not None:
                     return subscription, datagram
-            remaining = deadline.remaining()
-            self._round.extend(key.data for key, _ in self._selector.select(remaining))
-            if not self._round and remaining == 0:
+            if last_round:
                 return None
+            remaining = deadline.remaining()
+            last_round = remaining == 0
+            self._round.extend(key.data for key, _ in self._selector.select(remaining))
 
     def fileno(self) -> int:
         """A descriptor that is readable when a subscription is (epoll(7), kqueue(2)); ``OSError`` on Windows."""
@@ -95,11 +104,10 @@ class Context:
 
     def close(self) -> None:
         """Leave and close everything; again is no error."""
-        self._round.clear()
-        for subscription in self._subscriptions.values():
+        for subscription in self:
             subscription.close()
-        self._subscriptions.clear()
         self._selector.close()
+        self._closed = True
 
     def __iter__(self) -> Iterator[Subscription]:
         return iter(list(self._subscriptions.values()))

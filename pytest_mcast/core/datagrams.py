@@ -52,7 +52,7 @@ class Statistics:
     """Counts of a subscription since it was opened.
 
     ``rejected`` counts datagrams that came through the socket without belonging to the channel, by reason
-    (``group``, ``interface``, ``source``; ``time`` is what was queued before an earlier leave); ``kernel_drops`` what the kernel threw away at this socket,
+    (``group``, ``interface``, ``source``; ``membership``: it came while there was none); ``kernel_drops`` what the kernel threw away at this socket,
     None where it does not tell.
     """
 

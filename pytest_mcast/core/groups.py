@@ -87,8 +87,9 @@ def _group(family: str, scope: str, ssm: bool, number: int) -> Optional[str]:
     network = ipaddress.IPv4Network("232.0.0.0/8" if ssm else _IPV4_GROUPS[scope])
     group = network.network_address + number % network.num_addresses
     low = int(group) & 0x7FFFFF  # what remains of it in the Ethernet address (RFC 1112 section 6.4)
-    # 232.0.0/24 is reserved (RFC 4607 section 4.4); 239.255.255.x holds relative addresses (RFC 2365 section 9).
-    reserved = low < 256 or (ssm and int(group) & 0xFFFFFF < 256) or (not ssm and group.packed[:3] == b"\xef\xff\xff")
+    # 232.0.0/24 is reserved (RFC 4607 section 4.4); the last 256 of a scope are relative addresses (RFC 2365 section 9).
+    relative = not ssm and network.num_addresses > 256 and int(network.broadcast_address) - int(group) < 256
+    reserved = low < 256 or relative or (ssm and int(group) & 0xFFFFFF < 256)
     return None if reserved else str(group)
 
 

@@ -160,20 +160,18 @@ class Sender:
 
     def _address(self, source: Optional[str]) -> str:
         have = self.interface.ipv6 if self.channel.family == "ipv6" else self.interface.ipv4
+        for address in (source, self.channel.source):
+            if address is not None and (address in have or self._is_loopback(address)):
+                return address
         if source is not None:
-            if source not in have and not self._is_loopback(source):
-                raise InterfaceError(
-                    f"interface {self.interface.name} has no address {source}, only {', '.join(have) or 'none'}"
-                )
-            return source
-        wanted = self.channel.source
-        if wanted is not None and (wanted in have or self._is_loopback(wanted)):
-            return wanted
+            name, family = self.interface.name, self.channel.family
+            raise InterfaceError(f"interface {name} has no {family} address {source}, only {', '.join(have) or 'none'}")
         return self.interface.address(self.channel.family, self.channel.scope)
 
     def _is_loopback(self, address: str) -> bool:
         # All of 127/8 is the loopback interface's, although only 127.0.0.1 is listed.
-        return self.interface.loopback and ipaddress.ip_address(address).is_loopback
+        ip = ipaddress.ip_address(address)
+        return self.interface.loopback and ip.is_loopback and (ip.version == 6) == (self.channel.family == "ipv6")
 
     def _zoned(self, address: str, port: int) -> tuple[object, ...]:
         return (address, port, 0, self.interface.index) if self.channel.family == "ipv6" else (address, port)

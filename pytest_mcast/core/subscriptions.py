@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from typing import TYPE_CHECKING, Dict, FrozenSet, Optional, Set, Union
+from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, Optional, Set, Union
 
 from . import system
 from .channels import Channel
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .deadline import Deadline
 
 __all__ = ["Subscription"]
+
+_FLOOD = 65536  # datagrams
 
 
 class Subscription:
@@ -61,11 +63,12 @@ class Subscription:
                 self.socket.close()
             raise
         port = self.socket.getsockname()[1]
-        self.channel = channel if channel.port == port else Channel(channel.group, port, channel.source)
+        self.channel = channel if channel.port == port else Channel.unchecked(channel.group, port, channel.source)
         self._sources: Set[str] = set()
         self._blocked: Set[str] = set()
         self._joined = False
         self._was_joined = False
+        self._on_close: Optional[Callable[[Subscription], object]] = None
         self._received = 0
         self._rejected: Dict[str, int] = Counter()
 
@@ -84,7 +87,7 @@ class Subscription:
         return sock
 
     def _adopt(self, channel: Channel, sock: socket.socket) -> socket.socket:
-        if sock.type != socket.SOCK_DGRAM:
+        if sock.type != socket.SOCK_DGRAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
             raise SubscriptionError(f"{sock!r} is not a UDP socket")
         if (sock.family == socket.AF_INET6) != (channel.family == "ipv6"):
             raise SubscriptionError(f"{sock!r} is not an {channel.family} socket, as {channel} needs")
@@ -175,8 +178,10 @@ class Subscription:
     def receive(self, deadline: Optional[Deadline] = None) -> Optional[Datagram]:
         """Return the next queued datagram of the channel without waiting, or None.
 
-        Foreign datagrams are counted and passed over, until ``deadline`` if there is one.
+        Foreign datagrams are counted and passed over, so that none hides one of ours; but a flood of them, more than
+        any buffer holds, is given up when ``deadline`` has passed.
         """
+        passed_over = 0
         while True:
             try:
                 payload, arrival, truncated, source = system.receive(self.socket, self.max_size)
@@ -197,7 +202,8 @@ class Subscription:
                     truncated,
                 )
             self._rejected[reason] += 1
-            if deadline is not None and deadline.passed():
+            passed_over += 1
+            if passed_over % _FLOOD == 0 and deadline is not None and deadline.passed():
                 return None
 
     def statistics(self) -> Statistics:
@@ -206,6 +212,10 @@ class Subscription:
             raise SubscriptionError(f"{self.channel} is closed; take its statistics before")
         return Statistics(self._received, dict(self._rejected), system.kernel_drops(self.socket))
 
+    def on_close(self, call: Optional[Callable[[Subscription], object]]) -> None:
+        """Have this called when the subscription is about to be closed (None: nothing)."""
+        self._on_close = call
+
     def fileno(self) -> int:
         """The socket's descriptor, for selectors and event loops; -1 when closed."""
         return self.socket.fileno()
@@ -213,6 +223,8 @@ class Subscription:
     def close(self) -> None:
         """Leave and close the socket; again is no error."""
         self._joined = False
+        if self._on_close is not None:
+            self._on_close(self)
         self.socket.close()  # the kernel leaves with it, and sends the report
 
     def __enter__(self) -> Subscription:
@@ -231,6 +243,8 @@ class Subscription:
 
     def _foreign(self, arrival: system.Arrival, source: str) -> Optional[str]:
         """Say what of a datagram does not belong to the channel; None when all does."""
+        if not self._joined:  # queued before, or let in by somebody else's membership
+            return "membership"
         if arrival.group is not None and arrival.group != self.channel.group:
             return "group"
         if arrival.interface_index is not None and arrival.interface_index != self.interface.index:
@@ -247,7 +261,7 @@ class Subscription:
                 self.socket.recv(1)
             except (BlockingIOError, InterruptedError):
                 return
-            self._rejected["time"] += 1
+            self._rejected["membership"] += 1
 
     def _checked(self, source: str) -> str:
         return str(Channel(self.channel.group, self.channel.port, source).source)

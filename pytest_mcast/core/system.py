@@ -111,9 +111,17 @@ def set_buffer(sock: socket.socket, option: int, size: Optional[int]) -> int:
         warnings.warn(
             f"the system granted a {which} buffer of {granted} bytes instead of {size}{cure}",
             CappedBufferWarning,
-            stacklevel=4,
+            stacklevel=_callers_level(),
         )
     return granted
+
+
+def _callers_level() -> int:
+    """Return the ``stacklevel``, for the function that calls this, of the code that calls this package."""
+    frame, level = sys._getframe(1), 1  # noqa: SLF001 - as the warnings module does
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("pytest_mcast."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _on(level: int, option: int, *, optional: bool = False) -> SocketOption:
