@@ -30,6 +30,7 @@ class Context:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._subscriptions: Dict[int, Subscription] = {}
+        self._descriptors: Dict[int, int] = {}
         self._round: Deque[Subscription] = deque()
         self._next_id = 1
         self._closed = False
@@ -57,14 +58,16 @@ class Context:
                 if sock is None:
                     subscription.close()
                 raise SubscriptionError(f"{channel} on {other.interface.name} is subscription {other.id} already")
-        self._selector.register(subscription, selectors.EVENT_READ, subscription)
+        # By its number, which is known when the socket has been closed.
+        self._descriptors[subscription.id] = subscription.fileno()
+        self._selector.register(subscription.fileno(), selectors.EVENT_READ, subscription)
         self._subscriptions[subscription.id] = subscription
-        subscription.on_close(self.take)
+        subscription.on_close(self._forget)
         self._next_id += 1
         return subscription
 
     def remove(self, subscription: Subscription) -> None:
-        """Leave and close a subscription; one that was closed before is gone already."""
+        """Leave and close a subscription; one that is closed is removed already."""
         if subscription.state != "closed":
             self.take(subscription).close()
 
@@ -72,11 +75,7 @@ class Context:
         """Hand a subscription over to the caller, open and joined as it is."""
         if self._subscriptions.get(subscription.id) is not subscription:
             raise SubscriptionError(f"{subscription!r} does not belong to this context")
-        del self._subscriptions[subscription.id]
-        subscription.on_close(None)
-        self._selector.unregister(subscription)
-        if subscription in self._round:
-            self._round.remove(subscription)
+        self._forget(subscription)
         return subscription
 
     def receive(self, timeout: Optional[float] = 0) -> Optional[Tuple[Subscription, Datagram]]:
@@ -108,6 +107,13 @@ class Context:
             subscription.close()
         self._selector.close()
         self._closed = True
+
+    def _forget(self, subscription: Subscription) -> None:
+        subscription.on_close(None)
+        del self._subscriptions[subscription.id]
+        self._selector.unregister(self._descriptors.pop(subscription.id))
+        if subscription in self._round:
+            self._round.remove(subscription)
 
     def __iter__(self) -> Iterator[Subscription]:
         return iter(list(self._subscriptions.values()))

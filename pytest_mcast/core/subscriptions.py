@@ -225,6 +225,7 @@ class Subscription:
         self._joined = False
         if self._on_close is not None:
             self._on_close(self)
+            self._on_close = None
         self.socket.close()  # the kernel leaves with it, and sends the report
 
     def __enter__(self) -> Subscription:

@@ -86,7 +86,7 @@ class Imports(support.CoreTestCase):
             f"import sys; sys.path.insert(0, {str(CORE.parent.parent)!r}); import pytest_mcast.core; "
             "print(*sorted(name for name in sys.modules if name.startswith('pytest_mcast.')))"
         )
-        run = subprocess.run(  # noqa: S603 - this Python
+        run = subprocess.run(
             [sys.executable, "-I", "-S", "-W", "error", "-c", code], stdout=subprocess.PIPE, check=True, timeout=60
         )
         foreign = [name for name in run.stdout.decode().split() if not (name + ".").startswith("pytest_mcast.core.")]

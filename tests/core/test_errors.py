@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import errno
 import os
+import pickle
 import re
 
 from pytest_mcast.core import MembershipError, MissingCapability, NotReceived, errors
@@ -70,6 +71,7 @@ class Membership(support.CoreTestCase):
 
     def test_an_error_without_errno_is_told(self) -> None:
         error = MembershipError("leave", "239.1.2.3 on eth0", OSError("odd"))
+        self.assertEqual(error.errno, 0)
         self.assertIn("cannot leave 239.1.2.3 on eth0", str(error))
 
 
@@ -82,3 +84,6 @@ class Missing(support.CoreTestCase):
     def test_the_parts_are_kept(self) -> None:
         parts = (self.error.capability, self.error.reason, self.error.remedy)
         self.assertEqual(parts, ("ipv6", "no address on eth0", "enable IPv6 on eth0"))
+
+    def test_it_crosses_the_border_of_a_process(self) -> None:
+        self.assertEqual(str(pickle.loads(pickle.dumps(self.error))), str(self.error))  # noqa: S301 - our own

@@ -58,8 +58,8 @@ class Find(FakeTable):
     def test_by_address_with_the_index_as_zone(self) -> None:
         self.assertEqual(Interface.find("fe80::1%3"), ETH1)
 
-    def test_an_interface_is_looked_up_again(self) -> None:
-        self.assertEqual(Interface.find(dataclasses.replace(ETH1, addresses=())), ETH1)
+    def test_an_interface_is_taken_as_it_is(self) -> None:
+        self.assertIs(Interface.find(NUMBER), NUMBER)
 
     def test_a_name_wins_over_an_index(self) -> None:
         self.have(LO, ETH0, ETH1, NUMBER)
@@ -139,6 +139,9 @@ class Best(FakeTable):
 
     def test_what_has_no_address_is_passed_over(self) -> None:
         self.assertEqual(self.best(dataclasses.replace(ETH0, addresses=()), NUMBER), "3")
+
+    def test_ipv6_alone_will_do(self) -> None:
+        self.assertEqual(self.best(LO, dataclasses.replace(ETH0, addresses=("fe80::1",))), "eth0")
 
     def test_the_family_must_be_there(self) -> None:
         self.have(LO, NUMBER)
