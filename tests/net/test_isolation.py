@@ -6,8 +6,7 @@ import itertools
 
 import pytest
 
-from pytest_mcast import Channel, Receiver
-from pytest_mcast import LabView
+from pytest_mcast import Channel, LabView, Receiver
 
 
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])

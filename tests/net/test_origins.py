@@ -9,8 +9,7 @@ import socket
 
 import pytest
 
-from pytest_mcast import Channel, Context, Host, NotReceived
-from pytest_mcast import LabView
+from pytest_mcast import Channel, Context, Host, LabView, NotReceived
 
 
 class TestListenerAndResponder:

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from pytest_mcast.lab import netlink
 from pytest_mcast import LabView
+from pytest_mcast.lab import netlink
 
 # Runs in a host with two interfaces; the peer has two as well, on the same links and named alike.
 INNER = """

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from pytest_mcast import Channel, EchoResponder, Host, Interface, Receiver, Sender
-from pytest_mcast import LabView
+from pytest_mcast import Channel, EchoResponder, Host, Interface, LabView, Receiver, Sender
 
 
 def test_what_is_sent_is_received(mcast_receiver: Receiver, mcast_sender: Sender) -> None:

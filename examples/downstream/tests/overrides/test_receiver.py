@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from pytest_mcast import Channel, Host, Sender
-from pytest_mcast import LabView
+from pytest_mcast import Channel, Host, LabView, Sender
 
 from downstream.announcer import Listener, Service
 
