@@ -53,6 +53,21 @@ class Sending(support.LoopbackTestCase):
             sender.send(bytes(70_000))
         self.assertEqual(caught.exception.errno, errno.EMSGSIZE)
 
+    def test_a_full_send_buffer_is_waited_for(self) -> None:
+        receiver = self.receiver(self.channel())
+        sender: Any = self.sender(receiver.channel)
+        sender._socket = mock.Mock(wraps=sender._socket)
+        sender._socket.sendto.side_effect = [BlockingIOError, mock.DEFAULT]
+        sender.send(b"x")
+        self.assertEqual(support.payloads(receiver, 1), [b"x"])
+
+    def test_a_send_buffer_that_stays_full_is_an_error(self) -> None:
+        sender: Any = self.sender(self.channel())
+        sender._socket = mock.Mock(wraps=sender._socket)
+        sender._socket.sendto.side_effect = BlockingIOError
+        with mock.patch.object(Sender, "_wait", return_value=False), self.assertRaises(BlockingIOError):
+            sender.send(b"x")
+
     def test_it_prints_its_channel_and_interface(self) -> None:
         channel = self.channel()
         self.assertEqual(repr(self.sender(channel)), f"<Sender to {channel} on {self.lo}>")
