@@ -1,0 +1,52 @@
+"""What users write, for the type checker: checked by mypy, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Optional, assert_type
+
+from pytest_mcast import (
+    Channel,
+    Context,
+    Datagram,
+    EchoResponder,
+    Host,
+    Interface,
+    LabView,
+    Receiver,
+    Sender,
+    Sent,
+    Subscription,
+)
+
+
+def fixtures(
+    mcast_channel: Channel,
+    mcast_receiver: Receiver,
+    mcast_sender: Sender,
+    mcast_echo: EchoResponder,
+    mcast_receiver_factory: Callable[..., Receiver],
+    mcast_iface: Interface,
+    mcast_sender_host: Host,
+    mcast_lab: LabView,
+) -> None:
+    assert_type(mcast_channel.source, Optional[str])
+    assert_type(mcast_receiver.recv(timeout=1).payload, bytes)
+    assert_type(mcast_receiver.expect(2), list[Datagram])
+    assert_type(mcast_sender.send(b""), Sent)
+    assert_type(mcast_echo.replies, int)
+    assert_type(mcast_receiver_factory(receive_buffer=1).channel, Channel)
+    assert_type(mcast_iface.addresses, tuple[str, ...])
+    with mcast_sender_host as host:
+        assert_type(host.interfaces, list[Interface])
+    assert_type(mcast_lab.channel("ipv6", source=mcast_lab.host("a")), Channel)
+    assert_type(mcast_lab.host().popen(["true"]).wait(), int)
+
+
+def core() -> None:
+    with Context() as context:
+        assert_type(context.add(Channel("239.1.2.3", 0), "eth0"), Subscription)
+        assert_type(context.receive(), Optional[tuple[Subscription, Datagram]])
+    # These are mistakes, and must be found.
+    Channel("239.1.2.3", "5000")  # type: ignore[arg-type]
+    Sender(Channel("239.1.2.3", 5000), ttl="1")  # type: ignore[arg-type]
