@@ -23,8 +23,10 @@ class Runner:
         self.home = home
         self._prefix = prefix
 
-    def __call__(self, command: Sequence[str], typed: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, 60 seconds at the most."""
+    def __call__(
+        self, command: Sequence[str], typed: str | None = None, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, ``timeout`` seconds at the most."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV"))}
         environment.update(HOME=str(self.home), PYTHONDONTWRITEBYTECODE="1")
         return subprocess.run(
@@ -34,7 +36,7 @@ class Runner:
             input=typed,
             text=True,
             capture_output=True,
-            timeout=60,
+            timeout=timeout,
             check=False,
         )
 

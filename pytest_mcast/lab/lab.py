@@ -27,6 +27,20 @@ _PORT_INDEX = 200_000
 _HOST_INDEX = 300_000
 _MTU = 1500
 
+# The switch is also the gateway between links. It refuses as often as it is asked, and does not answer pings in the name
+# of the whole Internet.
+_SWITCH_SYSCTLS = {
+    "ipv4/ip_forward": "1",
+    "ipv6/conf/all/forwarding": "1",
+    "ipv4/icmp_ratemask": "0",
+    "ipv6/icmp/ratemask": "200-255",  # of informational messages, so of no error
+    "ipv4/icmp_echo_ignore_all": "1",
+    "ipv6/icmp/echo_ignore_all": "1",
+    "bridge/bridge-nf-call-iptables": "0",
+    "bridge/bridge-nf-call-ip6tables": "0",
+    "bridge/bridge-nf-call-arptables": "0",
+}
+
 
 class Link:
     """A layer-2 segment of a lab: a flat switch, with the prefixes 10.N.0.0/16 and fd6d:63:N::/64."""
@@ -44,7 +58,7 @@ class Link:
 
     @property
     def gateways(self) -> dict[str, str]:
-        """The default routes of the hosts here: to the switch, which forwards between links and knows no others."""
+        """The default routes of the hosts here: to the switch, which forwards between links and refuses the rest."""
         ipv4, ipv6, _ = self.addresses(0xFFFE)
         return {"0.0.0.0/0": ipv4, "::/0": ipv6}
 
@@ -68,15 +82,13 @@ class Lab:
         self.switch_namespace = Namespace.create()
         self._stack.callback(self.switch_namespace.close)
         try:
-            forwarding = {
-                "ipv4/ip_forward": "1",
-                "ipv6/conf/all/forwarding": "1",
-                "bridge/bridge-nf-call-iptables": "0",
-                "bridge/bridge-nf-call-ip6tables": "0",
-                "bridge/bridge-nf-call-arptables": "0",
-            }
-            self._switch = prepare(self.switch_namespace, forwarding)
+            self._switch = prepare(self.switch_namespace, _SWITCH_SYSCTLS)
             self._stack.callback(self._switch.close)
+            # Everything that is on no link ends here and is refused at once. Without these routes the kernel would say
+            # "unreachable", but no more than about once a second: DNS and every further connect would wait for long.
+            self._switch.run(
+                *(netlink.route(net, index=1, kind="local") for net in ("0.0.0.0/0", "::/0")),
+            )
         except BaseException:
             self._stack.close()
             raise

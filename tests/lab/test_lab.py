@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import threading
-import time
 
 import pytest
 
@@ -61,10 +60,9 @@ def test_unicast_is_forwarded_between_links_and_nowhere_else(mcast_lab: LabView)
     with server, one.inside():
         socket.create_connection(server.getsockname(), timeout=5).close()
         for address in ("192.0.2.1", "2001:db8::1"):
-            before = time.monotonic()
-            with pytest.raises(OSError, match=r"Network is unreachable|No route to host"):
-                socket.create_connection((address, 80), timeout=5)
-            assert time.monotonic() - before < 2.5  # it is refused, and does not wait for an answer to ARP (3 s)
+            for _ in range(20):  # the kernel would tell "unreachable" about once a second only
+                with pytest.raises(ConnectionRefusedError):
+                    socket.create_connection((address, 80), timeout=5)
 
 
 def test_a_host_is_entered_by_thread_and_left_again(mcast_lab: LabView) -> None:
