@@ -20,7 +20,7 @@ class Lamp(UpnpServerDevice):
     DEVICE_DEFINITION = DeviceInfo(
         KIND, "lamp", "us", None, None, "m", None, None, None, UDN, None, None, "/d.xml", [], ET.Element("device")
     )
-    EMBEDDED_DEVICES = SERVICES = []
+    EMBEDDED_DEVICES = SERVICES = ()
 
 
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])
@@ -47,7 +47,7 @@ def test_an_m_search_is_answered_across_hosts(mcast_lab, family):
         async def seen(headers):
             found.append(headers["usn"])
 
-        await async_search(seen, timeout=1, search_target=KIND, source=source(b))
+        await async_search(seen, timeout=2, search_target=KIND, source=source(b))
         return found
 
     a.start(respond)  # until the host is given back

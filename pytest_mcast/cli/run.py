@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
+import signal
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ def add_parser(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Replace this process by the command; return 2 without one, 4 without a network, 127 when it cannot be started."""
+    """Run the command and return its exit code; 2 without one, 4 without a network, 127 when it cannot be started."""
     from pytest_mcast.lab.private import enter_private_network
 
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
@@ -41,10 +42,16 @@ def run(options: argparse.Namespace) -> int:
     except MissingCapability as missing:
         print(f"pytest-mcast run: no private network: {missing.reason}; {missing.remedy}", file=sys.stderr)
         return 4
-    # The switch lives as long as this descriptor is open: the program inherits it, and needs not know.
-    os.set_inheritable(network.lab.switch_namespace.descriptor, True)
+    # We stay, because the switch lives as long as we do; a program that closes all descriptors would lose it.
     try:
-        os.execvp(command[0], command)
+        process = subprocess.Popen(command)
     except OSError as error:
         print(f"pytest-mcast run: cannot start {command[0]}: {error.strerror}", file=sys.stderr)
         return 127
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it, and SIGQUIT, to the program as well
+    signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT):
+        signal.signal(number, lambda number, _: process.send_signal(number))
+    code = process.wait()
+    network.close()
+    return 128 - code if code < 0 else code  # as a shell tells the signal that ended it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import selectors
 import socket
 import threading
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["EchoResponder"]
 
+# What a sender brings about whose address or port (0, say) cannot be replied to: nobody's datagrams may stop us.
+_UNANSWERABLE = (errno.EINVAL, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EADDRNOTAVAIL)
+
 
 class EchoResponder:
     """Answers every datagram of a channel to its sender's address, from a daemon thread, until it is closed.
 
     The reply is ``payload``, or what came in when that is None. With ``stop_on_empty`` an empty datagram ends it (it
-    is not answered). The other arguments, and the errors, are those of ``Receiver``; with port 0 the system picks
+    is not answered), and one from an address that cannot be replied to is passed over. The other arguments, and the errors, are those of ``Receiver``; with port 0 the system picks
     one: see ``channel``. An error in the thread is raised by ``close()`` as ``EchoError``.
     """
 
@@ -128,5 +132,10 @@ class EchoResponder:
             to = (address, port, 0, self.interface.index) if self.channel.family == "ipv6" else (address, port)
             reply = datagram.payload if self._payload is None else self._payload
             self._replies += 1  # before, or whoever has got the reply could see the old number
-            subscription.socket.sendto(reply, to)
+            try:
+                subscription.socket.sendto(reply, to)
+            except OSError as error:
+                if error.errno not in _UNANSWERABLE:
+                    raise
+                self._replies -= 1
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import socket
-from typing import TYPE_CHECKING, Optional, Tuple
+from typing import TYPE_CHECKING, Optional, Set, Tuple
 
 from .channels import FAMILIES, Channel
 from .errors import ChannelError
@@ -36,7 +36,7 @@ _DEFAULT_SCOPE = {"ipv4": "realm-local", "ipv6": "link-local"}
 
 
 class ChannelPicker:
-    """Picks groups and ports that depend on a seed (bytes) and on how many were picked before.
+    """Picks groups, none of them twice, and ports; they depend on a seed (bytes) and on how many were picked before.
 
     Different seeds give different channels: 2 to the 31 groups for IPv6, 2 to the 24 for IPv4 SSM, 2 to the 16 for
     IPv4 ASM, each with a port that was free when it was picked.
@@ -45,6 +45,7 @@ class ChannelPicker:
     def __init__(self, seed: bytes) -> None:
         self._seed = seed
         self._count = 0
+        self._picked: Set[str] = set()
 
     def pick(
         self,
@@ -66,7 +67,8 @@ class ChannelPicker:
             self._count += 1
             number = hashlib.blake2b(self._count.to_bytes(8, "big") + self._seed, digest_size=8).digest()
             group = _group(family, scope or _DEFAULT_SCOPE[family], source is not None, int.from_bytes(number, "big"))
-            if group is not None:
+            if group is not None and group not in self._picked:
+                self._picked.add(group)
                 return Channel(group, _free_port(family, group, interface), source)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, List, Optional, Union
 
 from .context import Context
 from .deadline import Deadline
-from .errors import NotReceived
+from .errors import NotReceived, SubscriptionError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -74,6 +74,8 @@ class Receiver:
 
         ``timeout`` is in seconds and for all of them together (default: the receiver's).
         """
+        if self.closed:
+            raise SubscriptionError(f"the receiver of {self.channel} is closed")
         deadline = Deadline(self.timeout if timeout is None else timeout)
         datagrams: List[Datagram] = []
         while len(datagrams) < count:

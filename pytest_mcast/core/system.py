@@ -334,7 +334,7 @@ if sys.platform != "win32":
             entry = head
             while bool(entry):  # a null pointer is false
                 item = entry.contents
-                interface = table.get(item.name.decode())
+                interface = table.get(item.name.decode().partition(":")[0])  # without the label of an address, eth0:1
                 if interface is not None:  # else it came into being between the two calls
                     interface.up = bool(item.flags & _IFF_UP)
                     interface.loopback = bool(item.flags & _IFF_LOOPBACK)

@@ -32,7 +32,7 @@ def probe_channel(
     try:
         source = sender.source(family) if mode == "ssm" else None
         picker = ChannelPicker(secrets.token_bytes(8))
-        with receiver:
+        with receiver.inside():
             channel = picker.pick(family, source=source, interface=receiver.interface)
         payload = secrets.token_bytes(16)
         with receiver.receiver(channel, timeout=timeout) as member, sender.sender(channel, timeout=timeout) as origin:

@@ -135,6 +135,7 @@ class Task:
         self._coroutine: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
         self._lock = threading.Lock()
         self._cancelled = False
+        self._fetched = False
         name = getattr(function, "__name__", "function")
         self._thread = threading.Thread(target=self._run, name=f"{name} in {host.name}", daemon=True)
         self._thread.start()
@@ -150,6 +151,7 @@ class Task:
         Raises ``TimeoutError`` after ``timeout`` seconds, having cancelled a coroutine.
         """
         deadline = Deadline(timeout)
+        self._fetched = True
         self._thread.join(deadline.remaining())
         if self._thread.is_alive():
             self._cancel_coroutine()
@@ -159,11 +161,17 @@ class Task:
         return self._result
 
     def cancel(self, timeout: float = 5.0) -> None:
-        """Cancel a coroutine and wait for its end; raises ``TimeoutError`` when it, or a plain function, goes on."""
+        """Cancel a coroutine and wait for its end.
+
+        Raises ``TimeoutError`` when it, or a plain function, goes on for ``timeout`` seconds, and the error with which it
+        had ended, unless ``result()`` was asked for.
+        """
         self._cancel_coroutine()
         self._thread.join(timeout)
         if self._thread.is_alive():
             raise TimeoutError(f"{self._thread.name!r} does not end: a function that waits needs a time-out of its own")
+        if self._error is not None and not self._fetched and type(self._error).__name__ != "CancelledError":
+            raise self._error
 
     def _cancel_coroutine(self) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -26,6 +27,7 @@ _SWITCH_INDEX = 100_000  # numbers of our own choice, which no interface of the 
 _PORT_INDEX = 200_000
 _HOST_INDEX = 300_000
 _MTU = 1500
+_LINKS = 192  # 10.64 to 10.255
 
 # The switch is also the gateway between links. It refuses as often as it is asked, and does not answer pings in the name
 # of the whole Internet.
@@ -48,12 +50,12 @@ class Link:
     def __init__(self, name: str, number: int) -> None:
         self.name = name
         self.index = _SWITCH_INDEX + number
-        self._number = number
+        self.number = number
 
     def addresses(self, host: int) -> dict[str, int]:
         """Return the addresses of the host with that number here, with their prefix lengths."""
         high, low = divmod(host, 256)
-        number = self._number + 64
+        number = self.number + 64
         return {f"10.{number}.{high}.{low}": 16, f"fd6d:63:{number:x}::{host:x}": 64, f"fe80::{host:x}": 64}
 
     @property
@@ -76,7 +78,6 @@ class Lab:
         self._stack = ExitStack()
         self._links: dict[str, Link] = {}
         self._hosts: dict[str, VirtualHost] = {}
-        self._made = 0
         self._ports = 0
         self._picker = ChannelPicker(secrets.token_bytes(8))
         self.switch_namespace = Namespace.create()
@@ -96,10 +97,14 @@ class Lab:
     def link(self, name: str = "lan") -> Link:
         """Return the link of that name, which is made if there is none: a flat switch."""
         if name not in self._links:
-            link = Link(name, len(self._links))
+            taken = {link.number for link in self._links.values()}
+            number = next(number for number in itertools.count() if number not in taken)
+            if number >= _LINKS:
+                raise InterfaceError(f"no link {name}: this network has {_LINKS} already")
+            link = Link(name, number)
             addresses = link.addresses(0xFFFE)
             self._switch.run(
-                netlink.bridge(f"switch{len(self._links)}", link.index, _mac(0xFFFE, link.index), mtu=_MTU),
+                netlink.bridge(f"switch{number}", link.index, _mac(0xFFFE, link.index), mtu=_MTU),
                 *(netlink.address(link.index, ip, prefix) for ip, prefix in addresses.items()),
             )
             self._links[name] = link
@@ -120,9 +125,9 @@ class Lab:
         unknown interface, ``netlink.NetlinkError`` for a name that the kernel refuses.
         """
         if name is not None and name in self._hosts:
-            return self._hosts[name]
-        self._made += 1
-        name = f"host{self._made}" if name is None else name
+            return self._hosts[name].checked(interfaces)
+        if name is None:
+            name = next(name for name in map("host{}".format, itertools.count(1)) if name not in self._hosts)
         interfaces = {"eth0": "lan"} if interfaces is None else interfaces
         unknown = set(macs or {}) - set(interfaces)
         if unknown:
@@ -153,6 +158,12 @@ class Lab:
         if source is not None:
             family = "ipv6" if ":" in source else "ipv4"
         return self._picker.pick(family, scope, source=source)
+
+    def remove_link(self, link: Link) -> None:
+        """Take a link out of the lab; hosts that are on it lose the connection."""
+        if self._links.get(link.name) is link:
+            del self._links[link.name]
+            self._switch.run(netlink.delete_link(link.index))
 
     def remove(self, host: VirtualHost) -> None:
         """Take a host out of the lab."""

@@ -11,7 +11,7 @@ import os
 import threading
 from types import TracebackType
 
-from pytest_mcast.core.errors import MissingCapability
+from .refusal import refusal
 
 __all__ = ["CLONE_NEWNET", "CLONE_NEWNS", "CLONE_NEWPID", "CLONE_NEWUSER", "Namespace", "setns", "unshare"]
 
@@ -59,13 +59,10 @@ class Namespace:
         """Make a new, empty one; raises ``MissingCapability`` where this process may not."""
         home = cls.current()
         try:
+            setns(home.descriptor, CLONE_NEWNET)  # moves nothing, and is refused where there would be no way back
             unshare(CLONE_NEWNET)
         except OSError as error:
-            raise MissingCapability(
-                "namespaces",
-                f"this process may not make a network namespace ({error.strerror})",
-                "run as root (CAP_SYS_ADMIN), or with pytest --mcast-lab, which needs no root",
-            ) from error
+            raise refusal(error) from error
         else:
             try:
                 return cls.current()

@@ -87,11 +87,13 @@ class Netlink:
 
         Of two ends of a veth pair the one that was set up first carries nothing until the kernel's link watch, which
         has work to do elsewhere on a busy machine, has noticed the other; the same goes for IPv6 on the link.
-        Raises ``NetlinkError`` (ETIMEDOUT).
+        Raises ``NetlinkError`` (ETIMEDOUT, or ENODEV when there is no such link).
         """
         for kind, body in self._watch(index, Deadline(timeout)):
             if kind == _NEWLINK and _is_up(body):
                 return
+            if kind in (_DELLINK, _ERROR):
+                raise NetlinkError(errno.ENODEV, f"there is no link {index}")
 
     def wait_until_gone(self, index: int, timeout: float = 10.0) -> None:
         """Wait until there is no such link, ``timeout`` seconds at the most; raises ``NetlinkError`` (ETIMEDOUT)."""
@@ -181,7 +183,6 @@ class _End:
     name: str
     index: int
     mac: str
-    up: bool = False
 
     def attributes(self) -> bytes:
         return _text(_NAME, self.name) + _attribute(_ADDRESS, bytes.fromhex(self.mac.replace(":", "")))
@@ -191,7 +192,7 @@ def veth(
     name: str, index: int, mac: str, *, master: int | None, peer: tuple[str, int, str], peer_namespace: int, mtu: int
 ) -> Request:
     """Make a veth pair: this end up and in the bridge ``master``, the peer (name, index, MAC) down in a namespace."""
-    here, there = _End(name, index, mac, up=True), _End(*peer)
+    here, there = _End(name, index, mac), _End(*peer)
     other = _ifinfo(there.index, up=False) + there.attributes() + _number(_MTU, mtu)
     other += _number(_NET_NS_FD, peer_namespace)
     body = _ifinfo(index, up=True) + here.attributes() + _number(_MTU, mtu)

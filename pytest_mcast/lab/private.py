@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +13,9 @@ from pytest_mcast.core.errors import MissingCapability
 
 from .lab import Lab
 from .namespace import CLONE_NEWNET, CLONE_NEWUSER, Namespace, setns, unshare
+from .refusal import refusal
 
-__all__ = ["SESSION", "PrivateNetwork", "enter_private_network", "refusal"]
+__all__ = ["SESSION", "PrivateNetwork", "enter_private_network"]
 
 #: The name of this process's own host in its private network.
 SESSION = "session"
@@ -52,14 +53,26 @@ def enter_private_network(interfaces: Mapping[str, str | None]) -> PrivateNetwor
     before = Namespace.current()
     try:
         try:
+            setns(before.descriptor, CLONE_NEWNET)  # moves nothing, and is refused where there would be no way back
             unshare(CLONE_NEWNET)
         except PermissionError:
+            _rehearse(interfaces)
             _enter_user_namespace()
-        except OSError as error:
-            raise refusal(error) from error
-    except MissingCapability:
+            return PrivateNetwork(_build(interfaces), before)
+        try:
+            return PrivateNetwork(_build(interfaces), before)
+        except BaseException:
+            setns(before.descriptor, CLONE_NEWNET)
+            raise
+    except OSError as error:
+        before.close()
+        raise refusal(error) from error
+    except BaseException:
         before.close()
         raise
+
+
+def _build(interfaces: Mapping[str, str | None]) -> Lab:
     lab = Lab()
     lab.host(
         SESSION,
@@ -67,21 +80,42 @@ def enter_private_network(interfaces: Mapping[str, str | None]) -> PrivateNetwor
         macs={name: mac for name, mac in interfaces.items() if mac is not None},
         namespace=Namespace.current(),
     )
-    return PrivateNetwork(lab, before)
+    return lab
+
+
+def _rehearse(interfaces: Mapping[str, str | None]) -> None:
+    """Do it all in a child first: once in a user namespace there is no way back, and much can be refused later."""
+    threads = len(os.listdir("/proc/self/task"))
+    if threads > 1:
+        reason = f"the kernel grants a user namespace to one thread only, and this process has {threads}"
+        raise MissingCapability("namespaces", reason, _RUN)
+    result, report = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            _enter_user_namespace()
+            _build(interfaces)
+            os.write(report, b"[]")
+        except OSError as error:
+            os.write(report, json.dumps([error.errno, str(error.args[-1])]).encode())
+        except MissingCapability as missing:
+            os.write(report, json.dumps([missing.capability, missing.reason, missing.remedy]).encode())
+        finally:
+            os._exit(0)
+    os.close(report)
+    with os.fdopen(result) as file:
+        answer = json.loads(file.read() or '[5, "the rehearsal in a child process died"]')
+    os.waitpid(child, 0)
+    if len(answer) == 3:
+        raise MissingCapability(*answer)
+    if answer:
+        raise OSError(*answer)
 
 
 def _enter_user_namespace() -> None:
     """Get a user namespace and, in the same step, the network namespace that is its own and can be returned to."""
-    threads = len(os.listdir("/proc/self/task"))
-    if threads > 1:
-        raise MissingCapability(
-            "namespaces", f"the kernel grants a user namespace to one thread only, and this process has {threads}", _RUN
-        )
     user, group = os.geteuid(), os.getegid()
-    try:
-        unshare(CLONE_NEWUSER | CLONE_NEWNET)
-    except OSError as error:
-        raise refusal(error) from error
+    unshare(CLONE_NEWUSER | CLONE_NEWNET)
     # user_namespaces(7). The ids stay what they are: programs that see root behave in other ways.
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
@@ -103,44 +137,3 @@ def _keep_capabilities() -> None:
     for capability in _KEPT:
         if libc.prctl(47, 2, capability, 0, 0) != 0:  # PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE
             raise OSError(ctypes.get_errno(), "prctl(PR_CAP_AMBIENT) failed")
-
-
-def refusal(error: OSError, proc: Path = Path("/proc")) -> MissingCapability:
-    """Name the setting that forbids namespaces, and its cure."""
-
-    def sysctl(name: str) -> str | None:
-        try:
-            return (proc / "sys" / name.replace(".", "/")).read_text().strip()
-        except OSError:
-            return None
-
-    for setting, forbidding, cure in (
-        ("user.max_user_namespaces", "0", 15000),
-        ("user.max_net_namespaces", "0", 15000),
-        ("kernel.unprivileged_userns_clone", "0", 1),  # Debian
-        ("kernel.apparmor_restrict_unprivileged_userns", "1", 0),  # Ubuntu 23.10 and later
-    ):
-        if sysctl(setting) == forbidding:
-            return MissingCapability(
-                "namespaces", f"{setting}={forbidding} forbids namespaces", f"run: sudo sysctl -w {setting}={cure}"
-            )
-    if error.errno == errno.ENOSPC:
-        limits = "user.max_user_namespaces or user.max_net_namespaces"
-        return MissingCapability("namespaces", f"{limits} is used up", f"raise {limits}, or end what uses them")
-    if _seccomp_filters(proc):
-        flags = "--cap-add NET_ADMIN --cap-add SYS_ADMIN --security-opt seccomp=unconfined"
-        return MissingCapability(
-            "namespaces",
-            "a seccomp filter, or the lack of CAP_SYS_ADMIN in a container, forbids namespaces",
-            f"start the container with: docker run {flags} --security-opt apparmor=unconfined",
-        )
-    reason = os.strerror(error.errno or 0)
-    return MissingCapability("namespaces", f"the kernel refuses namespaces ({reason})", "run as root (CAP_SYS_ADMIN)")
-
-
-def _seccomp_filters(proc: Path) -> bool:
-    try:
-        status = (proc / "self/status").read_text()
-    except OSError:
-        return False
-    return any(line.split() == ["Seccomp:", "2"] for line in status.splitlines())

@@ -6,6 +6,7 @@ the first process of their PID namespace watches us through a descriptor (pidfd_
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import selectors
@@ -22,6 +23,7 @@ from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.errors import McastError
 
 from .namespace import CLONE_NEWNET, CLONE_NEWPID, Namespace, setns, unshare
+from .refusal import refusal
 
 __all__ = ["Program", "ProgramError", "Programs"]
 
@@ -108,7 +110,8 @@ class Program:
         self._process.kill()
         self._process.wait()
         if self._process.stdin is not None:
-            self._process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # what it did not read is lost with it
+                self._process.stdin.close()
 
     def forget(self) -> None:
         """Wait for the end of its output, once all that could write it are gone."""
@@ -168,7 +171,10 @@ class Programs:
             return subprocess.Popen(command, pass_fds=[pidfd], stdin=subprocess.DEVNULL, start_new_session=True)
 
         try:
-            self._init = _in_a_thread_of_its_own(start_init)
+            try:
+                self._init = _in_a_thread_of_its_own(start_init)
+            except PermissionError as error:
+                raise refusal(error) from error
             self._pids = os.open(f"/proc/{self._init.pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         finally:
             os.close(pidfd)
@@ -207,10 +213,11 @@ class Programs:
     def close(self) -> None:
         """End all of them, and what they have started."""
         self._init.kill()  # the kernel kills the rest of the PID namespace
-        for program in self._programs:
-            program.forget()
-        self._init.wait()
-        os.close(self._pids)
+        with ExitStack() as stack:
+            stack.callback(os.close, self._pids)
+            stack.callback(self._init.wait)
+            for program in self._programs:
+                stack.callback(program.forget)
 
 
 def _in_a_thread_of_its_own(start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -54,11 +55,15 @@ class LabView:
         self._pool = pool
         self._hosts: dict[str, VirtualHost] = {}
         self._stack = ExitStack()
-        self._made = 0
+        self._links: set[str] = set()
 
     def link(self, name: str = "lan") -> Link:
-        """Return the link of that name; see ``Lab.link``."""
-        return self._pool.lab.link(name)
+        """Return the link of that name; see ``Lab.link``. All but ``lan`` are the test's own."""
+        link = self._pool.lab.link(name)
+        if name != "lan" and name not in self._links:
+            self._links.add(name)
+            self._stack.callback(self._pool.lab.remove_link, link)
+        return link
 
     def host(
         self,
@@ -69,15 +74,18 @@ class LabView:
     ) -> VirtualHost:
         """Return the host of that name; made if there is none, or new when there is no name. See ``Lab.host``."""
         if name is not None and name in self._hosts:
-            return self._hosts[name]
+            return self._hosts[name].checked(interfaces)
         if interfaces is None and macs is None:
             host = self._pool.take()
             self._stack.callback(self._pool.give_back, host)
         else:
+            for link in (interfaces or {}).values():
+                self.link(link)
             host = self._pool.lab.host(interfaces=interfaces, macs=macs)
             self._stack.callback(self._pool.lab.remove, host)
-        self._made += 1
-        host.name = f"host{self._made}" if name is None else name
+        if name is None:
+            name = next(name for name in map("host{}".format, itertools.count(1)) if name not in self._hosts)
+        host.name = name
         self._hosts[host.name] = host
         return host
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_mcast.core.errors import InterfaceError
+from pytest_mcast.core.errors import InterfaceError, MissingCapability
 from pytest_mcast.core.interfaces import Interface
 from pytest_mcast.hosts import Host
 
@@ -20,7 +20,7 @@ from .programs import Program, Programs
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["VirtualHost", "prepare"]
+__all__ = ["VirtualHost", "prepare", "write_sysctl"]
 
 # What a verdict relies on, whatever the machine's defaults are (a new namespace copies them, ip-sysctl):
 # no reverse-path filter, no duplicate address detection, no addresses or routes but ours.
@@ -39,10 +39,7 @@ def prepare(namespace: Namespace, sysctls: Mapping[str, str] | None = None) -> n
     wanted.update(sysctls or {})
     with namespace:
         for path, value in wanted.items():
-            try:
-                Path("/proc/sys/net", path).write_text(value)
-            except OSError:  # read-only in a container, or not there: addresses are made without DAD all the same
-                continue
+            write_sysctl(path, value)
         connection = netlink.Netlink()
     connection.run(
         netlink.link(1, up=True),
@@ -50,6 +47,26 @@ def prepare(namespace: Namespace, sysctls: Mapping[str, str] | None = None) -> n
         netlink.route("ff00::/8", index=1, kind="local", table=255, metric=4096),
     )
     return connection
+
+
+def write_sysctl(path: str, value: str) -> None:
+    """Set a sysctl of the calling thread's namespace, as far as there is such a thing and it is not read-only."""
+    file = Path("/proc/sys/net", path)
+    try:
+        file.write_text(value)
+    except FileNotFoundError:  # no IPv6, no packet filter for bridges
+        return
+    except OSError:
+        # Read-only in a container. Addresses come without DAD all the same, by their own flags; but what would change a
+        # verdict must be as it should be.
+        found = file.read_text().strip()
+        if path.endswith(("rp_filter", "disable_ipv6")) and found != value:
+            name = "net." + path.replace("/", ".")
+            raise MissingCapability(
+                "namespaces",
+                f"/proc/sys is read-only, and {name} is {found}",
+                "make it writable: docker run --security-opt systempaths=unconfined",
+            ) from None
 
 
 class VirtualHost(Host):
@@ -96,6 +113,13 @@ class VirtualHost(Host):
     def touched(self) -> bool:
         """Whether code of the user's has been inside, so that anything may have changed."""
         return self._touched
+
+    def checked(self, interfaces: Mapping[str, str] | None) -> VirtualHost:
+        """Return the host; raises ``InterfaceError`` when other interfaces are asked for than it has."""
+        if interfaces is not None and list(interfaces) != self._names:
+            has, wanted = ", ".join(self._names) or "none", ", ".join(interfaces) or "none"
+            raise InterfaceError(f"host {self.name} is there already; its interfaces are {has}, not {wanted}")
+        return self
 
     def configure(self, *requests: netlink.Request) -> None:
         """Change the host by requests of ``netlink`` (addresses, routes, links); it will not be used again."""

@@ -71,20 +71,20 @@ def mcast_channel(
     place.need(mcast_sender_host, mcast_receiver_host, family, mode)
     scope = read_marker(request.node).scope
     source = mcast_sender_host.source(family, scope or "link-local") if mode == "ssm" else None
-    with mcast_receiver_host:
+    with mcast_receiver_host.inside():
         return place.picker.pick(family, scope, source=source, interface=mcast_receiver_host.interface)
 
 
-def _factory(request: pytest.FixtureRequest, stack: ExitStack, open_endpoint: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that opens endpoints for ``mcast_channel``, or another channel, and closes them at the end."""
+def _factory(
+    request: pytest.FixtureRequest, default: Channel, stack: ExitStack, open_endpoint: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Return a function that opens endpoints for a channel, and closes them at the end."""
     settings = place_of(request.config).settings
     timeout = read_marker(request.node).timeout or settings.timeout.value
 
     def factory(channel: Channel | None = None, **options: Any) -> Any:
-        if channel is None:
-            channel = request.getfixturevalue("mcast_channel")
         options.setdefault("timeout", timeout)
-        return stack.enter_context(open_endpoint(channel, **options))
+        return stack.enter_context(open_endpoint(default if channel is None else channel, **options))
 
     return factory
 
@@ -95,7 +95,7 @@ def mcast_receiver_factory(
 ) -> Iterator[Callable[..., Receiver]]:
     """Function that opens more receivers: factory(channel=None, **options of Receiver)."""
     with ExitStack() as stack:
-        yield _factory(request, stack, mcast_receiver_host.receiver)
+        yield _factory(request, mcast_channel, stack, mcast_receiver_host.receiver)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def mcast_sender_factory(
 ) -> Iterator[Callable[..., Sender]]:
     """Function that opens more senders: factory(channel=None, **options of Sender)."""
     with ExitStack() as stack:
-        yield _factory(request, stack, mcast_sender_host.sender)
+        yield _factory(request, mcast_channel, stack, mcast_sender_host.sender)
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def mcast_echo_factory(
 ) -> Iterator[Callable[..., EchoResponder]]:
     """Function that starts more echo responders: factory(channel=None, **options of EchoResponder)."""
     with ExitStack() as stack:
-        yield _factory(request, stack, mcast_receiver_host.echo)
+        yield _factory(request, mcast_channel, stack, mcast_receiver_host.echo)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from .marker import SIGNATURE, read_marker
 from .options import add_options
-from .session_lab import enter_lab, in_xdist_worker, leave_lab
+from .session_lab import enter_lab, in_xdist_worker
 from .settings import read_lab_setting, read_settings
 from .stash import LAB, PLACE, SETTINGS, place_of
 
@@ -39,16 +39,18 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     # Here, because the kernel grants a user namespace to a process of one thread only, which this still is, and because
     # xdist's workers inherit it. They enter a network of their own later, in pytest_configure.
     setting = read_lab_setting(early_config)
-    if setting.value != "off" and not in_xdist_worker():
-        read_settings(early_config)  # a usage error is to come before anything happens
-        enter_lab(early_config, setting)
+    asks = early_config.known_args_namespace
+    if setting.value != "off" and not in_xdist_worker() and not (asks.help or asks.version):
+        setting = read_settings(early_config).lab  # a usage error is to come before anything happens
+        if setting.value != "off":
+            enter_lab(early_config, setting)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", SIGNATURE)
     settings = config.stash[SETTINGS] = read_settings(config)
-    if settings.lab.value != "off" and LAB not in config.stash:
+    if settings.lab.value != "off" and LAB not in config.stash and not config.option.help:
         # In a worker. Last: pytest-rerunfailures has connected to the controller over 127.0.0.1 by now.
         enter_lab(config, settings.lab)
     if settings.iface.value is not None or settings.export.value:
@@ -92,7 +94,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if PLACE in config.stash:
         config.stash[PLACE].close()
         del config.stash[PLACE]
-    leave_lab(config)
     for name, before in config.stash.get(_EXPORTED, {}).items():
         if before is None:
             os.environ.pop(name, None)

@@ -90,7 +90,9 @@ class Place:
         """Skip or fail the test unless datagrams of that kind get from host to host."""
         key = (sender, receiver, family, mode)
         if key not in self._probed:
-            self._probed[key] = probe_channel(sender, receiver, family, mode, timeout=self.settings.timeout.value)
+            self._probed[key] = probe_channel(
+                sender, receiver, family, mode, timeout=max(5.0, self.settings.timeout.value)
+            )
         missing = self._probed[key]
         if missing is None:
             return
@@ -109,7 +111,8 @@ class Place:
     def describe(self) -> str | None:
         """Say in a few words where the fixtures lived; None when they were not used."""
         if self._hosts is None:
-            return "a virtual network" if self._pool is not None else None
+            used = self._pool is not None or (self._lab is not None and not self.in_private_network)
+            return "a virtual network" if used else None
         sender, receiver = self._hosts
         if sender is receiver:
             return f"{sender.interface.name} of this machine"

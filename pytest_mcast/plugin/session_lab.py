@@ -35,8 +35,14 @@ def enter_lab(config: pytest.Config, setting: Setting[str]) -> None:
     """
     from pytest_mcast.core.errors import MissingCapability
 
+    remote = [spec for spec in getattr(config.known_args_namespace, "tx", None) or [] if "popen" not in spec]
+    if remote:
+        raise pytest.UsageError(
+            f"{setting.origin} and remote workers exclude each other; drop --tx {' --tx '.join(remote)}"
+        )
     try:
         config.stash[LAB] = _make(dict(read_lab_interfaces(config).value))
+        config.add_cleanup(lambda: leave_lab(config))
     except MissingCapability as missing:
         text = f"{setting.origin}: no private network: {missing.reason}; {missing.remedy}"
         if setting.value == "on":

@@ -126,11 +126,15 @@ def _raw(config: pytest.Config, name: str) -> Setting[Any]:
     variable = f"PYTEST_MCAST_{name.upper()}"
     if os.environ.get(variable):
         return Setting(os.environ[variable], variable)
-    value = config.getini(f"mcast_{name}")
-    if value not in (None, "", [], ()):
-        where = config.inipath.name if config.inipath else "-o"
-        return Setting(value, f"mcast_{name} in {where}")
-    return Setting(None)
+    key = f"mcast_{name}"
+    given = getattr(config.known_args_namespace, "override_ini", None) or []
+    overridden = any(item.partition("=")[0].strip() == key for item in given)
+    where = "-o" if overridden or config.inipath is None else config.inipath.name
+    try:
+        value = config.getini(key)
+    except (ValueError, TypeError, pytest.UsageError) as error:  # which one depends on the version of pytest
+        raise pytest.UsageError(f"{key} in {where}: {error}") from None
+    return Setting(None) if value in (None, "", [], ()) else Setting(value, f"{key} in {where}")
 
 
 def _seconds(raw: Setting[Any]) -> Setting[float]:

@@ -22,7 +22,7 @@ def run(cell: Cell, sender: Host, receiver: Host, picker: ChannelPicker, *, time
     ``timeout`` is in seconds, for all of them. Raises ``NotReceived`` when one is lost or is another.
     """
     source = sender.source(cell.family) if cell.mode == "ssm" else None
-    with receiver:
+    with receiver.inside():
         channel = picker.pick(cell.family, source=source, interface=receiver.interface)
     nonce = secrets.token_hex(8)
     payloads = [f"pytest-mcast {nonce} {number} {channel}".encode() for number in range(3)]

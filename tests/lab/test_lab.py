@@ -121,17 +121,20 @@ def test_run_raises_what_the_function_raises(mcast_lab: LabView) -> None:
 
 
 def test_run_has_a_time_out_that_cancels_a_coroutine(mcast_lab: LabView) -> None:
-    cancelled = threading.Event()
+    started, cancelled = threading.Event(), threading.Event()
 
     async def endless() -> None:
+        started.set()
         try:
             await asyncio.Event().wait()
         finally:
             cancelled.set()
 
     host = mcast_lab.host()
+    task = host.start(endless)
+    assert started.wait(5)
     with pytest.raises(TimeoutError, match=r"'endless in host1' goes on after 0\.01 s"):
-        host.run(endless, timeout=0.01)
+        task.result(timeout=0.01)
     assert cancelled.wait(5)
 
 
@@ -185,6 +188,44 @@ def test_a_link_that_does_not_come_up_is_an_error(mcast_lab: LabView) -> None:
     with pytest.raises(netlink.NetlinkError, match=r"link [0-9]+ is not as it should be after 0\.01 s"):
         connection.wait_until_up(host.interface.index, timeout=0.01)
     connection.close()
+
+
+def test_names_of_hosts_are_not_given_twice(mcast_lab: LabView) -> None:
+    for lab in (mcast_lab, Lab()):
+        named = lab.host("host2")
+        others = [lab.host(), lab.host()]
+        assert [host.name for host in others] == ["host1", "host3"]
+        assert lab.host("host2") is named
+        with pytest.raises(
+            InterfaceError, match="host host2 is there already; its interfaces are eth0, not eth0, eth1"
+        ):
+            lab.host("host2", interfaces={"eth0": "lan", "eth1": "dmz"})
+        lab.close()
+
+
+def test_links_of_a_test_are_its_own_and_given_back(mcast_lab: LabView) -> None:
+    with Lab() as lab:
+        for _ in range(2):
+            links = [lab.link(f"link{number}") for number in range(192)]
+            assert links[-1].addresses(1) == {"10.255.0.1": 16, "fd6d:63:ff::1": 64, "fe80::1": 64}
+            with pytest.raises(InterfaceError, match="no link more: this network has 192 already"):
+                lab.link("more")
+            for link in links:
+                lab.remove_link(link)
+
+
+def test_the_error_of_a_task_that_nobody_asked_is_raised_at_the_end(mcast_lab: LabView) -> None:
+    host = mcast_lab.host()
+
+    async def serve() -> None:
+        raise ZeroDivisionError
+
+    task = host.start(serve)
+    with pytest.raises(ZeroDivisionError):
+        host.close_endpoints()
+    with pytest.raises(ZeroDivisionError):
+        task.result()
+    task.cancel()  # it has been asked for
 
 
 def test_closing_leaves_no_descriptor() -> None:

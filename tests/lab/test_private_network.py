@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_mcast.lab import private
+from pytest_mcast.lab.refusal import refusal
 
 from ..conftest import Runner
 
@@ -101,6 +101,19 @@ def test_coverage_works(run: Runner) -> None:
     assert "100%" in run([sys.executable, "-m", "coverage", "report"]).stdout
 
 
+def test_a_read_only_proc_sys_is_said_when_it_matters(run_as_user: Runner) -> None:
+    run_as_user.write(FOUR_WAYS)
+    read_only = "mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && exec "
+    unshare = ["unshare", "-Urmn", "sh", "-c"]
+    # The defaults of this machine do not matter to a verdict: it works, as far as the example in the docs says.
+    shell = read_only + " ".join([*PYTEST, "--mcast-lab", "--mcast-require=all"])
+    _passed(run_as_user([*unshare, shell]), 8)
+    # Other defaults cannot be had without changing the machine's, which new networks copy: another wish is the same.
+    wish = "from pytest_mcast.lab.virtualhost import write_sysctl; write_sysctl('ipv4/conf/all/rp_filter', '7')"
+    result = run_as_user([*unshare, f'{read_only} {sys.executable} -c "{wish}"'])
+    assert "namespaces: /proc/sys is read-only, and net.ipv4.conf.all.rp_filter is 0; make it writable" in result.stderr
+
+
 def test_the_user_stays_who_he_is(run_as_user: Runner) -> None:
     run_as_user.write("\n    import os\n    def test_it():\n        assert os.getuid() == os.getgid() != 0")
     expected = run_as_user(["id", "-u"]).stdout
@@ -189,6 +202,21 @@ class TestRun:
         )
         assert run([*self.COMMAND, sys.executable, "-c", ping]).stdout == "111\n"  # refused by the switch: it is there
 
+    def test_a_program_that_closes_all_descriptors_keeps_the_network(self, run: Runner) -> None:
+        look = "import os, socket; os.closerange(3, 4096); print([name for _, name in socket.if_nameindex()])"
+        assert run([*self.COMMAND, sys.executable, "-c", look]).stdout == "['lo', 'eth0']\n"
+
+    def test_signals_are_handed_on(self, run: Runner) -> None:
+        # The program ends its parent, which hands that on.
+        program = (
+            "import os, signal, sys\n"
+            "signal.signal(signal.SIGTERM, lambda *_: sys.exit(43))\n"
+            "os.kill(os.getppid(), signal.SIGTERM)\n"
+            "signal.pause()\n"
+        )
+        assert run([*self.COMMAND, sys.executable, "-c", program]).returncode == 43
+        assert run([*self.COMMAND, "sh", "-c", "kill -9 $$"]).returncode == 128 + 9
+
     def test_exit_codes(self, run: Runner) -> None:
         assert run([*self.COMMAND, "sh", "-c", "exit 7"]).returncode == 7
         missing = run([*self.COMMAND, "no-such-program-4711"])
@@ -232,6 +260,17 @@ def max_net_namespaces():
     open("/proc/sys/user/max_net_namespaces", "w").write("0")
     drop_all_capabilities()
 
+def uid_map():
+    own_user_namespace()
+    check(libc.unshare(0x00020000))  # CLONE_NEWNS
+    check(libc.mount(b"none", b"/", None, 0x44000, None))  # MS_REC | MS_PRIVATE
+    check(libc.mount(b"/proc", b"/proc", None, 0x5000, None))  # MS_BIND | MS_REC
+    check(libc.mount(b"none", b"/proc", None, 0x1021 | 2 | 4 | 8, None))  # MS_REMOUNT | MS_BIND | MS_RDONLY, and as it was
+    drop_all_capabilities()
+
+def foreign_network():
+    own_user_namespace()
+
 def seccomp():
     number = {"x86_64": 272, "aarch64": 97}[platform.machine()]  # unshare
     # load the number; is it unshare? then EPERM; else allow (linux/filter.h, seccomp(2))
@@ -252,6 +291,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
     [
         ("max_user_namespaces", "user.max_user_namespaces=0 forbids", "sudo sysctl -w user.max_user_namespaces=15000"),
         ("max_net_namespaces", "user.max_net_namespaces=0 forbids", "sudo sysctl -w user.max_net_namespaces=15000"),
+        ("uid_map", "the kernel refuses namespaces (Read-only file system)", "run as root (CAP_SYS_ADMIN)"),
         ("seccomp", "a seccomp filter, or the lack of CAP_SYS_ADMIN", "docker run --cap-add NET_ADMIN --cap-add SYS_"),
     ],
 )
@@ -280,9 +320,51 @@ def test_settings_of_other_distributions_are_named(tmp_path: Path, setting: str,
     path = tmp_path / "sys" / setting
     path.parent.mkdir(parents=True)
     path.write_text(value)
-    missing = private.refusal(PermissionError(1, "Operation not permitted"), tmp_path)
+    missing = refusal(PermissionError(1, "Operation not permitted"), tmp_path)
     assert missing.reason == f"{setting.replace('/', '.')}={value} forbids namespaces"
     assert missing.remedy == f"run: sudo sysctl -w {cure}"
+
+
+def test_where_there_is_no_way_back_the_thread_stays_where_it_is(run_as_user: Runner) -> None:
+    # As root of a user namespace whose network belongs to somebody else: a new one can be made, but not left again.
+    run_as_user.write("""
+        import os
+
+        def test_fixture(mcast_channel):
+            pass
+
+        def test_here():
+            assert os.readlink("/proc/thread-self/ns/net") == os.environ["HERE"]
+    """)
+    here = "import os, sys; os.environ['HERE'] = os.readlink('/proc/self/ns/net'); os.execvp(sys.argv[1], sys.argv[1:])"
+    take_away = [sys.executable, "-c", TAKE_AWAY, "foreign_network", sys.executable, "-c", here]
+    result = run_as_user([*take_away, *PYTEST, "-p", "no:randomly"])
+    assert result.returncode == 0, result.stdout
+    assert "the fixtures lived on lo of this machine" in result.stdout
+
+
+def test_auto_gives_way_to_an_interface_that_is_named(run: Runner) -> None:
+    run.write(FOUR_WAYS)
+    result = run([*PYTEST, "-o", "mcast_lab=auto", "--mcast-iface=lo", "-k", "ipv4"])
+    _passed(result, 4)
+    assert "the fixtures lived on lo of this machine" in result.stdout
+
+
+def test_remote_workers_are_refused(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_subprocess("--mcast-lab", "-d", "--tx", "socket=192.0.2.1:8888", "--tx", "2*popen")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: --mcast-lab and remote workers exclude each other; drop --tx socket=192.0.2.1:8888"]
+    )
+
+
+def test_after_a_usage_error_the_process_is_where_it_was(pytester: pytest.Pytester) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mcast: going back is for root; a user namespace cannot be left")
+    before = os.readlink("/proc/thread-self/ns/net")
+    result = pytester.runpytest_inprocess("--mcast-lab", "--no-such-option", "-p", "no:rerunfailures")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert os.readlink("/proc/thread-self/ns/net") == before
 
 
 def test_as_root_a_session_inside_a_process_goes_back(pytester: pytest.Pytester) -> None:

@@ -97,3 +97,13 @@ def test_many_programs_of_one_host_see_each_other(mcast_lab: LabView) -> None:
     program = host.popen(["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'"])
     program.wait()
     assert "cat" in program.stdout
+
+
+def test_input_that_was_not_read_does_not_keep_a_host_from_closing(mcast_lab: LabView) -> None:
+    host = mcast_lab.host()
+    program = host.popen(["true"], stdin=True)
+    program.wait()
+    with pytest.raises(BrokenPipeError):
+        program.write("nobody reads this\n")
+    host.close_endpoints()
+    assert host.popen(["true"]).wait() == 0

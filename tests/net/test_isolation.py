@@ -51,6 +51,7 @@ def test_one_channel_on_two_interfaces(mcast_lab: LabView, family: str) -> None:
     for name, receiver in receivers.items():
         assert receiver.recv().payload == name.encode()
         assert receiver.subscription.receive() is None
+        assert receiver.statistics().rejected == {}  # the kernel has kept the other away (SO_BINDTODEVICE)
 
 
 def test_all_receivers_of_one_channel_get_it(mcast_lab: LabView) -> None:

@@ -6,6 +6,7 @@ Their groups and ports are fixed, as in the originals; they are nobody else's, b
 from __future__ import annotations
 
 import socket
+import struct
 
 import pytest
 
@@ -41,6 +42,25 @@ class TestListenerAndResponder:
         with pytest.raises(ZeroDivisionError), host.echo(Channel("224.0.0.123", 7645)) as listener:
             raise ZeroDivisionError
         assert not listener.running
+
+
+def _udp(source: str, group: str, source_port: int, port: int, payload: bytes) -> bytes:
+    """Build an IPv4 packet by hand; the kernel fills in checksum, length and id (raw(7))."""
+    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 0, 0, 0, 1, 17, 0, socket.inet_aton(source), socket.inet_aton(group))
+    return header + struct.pack("!HHHH", source_port, port, 8 + len(payload), 0) + payload
+
+
+def test_a_datagram_that_cannot_be_answered_does_not_stop_the_responder(mcast_lab: LabView) -> None:
+    host, stranger = mcast_lab.hosts(2)
+    server = host.echo(mcast_lab.channel())
+    group, port = server.channel.group, server.channel.port
+    with stranger, socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0\0")
+        raw.sendto(_udp(stranger.source("ipv4"), group, 0, port, b"from port 0"), (group, 0))
+    client = stranger.sender(server.channel)
+    client.send(b"can be answered")
+    assert client.recv().payload == b"can be answered"
+    assert server.replies == 1
 
 
 class TestEchoServerAndClient:

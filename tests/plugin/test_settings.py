@@ -104,6 +104,15 @@ def test_a_wrong_value_is_a_usage_error(pytester: pytest.Pytester, arguments: li
     result.stderr.fnmatch_lines([f"ERROR: {text}"])
 
 
+def test_a_wrong_value_in_a_file_names_key_and_file(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nmcast_timeout = soon\nmcast_lab = off\n")
+    result = pytester.runpytest_subprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: mcast_timeout in tox.ini: could not convert string to float: 'soon'"])
+    result = pytester.runpytest_subprocess("-o", "mcast_timeout=3", "-o", "mcast_lab=yes")
+    result.stderr.fnmatch_lines(["ERROR: mcast_lab in -o: 'yes' is not one of auto, on, off"])
+
+
 def test_export_tells_the_interface_and_takes_it_back(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,7 +63,9 @@ def main() -> int:
         Path(directory, "test_four_ways.py").write_text(FOUR_WAYS)
         for number in range(times):
             for name, command in ways.items():
-                result = subprocess.run(command, cwd=directory, text=True, capture_output=True, check=False)
+                result = subprocess.run(
+                    command, cwd=directory, text=True, capture_output=True, check=False, timeout=600
+                )
                 if result.returncode != 0 or "20 passed" not in result.stdout:
                     print(result.stdout + result.stderr)
                     print(f"soak: round {number + 1}, {name}: FAILED")

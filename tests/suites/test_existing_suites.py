@@ -20,7 +20,8 @@ from pathlib import Path
 import pytest
 
 from pytest_mcast.lab import Namespace, netlink
-from tests.conftest import AS_USER, Runner
+
+from ..conftest import AS_USER, Runner
 
 Counts = dict[str, int]
 
