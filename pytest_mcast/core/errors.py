@@ -91,12 +91,13 @@ _HINTS = {
 class MembershipError(McastError, OSError):
     """The kernel refused to join, leave, block or unblock; ``errno`` is the kernel's."""
 
-    def __init__(self, action: str, what: str, error: OSError) -> None:
+    @classmethod
+    def of(cls, action: str, what: str, error: OSError) -> MembershipError:
+        """Make one of what the kernel said: ``action`` and ``what`` say in words what it refused."""
         code = error.errno or 0
         hint = _HINTS.get(code)
         name = errno.errorcode.get(code, str(code))
-        text = f"cannot {action} {what}: {name} ({os.strerror(code)})" + (f": {hint}" if hint else "")
-        super().__init__(code, text)
+        return cls(code, f"cannot {action} {what}: {name} ({os.strerror(code)})" + (f": {hint}" if hint else ""))
 
     def __str__(self) -> str:
         return str(self.args[1])

@@ -32,11 +32,12 @@ _IPV6_SCOPES = {
     "organization-local": 8,
     "global": 14,
 }
+_TRIES = 10_000
 _DEFAULT_SCOPE = {"ipv4": "realm-local", "ipv6": "link-local"}
 
 
 class ChannelPicker:
-    """Picks groups, none of them twice, and ports; they depend on a seed (bytes) and on how many were picked before.
+    """Picks groups, none of them twice while there are others, and ports; they depend on a seed (bytes) and on how many were picked before.
 
     Different seeds give different channels: 2 to the 31 groups for IPv6, 2 to the 24 for IPv4 SSM, 2 to the 16 for
     IPv4 ASM, each with a port that was free when it was picked.
@@ -63,11 +64,16 @@ class ChannelPicker:
         """
         if family not in FAMILIES:
             raise ChannelError(f"family {family!r} is not one of {', '.join(FAMILIES)}")
+        if scope is not None and scope not in _IPV6_SCOPES:
+            raise ChannelError(f"scope {scope!r} is not one of {', '.join(_IPV6_SCOPES)}")
+        tries = 0
         while True:
+            tries += 1
             self._count += 1
             number = hashlib.blake2b(self._count.to_bytes(8, "big") + self._seed, digest_size=8).digest()
             group = _group(family, scope or _DEFAULT_SCOPE[family], source is not None, int.from_bytes(number, "big"))
-            if group is not None and group not in self._picked:
+            # A small range (IPv4 global: 256) comes to its end; then the port alone makes the difference.
+            if group is not None and (group not in self._picked or tries > _TRIES):
                 self._picked.add(group)
                 return Channel(group, _free_port(family, group, interface), source)
 
@@ -75,8 +81,6 @@ class ChannelPicker:
 def _group(family: str, scope: str, ssm: bool, number: int) -> Optional[str]:
     """Return a group for a random number; None when it falls on a reserved one."""
     if family == "ipv6":
-        if scope not in _IPV6_SCOPES:
-            raise ChannelError(f"scope {scope!r} is not one of {', '.join(_IPV6_SCOPES)}")
         # Transient groups; RFC 3307 section 4.3: dynamic group numbers have the highest of 32 bits set.
         flags = 3 if ssm else 1
         top = 0xFF00 | flags << 4 | _IPV6_SCOPES[scope]

@@ -278,4 +278,4 @@ class Subscription:
         except OSError as error:
             whom = self.channel.group if source is None else f"{source}@{self.channel.group}"
             verb = action.replace("-source", "")
-            raise MembershipError(verb, f"{whom} on {self.interface.name}", error) from error
+            raise MembershipError.of(verb, f"{whom} on {self.interface.name}", error) from error

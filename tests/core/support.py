@@ -27,7 +27,6 @@ OTHER_SOURCES = {"ipv4": "127.0.0.2", "ipv6": "2001:db8::2"}
 LINUX = sys.platform.startswith("linux")
 
 _PICKER = ChannelPicker(os.urandom(16))
-_picked: set[str] = set()
 
 
 class Closable(Protocol):
@@ -81,11 +80,7 @@ class LoopbackTestCase(CoreTestCase):
             self.skipTest(reason)
         if mode == "ssm":
             source = source or SOURCES[family]
-        while True:
-            channel = _PICKER.pick(family, source=source, interface=self.lo)
-            if channel.group not in _picked:  # of 65536 IPv4 groups, one comes up again now and then
-                _picked.add(channel.group)
-                return channel
+        return _PICKER.pick(family, source=source, interface=self.lo)
 
     def subscription(self, channel: Channel, **options: Any) -> Subscription:
         return self.opened(Subscription(channel, self.lo, **options))

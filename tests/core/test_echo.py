@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import threading
 import unittest
+from typing import Any
 from unittest import mock
 
 from pytest_mcast.core import CappedBufferWarning, Datagram, EchoError, EchoResponder, NotReceived, Subscription
@@ -211,6 +212,16 @@ class Errors(EchoTestCase):
         responder = self.broken()
         with self.refused(EchoError, f"the responder for {responder.channel} stopped: OSError({errno.EMSGSIZE}"):
             responder.close()
+
+    def test_a_sender_that_cannot_be_replied_to_does_not_stop_it(self) -> None:
+        responder: Any = self.opened(EchoResponder(self.channel(), self.lo))
+        subscription = responder._receiver.subscription
+        subscription.socket = mock.Mock(wraps=subscription.socket)
+        subscription.socket.sendto.side_effect = [OSError(errno.EINVAL, "port 0"), mock.DEFAULT]
+        sender = self.sender(responder.channel)
+        for payload in (b"unanswered", b"answered"):
+            sender.send(payload)
+        self.assertEqual((sender.recv().payload, responder.replies), (b"answered", 1))
 
     def test_the_error_is_kept_as_the_cause(self) -> None:
         with self.assertRaises(EchoError) as caught:

@@ -48,7 +48,7 @@ class Tree(support.CoreTestCase):
 
 class Membership(support.CoreTestCase):
     def error(self, code: int) -> MembershipError:
-        return MembershipError("join", "239.1.2.3 on eth0", OSError(code, os.strerror(code)))
+        return MembershipError.of("join", "239.1.2.3 on eth0", OSError(code, os.strerror(code)))
 
     def test_the_errno_is_kept(self) -> None:
         self.assertEqual(self.error(errno.ENODEV).errno, errno.ENODEV)
@@ -69,8 +69,13 @@ class Membership(support.CoreTestCase):
     def test_an_unusual_errno_has_none(self) -> None:
         self.assertTrue(str(self.error(errno.EPERM)).endswith(f"EPERM ({os.strerror(errno.EPERM)})"))
 
+    def test_it_crosses_the_border_of_a_process(self) -> None:
+        error = self.error(errno.ENODEV)
+        copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+        self.assertEqual((str(copy), copy.errno), (str(error), errno.ENODEV))
+
     def test_an_error_without_errno_is_told(self) -> None:
-        error = MembershipError("leave", "239.1.2.3 on eth0", OSError("odd"))
+        error = MembershipError.of("leave", "239.1.2.3 on eth0", OSError("odd"))
         self.assertEqual(error.errno, 0)
         self.assertIn("cannot leave 239.1.2.3 on eth0", str(error))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from typing import Any
 from unittest import mock
 
 from pytest_mcast.core import Channel, ChannelError, ChannelPicker
@@ -27,10 +28,15 @@ IPV6_SCOPES = (
 )
 
 
+def hashes(*numbers: int) -> Any:
+    """Let the hashes of a picker come out as these numbers, one after the other."""
+    made = [mock.Mock(**{"digest.return_value": number.to_bytes(8, "big")}) for number in numbers]
+    return mock.patch.object(hashlib, "blake2b", side_effect=made)
+
+
 def picked(*numbers: int, family: str = "ipv4", scope: str | None = None, source: str | None = None) -> str:
-    """The group that a picker takes when the hash of its seed comes out as these numbers, one after the other."""
-    hashes = [mock.Mock(**{"digest.return_value": number.to_bytes(8, "big")}) for number in numbers]
-    with mock.patch.object(hashlib, "blake2b", side_effect=hashes):
+    """The group that a picker takes when its hashes come out as these numbers."""
+    with hashes(*numbers):
         return ChannelPicker(b"").pick(family, scope, source=source).group
 
 
@@ -39,6 +45,17 @@ def groups(family: str, *, seeds: int, source: str | None = None) -> set[str]:
 
 
 class Uniqueness(support.CoreTestCase):
+    def test_a_small_range_that_is_used_up_begins_again(self) -> None:
+        picker = ChannelPicker(b"seed")
+        with mock.patch("pytest_mcast.core.groups._TRIES", 100):
+            channels = [picker.pick("ipv4", "global") for _ in range(300)]
+        self.assertEqual(len({channel.group for channel in channels}), 256)
+
+    def test_a_scope_that_does_not_exist_is_refused_for_any_kind(self) -> None:
+        for source in (None, "192.0.2.1"):
+            with self.assertRaisesRegex(ChannelError, "scope 'nearby' is not one of interface-local, link-local"):
+                ChannelPicker(b"").pick("ipv4", "nearby", source=source)
+
     def test_ipv6_groups_of_many_seeds_differ(self) -> None:
         self.assertEqual(len(groups("ipv6", seeds=1000)), 1000)
 
@@ -51,9 +68,10 @@ class Uniqueness(support.CoreTestCase):
     def test_ipv4_groups_of_many_seeds_are_spread_over_their_range(self) -> None:
         self.assertGreater(len(groups("ipv4", seeds=1000)), 980)  # of 65536: about 8 are met twice
 
-    def test_one_picker_picks_other_groups_each_time(self) -> None:
+    def test_one_picker_picks_no_group_twice(self) -> None:
         picker = ChannelPicker(b"seed")
-        self.assertEqual(len({picker.pick("ipv6").group for _ in range(1000)}), 1000)
+        with hashes(0x0102, 0x0102, 0x0103):
+            self.assertEqual([picker.pick("ipv4").group for _ in range(2)], ["239.255.1.2", "239.255.1.3"])
 
     def test_the_groups_depend_on_the_seed_only(self) -> None:
         first, second = ChannelPicker(b"seed"), ChannelPicker(b"seed")

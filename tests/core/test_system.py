@@ -107,6 +107,20 @@ class Options(support.CoreTestCase):
     def test_a_port_is_never_shared_by_reuseport_on_linux(self) -> None:
         self.assertEqual([option.option for option in system.reuse_options()], [socket.SO_REUSEADDR])
 
+    @unittest.skipUnless(support.LINUX, "struct ip_mreqn of Linux")
+    def test_the_outgoing_ipv4_interface_is_its_address_and_its_index(self) -> None:
+        packed = system.interface_option("ipv4", 3, "10.0.0.1").value
+        self.assertEqual(packed, bytes(4) + bytes([10, 0, 0, 1]) + struct.pack("=i", 3))
+
+    @unittest.skipUnless(support.LINUX, "SO_BINDTODEVICE is of Linux")
+    def test_a_socket_is_bound_to_its_device(self) -> None:
+        lo = support.loopback()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for option in system.strict_options("ipv4", lo.name, lo.index):
+                system.set_option(sock, option)
+            device = sock.getsockopt(socket.SOL_SOCKET, 25, 16)
+        self.assertEqual(device, lo.name.encode() + b"\0")
+
     def test_a_refused_option_is_an_error(self) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, self.assertRaises(OSError):
             system.set_option(sock, system.SocketOption(socket.IPPROTO_IP, 9999, b"\0\0\0\0"))
@@ -179,6 +193,11 @@ class MacOS(support.CoreTestCase):
             ],
         )
 
+    def test_metadata_is_asked_for(self) -> None:
+        options = [self.system.metadata_options(family) for family in ("ipv4", "ipv6")]
+        numbers = [[option.option for option in each] for each in options]
+        self.assertEqual(numbers, [[26, 24, 27, 0x0400], [61, 37, 35, 0x0400]])
+
     def test_ipv4_control_messages_are_read(self) -> None:
         messages = [
             (socket.IPPROTO_IP, 26, struct.pack("=I4s4s", 3, bytes(4), bytes([239, 1, 2, 3]))),
@@ -224,6 +243,12 @@ class Windows(support.CoreTestCase):
 
     def test_no_metadata_is_asked_for(self) -> None:
         self.assertEqual(self.system.metadata_options("ipv4") + self.system.metadata_options("ipv6"), [])
+
+    def test_nothing_keeps_other_groups_away(self) -> None:
+        self.assertEqual(self.system.strict_options("ipv4", "Ethernet", 3), [])
+
+    def test_the_ipv6_traffic_class_has_its_own_number(self) -> None:
+        self.assertEqual(self.system.sender_options("ipv6")[2], 39)
 
     def test_the_outgoing_ipv4_interface_is_its_address(self) -> None:
         self.assertEqual(self.system.interface_option("ipv4", 3, "10.0.0.1").value, bytes([10, 0, 0, 1]))
