@@ -48,10 +48,10 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         print(f"pytest-mcast run: cannot start {command[0]}: {error.strerror}", file=sys.stderr)
         return 127
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it, and SIGQUIT, to the program as well
-    signal.signal(signal.SIGQUIT, signal.SIG_IGN)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT):
-        signal.signal(number, lambda number, _: process.send_signal(number))
+    for name in ("SIGINT", "SIGQUIT"):  # the terminal sends them to the program as well
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCONT"):
+        signal.signal(getattr(signal, name), lambda number, _: process.send_signal(number))
     code = process.wait()
     network.close()
     return 128 - code if code < 0 else code  # as a shell tells the signal that ended it

@@ -6,10 +6,12 @@ import contextlib
 import ctypes
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_mcast.core.errors import MissingCapability
+from pytest_mcast.core.system import LINUX
 
 from .lab import Lab
 from .namespace import CLONE_NEWNET, CLONE_NEWUSER, Namespace, setns, unshare
@@ -50,6 +52,8 @@ def enter_private_network(interfaces: Mapping[str, str | None]) -> PrivateNetwor
 
     Raises ``MissingCapability`` that names the setting which forbids it, and its cure; nothing has happened then.
     """
+    if not LINUX:
+        raise MissingCapability("namespaces", f"{sys.platform} has no network namespaces", "run the tests on Linux")
     before = Namespace.current()
     try:
         try:

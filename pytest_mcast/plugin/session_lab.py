@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
 from .settings import Setting, read_lab_interfaces
 from .stash import LAB, NO_LAB
-
-if TYPE_CHECKING:
-    from pytest_mcast.lab.private import PrivateNetwork
 
 __all__ = ["enter_lab", "in_xdist_worker", "leave_lab"]
 
@@ -34,6 +29,7 @@ def enter_lab(config: pytest.Config, setting: Setting[str]) -> None:
     Where there can be none: exit code 4 with the reason and the cure, or with ``auto`` a line at the end of the run.
     """
     from pytest_mcast.core.errors import MissingCapability
+    from pytest_mcast.lab.private import enter_private_network
 
     remote = [spec for spec in getattr(config.known_args_namespace, "tx", None) or [] if "popen" not in spec]
     if remote:
@@ -41,7 +37,7 @@ def enter_lab(config: pytest.Config, setting: Setting[str]) -> None:
             f"{setting.origin} and remote workers exclude each other; drop --tx {' --tx '.join(remote)}"
         )
     try:
-        config.stash[LAB] = _make(dict(read_lab_interfaces(config).value))
+        config.stash[LAB] = enter_private_network(dict(read_lab_interfaces(config).value))
         config.add_cleanup(lambda: leave_lab(config))
     except MissingCapability as missing:
         text = f"{setting.origin}: no private network: {missing.reason}; {missing.remedy}"
@@ -49,18 +45,6 @@ def enter_lab(config: pytest.Config, setting: Setting[str]) -> None:
             raise pytest.UsageError(text) from None
         config.stash[LAB] = None
         config.stash[NO_LAB] = f"mcast: {text}; went on without"
-
-
-def _make(interfaces: dict[str, str | None]) -> PrivateNetwork:
-    from pytest_mcast.core.system import LINUX
-
-    if LINUX:
-        from pytest_mcast.lab.private import enter_private_network
-
-        return enter_private_network(interfaces)
-    from pytest_mcast.core.errors import MissingCapability
-
-    raise MissingCapability("namespaces", f"{sys.platform} has no network namespaces", "run the tests on Linux")
 
 
 def leave_lab(config: pytest.Config) -> None:
