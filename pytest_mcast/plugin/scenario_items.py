@@ -34,16 +34,18 @@ class ScenarioFile(pytest.Module):
         except ScenarioError as error:
             raise self.CollectError(str(error)) from None
         for cell in scenario.cells:
-            yield CellItem.from_parent(self, name=cell.id, callobj=_function(scenario, cell), cell=cell)
+            yield CellItem.from_parent(
+                self, name=cell.id, callobj=_function(scenario, cell), cell=cell, title=scenario.title
+            )
 
 
 class CellItem(pytest.Function):
     """One cell of a matrix."""
 
-    def __init__(self, *, cell: Cell, **keywords: Any) -> None:
+    def __init__(self, *, cell: Cell, title: str, **keywords: Any) -> None:
         super().__init__(**keywords)
         self._cell = cell
-        self.mcast_cell = {**cell.as_dict(), "file": self.nodeid.partition("::")[0]}
+        self.mcast_cell = {**cell.as_dict(), "file": self.nodeid.partition("::")[0], "title": title}
         self.add_marker("mcast")
 
     @property

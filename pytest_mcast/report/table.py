@@ -10,10 +10,10 @@ __all__ = ["tables"]
 def tables(cells: Sequence[Mapping[str, str]]) -> Iterator[str]:
     """Yield the lines of one table per file, family and mode: senders down, receivers across, outcomes inside.
 
-    A cell has the keys file, family, mode, sender, receiver and outcome.
+    A cell has the keys file, title, family, mode, sender, receiver and outcome.
     """
-    for file in dict.fromkeys(cell["file"] for cell in cells):
-        yield file
+    for file, title in dict.fromkeys((cell["file"], cell["title"]) for cell in cells):
+        yield f"{title} ({file})" if title else file
         here = [cell for cell in cells if cell["file"] == file]
         for kind in sorted({(cell["family"], cell["mode"]) for cell in here}):
             yield ""

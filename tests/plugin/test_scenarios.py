@@ -99,10 +99,10 @@ def test_a_mistake_is_an_error_of_the_collection(pytester: pytest.Pytester) -> N
 
 
 def test_local_hosts_use_the_interface_named(pytester: pytest.Pytester) -> None:
-    (pytester.path / "c.mcast.yaml").write_text("hosts: {here: local}\nmatrix: {family: [ipv4]}\n")
+    (pytester.path / "c.mcast.yaml").write_text("title: Right here\nhosts: {here: local}\nmatrix: {family: [ipv4]}\n")
     result = pytester.runpytest_subprocess("--mcast-iface=lo")
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["  ipv4-asm   to here", "  from here  pass"])
+    result.stdout.fnmatch_lines(["Right here (c.mcast.yaml)", "", "  ipv4-asm   to here", "  from here  pass"])
     result = pytester.runpytest_subprocess("--mcast-lab")
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["*mcast: a local host is this machine, which the private network hides; drop *"])
