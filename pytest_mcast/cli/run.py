@@ -43,15 +43,27 @@ def run(options: argparse.Namespace) -> int:
         print(f"pytest-mcast run: no private network: {missing.reason}; {missing.remedy}", file=sys.stderr)
         return 4
     # We stay, because the switch lives as long as we do; a program that closes all descriptors would lose it.
+    process: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
+
+    def hand_on(number: int, _: object) -> None:
+        if process is None:
+            early.append(number)
+        else:
+            process.send_signal(number)
+
+    # Handlers, and before the program starts, so that no signal is lost: exec sets them back, unlike SIG_IGN.
+    for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCONT"):
+        signal.signal(getattr(signal, name), hand_on)
+    for name in ("SIGINT", "SIGQUIT"):  # the terminal sends them to the program as well
+        signal.signal(getattr(signal, name), lambda *_: None)
     try:
         process = subprocess.Popen(command)
     except OSError as error:
         print(f"pytest-mcast run: cannot start {command[0]}: {error.strerror}", file=sys.stderr)
         return 127
-    for name in ("SIGINT", "SIGQUIT"):  # the terminal sends them to the program as well
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
-    for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCONT"):
-        signal.signal(getattr(signal, name), lambda number, _: process.send_signal(number))
+    for number in early:
+        process.send_signal(number)
     code = process.wait()
     network.close()
     return 128 - code if code < 0 else code  # as a shell tells the signal that ended it

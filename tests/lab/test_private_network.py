@@ -207,12 +207,12 @@ class TestRun:
         assert run([*self.COMMAND, sys.executable, "-c", look]).stdout == "['lo', 'eth0']\n"
 
     def test_signals_are_handed_on(self, run: Runner) -> None:
-        # The program ends its parent, which hands that on.
+        # The program ends its parent, which hands that on. It is blocked, so that it cannot come before the wait for it.
         program = (
             "import os, signal, sys\n"
-            "signal.signal(signal.SIGTERM, lambda *_: sys.exit(43))\n"
+            "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
             "os.kill(os.getppid(), signal.SIGTERM)\n"
-            "signal.pause()\n"
+            "sys.exit(43 if signal.sigwait([signal.SIGTERM]) == signal.SIGTERM else 1)\n"
         )
         assert run([*self.COMMAND, sys.executable, "-c", program]).returncode == 43
         assert run([*self.COMMAND, "sh", "-c", "kill -9 $$"]).returncode == 128 + 9
