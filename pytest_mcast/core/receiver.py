@@ -46,7 +46,7 @@ class Receiver:
                 channel, interface, receive_buffer=receive_buffer, max_size=max_size, sock=sock
             )
             self.subscription.join()
-        except BaseException:
+        except BaseException:  # whatever it is: let go, and pass it on
             self._context.close()
             raise
 

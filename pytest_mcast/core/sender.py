@@ -70,7 +70,7 @@ class Sender:
             self._socket.setblocking(False)
             self._socket.bind(self._zoned(address, source_port))
             name = self._socket.getsockname()
-        except BaseException:
+        except BaseException:  # whatever it is: let go, and pass it on
             self._socket.close()
             raise
         #: Address and port that the datagrams come from.

@@ -58,7 +58,7 @@ class Subscription:
             for option in system.metadata_options(channel.family):
                 system.set_option(self.socket, option)
             self.receive_buffer = system.set_buffer(self.socket, socket.SO_RCVBUF, receive_buffer)
-        except BaseException:
+        except BaseException:  # whatever it is: let go, and pass it on
             if sock is None:
                 self.socket.close()
             raise
@@ -81,7 +81,7 @@ class Subscription:
             for option in options + system.strict_options(channel.family, name, index):
                 system.set_option(sock, option)
             sock.bind(system.bind_address(channel.family, channel.group, channel.port, index))
-        except BaseException:
+        except BaseException:  # whatever it is: let go, and pass it on
             sock.close()
             raise
         return sock

@@ -90,7 +90,7 @@ class Lab:
             self._switch.run(
                 *(netlink.route(net, index=1, kind="local") for net in ("0.0.0.0/0", "::/0")),
             )
-        except BaseException:
+        except BaseException:  # whatever it is: let go, and pass it on
             self._stack.close()
             raise
 
@@ -135,13 +135,13 @@ class Lab:
         namespace = Namespace.create() if namespace is None else namespace
         try:
             host = VirtualHost(name, namespace, prepare(namespace))
-        except BaseException:
+        except BaseException:  # whatever it is: let go, and pass it on
             namespace.close()
             raise
         try:
             for interface, link in interfaces.items():
                 self._connect(host, interface, self.link(link), (macs or {}).get(interface))
-        except BaseException:
+        except BaseException:  # whatever it is: let go, and pass it on
             host.close()
             raise
         self._hosts[name] = host

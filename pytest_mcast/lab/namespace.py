@@ -76,7 +76,7 @@ class Namespace:
         home = Namespace.current()
         try:
             setns(self.descriptor, CLONE_NEWNET)
-        except BaseException:
+        except BaseException:  # whatever it is: let go, and pass it on
             home.close()
             raise
         stack.append(home)

@@ -65,13 +65,13 @@ def enter_private_network(interfaces: Mapping[str, str | None]) -> PrivateNetwor
             return PrivateNetwork(_build(interfaces), before)
         try:
             return PrivateNetwork(_build(interfaces), before)
-        except BaseException:
+        except BaseException:  # whatever it is: let go, and pass it on
             setns(before.descriptor, CLONE_NEWNET)
             raise
     except OSError as error:
         before.close()
         raise refusal(error) from error
-    except BaseException:
+    except BaseException:  # whatever it is: let go, and pass it on
         before.close()
         raise
 

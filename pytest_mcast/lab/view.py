@@ -39,7 +39,7 @@ class HostPool:
         """
         try:
             host.close_endpoints()
-        except BaseException:
+        except BaseException:  # whatever it is: let go, and pass it on
             self.lab.remove(host)
             raise
         if host.touched:
