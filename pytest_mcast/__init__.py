@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Context,
         Datagram,
         Deadline,
+        Delivered,
         EchoError,
         EchoResponder,
         Interface,
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
         MembershipError,
         MissingCapability,
         NotReceived,
+        NoVerdict,
         Receiver,
         Sender,
         Sent,
         Statistics,
         Subscription,
         SubscriptionError,
+        Verdict,
     )
     from .hosts import Host, LocalHost
     from .lab import Lab, LabView, Link, VirtualHost
@@ -44,6 +47,7 @@ __all__ = [
     "Context",
     "Datagram",
     "Deadline",
+    "Delivered",
     "EchoError",
     "EchoResponder",
     "Host",
@@ -56,6 +60,7 @@ __all__ = [
     "McastError",
     "MembershipError",
     "MissingCapability",
+    "NoVerdict",
     "NotReceived",
     "Receiver",
     "Sender",
@@ -63,6 +68,7 @@ __all__ = [
     "Statistics",
     "Subscription",
     "SubscriptionError",
+    "Verdict",
     "VirtualHost",
     "__version__",
 ]

@@ -13,12 +13,14 @@ from .echo import EchoResponder
 from .errors import (
     CappedBufferWarning,
     ChannelError,
+    Delivered,
     EchoError,
     InterfaceError,
     McastError,
     MembershipError,
     MissingCapability,
     NotReceived,
+    NoVerdict,
     SubscriptionError,
 )
 from .groups import ChannelPicker
@@ -26,6 +28,7 @@ from .interfaces import Interface
 from .receiver import Receiver
 from .sender import Sender
 from .subscriptions import Subscription
+from .verdicts import Verdict
 
 __all__ = [
     "FAMILIES",
@@ -38,6 +41,7 @@ __all__ = [
     "Context",
     "Datagram",
     "Deadline",
+    "Delivered",
     "EchoError",
     "EchoResponder",
     "Interface",
@@ -45,6 +49,7 @@ __all__ = [
     "McastError",
     "MembershipError",
     "MissingCapability",
+    "NoVerdict",
     "NotReceived",
     "Receiver",
     "Sender",
@@ -52,5 +57,6 @@ __all__ = [
     "Statistics",
     "Subscription",
     "SubscriptionError",
+    "Verdict",
     "group_mac",
 ]

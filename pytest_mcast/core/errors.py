@@ -7,6 +7,8 @@ McastError
 ├── MembershipError (OSError)          the kernel refused to join, leave, block or unblock
 ├── NotReceived (AssertionError, TimeoutError)
 │                                      the deadline passed without the datagram
+├── Delivered (AssertionError)         a datagram was delivered that should not have been
+├── NoVerdict (RuntimeError)           a proof that establishes nothing: no control, or no fence
 ├── EchoError (RuntimeError)           an echo responder broke while nobody looked
 └── MissingCapability (RuntimeError)   this environment cannot do it: reason and remedy
 """
@@ -19,11 +21,13 @@ import os
 __all__ = [
     "CappedBufferWarning",
     "ChannelError",
+    "Delivered",
     "EchoError",
     "InterfaceError",
     "McastError",
     "MembershipError",
     "MissingCapability",
+    "NoVerdict",
     "NotReceived",
     "SubscriptionError",
 ]
@@ -47,6 +51,17 @@ class SubscriptionError(McastError, RuntimeError):
 
 class NotReceived(McastError, AssertionError, TimeoutError):  # noqa: N818 - reads as the verdict it is
     """The deadline passed without the datagram; the text says what was seen instead."""
+
+
+class Delivered(McastError, AssertionError):  # noqa: N818 - reads as the verdict it is
+    """A datagram was delivered that should not have been; the text gives the evidence."""
+
+
+class NoVerdict(McastError, RuntimeError):  # noqa: N818 - neither the one verdict nor the other
+    """A proof could not be made: the control has not seen the probe, or the fence did not arrive.
+
+    It says nothing about the receiver, and must not pass for a proof; the text says what was sent, seen and counted.
+    """
 
 
 class EchoError(McastError, RuntimeError):

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
-from typing import TYPE_CHECKING, List, Optional, Union
+from collections import deque
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import TYPE_CHECKING, Callable, Deque, List, Optional, Protocol, Sequence, Union
 
+from .channels import Channel
 from .context import Context
+from .datagrams import Sent
 from .deadline import Deadline
-from .errors import NotReceived, SubscriptionError
+from .errors import MissingCapability, NotReceived, SubscriptionError
+from .groups import ChannelPicker
+from .sender import Sender
+from .verdicts import Control, Verdict, prove
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from .channels import Channel
     from .datagrams import Datagram, Statistics
     from .interfaces import Interface
 
-__all__ = ["Receiver"]
+__all__ = ["FenceHost", "Receiver"]
+
+
+class FenceHost(Protocol):
+    """A host that can send a fence."""
+
+    def sender(self, channel: Channel, **options: object) -> Sender:
+        """Open a sender there."""
 
 
 class Receiver:
@@ -39,7 +53,12 @@ class Receiver:
         max_size: int = 65535,
         sock: Optional[socket.socket] = None,
     ) -> None:
-        self.timeout = Deadline(timeout).seconds
+        self.timeout: float = Deadline(timeout).seconds or 0.0
+        #: What sees all that comes to the host, for ``expect_nothing``; set by the host, if it has such a thing.
+        self.control: Optional[Control] = None
+        #: Returns what the host is entered with; set by the host, if it is another than that of the caller.
+        self.inside: Callable[[], AbstractContextManager[object]] = nullcontext
+        self._kept: Deque[Datagram] = deque()  # delivered, but not yet asked for
         self._context = Context()
         try:
             self.subscription = self._context.add(
@@ -79,6 +98,9 @@ class Receiver:
         deadline = Deadline(self.timeout if timeout is None else timeout)
         datagrams: List[Datagram] = []
         while len(datagrams) < count:
+            if self._kept:
+                datagrams.append(self._kept.popleft())
+                continue
             datagram = self.subscription.receive(deadline)  # what is queued costs no system call more
             if datagram is None:
                 arrived = self._context.receive(deadline.remaining())
@@ -87,6 +109,70 @@ class Receiver:
                 datagram = arrived[1]
             datagrams.append(datagram)
         return datagrams
+
+    def expect_nothing(
+        self,
+        sent: Union[Sent, Sequence[Sent]],
+        *,
+        fence: Union[FenceHost, Sender],
+        control: Optional[Receiver] = None,
+        timeout: Optional[float] = None,
+    ) -> Verdict:
+        """Prove that what was sent (and has been on the wire) was not delivered; other datagrams stay for ``recv()``.
+
+        ``fence`` is a host with the right to send to this receiver, or a sender of it: it sends a datagram that must
+        arrive. The control is the tap of a virtual host; on others, ``control`` is a receiver beside this one that must
+        get what was sent. ``timeout`` is in seconds (default: the receiver's), and is spent only in vain.
+
+        Raises ``Delivered`` when it was delivered, ``NoVerdict`` when nothing is proved, ``ValueError`` for a fence
+        that this receiver is not to deliver, and ``MissingCapability`` where there is no control.
+        """
+        sents = [sent] if isinstance(sent, Sent) else list(sent)
+        if not sents:
+            raise ValueError("expect_nothing(sent) needs what was sent: a Sent, as send() returns it, or several")
+        sees = self.control if control is None else _Beside(control)
+        if sees is None:
+            raise MissingCapability(
+                "packets",
+                f"there is no tap on {self.interface.name} to see what {self} must not deliver",
+                "run pytest with --mcast-lab, use virtual hosts (mcast_lab), or pass control=, a receiver that gets it",
+            )
+        if self.closed:
+            raise SubscriptionError(f"the receiver of {self.channel} is closed")
+        seconds = self.timeout if timeout is None else timeout
+        with ExitStack() as stack:
+            witness = None if self.subscription.state == "joined" else stack.enter_context(self._witness(fence))
+            origin = fence if isinstance(fence, Sender) else stack.enter_context(self._origin(fence, witness))
+            self._check_fence(origin, witness)
+            verdict = prove(self, sents, origin.send, sees, timeout=seconds, keep=self.give_back, witness=witness)
+        return verdict.expect_not_delivered()
+
+    def _origin(self, fence: FenceHost, witness: Optional[Receiver]) -> Sender:
+        return fence.sender(self.channel if witness is None else witness.channel)
+
+    def _witness(self, fence: Union[FenceHost, Sender]) -> Receiver:
+        """Open a receiver beside this one, which gets nothing since it has left."""
+        if isinstance(fence, Sender):
+            raise SubscriptionError(f"{self!r} is no member, so its fence goes to another channel: pass fence= a host")
+        with self.inside():
+            channel = ChannelPicker(secrets.token_bytes(8)).pick(self.channel.family, interface=self.interface)
+            return Receiver(channel, self.interface)
+
+    def _check_fence(self, origin: Sender, witness: Optional[Receiver]) -> None:
+        source, wanted = origin.source[0], self.subscription.sources
+        if witness is not None:
+            return
+        if (wanted and source not in wanted) or source in self.subscription.blocked:
+            raise ValueError(
+                f"fence={origin!r} sends from {source}, from which {self!r} must deliver nothing; "
+                f"name {'a host that has ' + ' or '.join(sorted(wanted)) if wanted else 'another host'}"
+            )
+        if (origin.channel.group, origin.channel.port) != (self.channel.group, self.channel.port):
+            raise ValueError(f"fence={origin!r} does not send to {self.channel}")
+
+    def give_back(self, datagrams: Sequence[Datagram]) -> None:
+        """Take datagrams back that ``recv()`` has returned: they are the next ones again, in that order."""
+        self._kept.extendleft(reversed(datagrams))
 
     def statistics(self) -> Statistics:
         """Return what was received, rejected and dropped up to now."""
@@ -125,3 +211,30 @@ class Receiver:
         lines.append(f"joined on {self.interface.name} (index {self.interface.index}); {self.statistics()}")
         lines.extend(f"got {datagram!r}" for datagram in datagrams[:8])
         return "\n".join(lines)
+
+
+class _Beside:
+    """A receiver as the control of another one."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self.immediate = receiver.interface.loopback
+
+    def sighting(self, sent: Sent, deadline: Deadline) -> Optional[str]:
+        """Say that the receiver beside has got the datagram; what else it got is still there for its ``recv()``."""
+        passed: List[Datagram] = []
+        try:
+            while True:
+                try:
+                    datagram = self._receiver.recv(deadline.remaining())
+                except NotReceived:
+                    return None
+                if (datagram.payload, datagram.source) == (sent.payload, sent.source):
+                    return f"{self._receiver!r} got it"
+                passed.append(datagram)
+        finally:
+            self._receiver.give_back(passed)
+
+    def account(self) -> List[str]:
+        """Say what the receiver beside has got."""
+        return [f"control: {self._receiver!r} {self._receiver.statistics()}"]

@@ -56,7 +56,9 @@ class Host:
         """Open a ready receiver here; see ``Receiver`` for options and errors."""
         options.setdefault("interface", self.interface)
         with self.inside():
-            return self._keep(Receiver(channel, **options))
+            receiver = self._keep(Receiver(channel, **options))
+        receiver.inside = self.inside
+        return receiver
 
     def sender(self, channel: Channel, **options: Any) -> Sender:
         """Open a sender here; see ``Sender`` for options and errors."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.errors import InterfaceError, MissingCapability
 from pytest_mcast.core.interfaces import Interface
+from pytest_mcast.core.receiver import Receiver
 from pytest_mcast.hosts import Host
+from pytest_mcast.wire import Injector, TapControl
 
 from . import netlink
 from .namespace import Namespace
@@ -80,6 +84,8 @@ class VirtualHost(Host):
         self._programs: Programs | None = None
         self._touched = False
         self._interface: Interface | None = None
+        self._control: TapControl | None = None
+        self._injectors: dict[str, Injector] = {}
 
     @property
     def interface(self) -> Interface:
@@ -108,6 +114,40 @@ class VirtualHost(Host):
         self._names.append(name)
         self._connection.wait_until_up(index)
         self._interface = None
+
+    @property
+    def control(self) -> TapControl:
+        """What sees all that comes in here, from the first call of a test on; raises ``MissingCapability``."""
+        if self._control is None:
+            with self.inside():
+                self._control = _with_packet_sockets(lambda: TapControl(str(self)))
+        self._control.name = str(self)
+        self._control.switch_on()
+        return self._control
+
+    def receiver(self, channel: Channel, **options: Any) -> Receiver:
+        """Open a ready receiver here, and a tap beside it; see ``Receiver`` for options and errors."""
+        try:
+            control = self.control  # before the receiver, so that nothing gets past it
+        except MissingCapability:  # then ``expect_nothing`` will say so
+            return super().receiver(channel, **options)
+        receiver = super().receiver(channel, **options)
+        receiver.control = control
+        return receiver
+
+    def injector(self, interface: str | None = None) -> Injector:
+        """Return the packet socket of an interface (default: the first), opened once; raises ``MissingCapability``."""
+        name = interface or self.interface.name
+        if name not in self._injectors:
+            with self.inside():
+                self._injectors[name] = _with_packet_sockets(lambda: Injector(name))
+        return self._injectors[name]
+
+    def inject(self, *frames: bytes, interface: str | None = None) -> None:
+        """Send frames, Ethernet header and all, out of an interface (default: the first)."""
+        injector = self.injector(interface)
+        for frame in frames:
+            injector.inject(frame)
 
     @property
     def touched(self) -> bool:
@@ -162,6 +202,8 @@ class VirtualHost(Host):
         """Close what was opened through the host, cancel what was started, and end its programs."""
         programs, self._programs = self._programs, None
         with ExitStack() as stack:
+            if self._control is not None:
+                stack.callback(self._control.switch_off)
             if programs is not None:
                 stack.callback(programs.close)
             super().close_endpoints()
@@ -171,7 +213,12 @@ class VirtualHost(Host):
         with ExitStack() as stack:
             stack.callback(self.namespace.close)
             stack.callback(self._connection.close)
+            for injector in self._injectors.values():
+                stack.callback(injector.close)
+            if self._control is not None:
+                stack.callback(self._control.close)
             self.close_endpoints()
+            self._injectors, self._control = {}, None
 
     def __enter__(self) -> VirtualHost:
         self._touched = True
@@ -185,3 +232,19 @@ class VirtualHost(Host):
         traceback: TracebackType | None,
     ) -> None:
         self.namespace.__exit__(exception_type, exception, traceback)
+
+
+_Socket = TypeVar("_Socket", Injector, TapControl)
+
+
+def _with_packet_sockets(open_it: Callable[[], _Socket]) -> _Socket:
+    try:
+        return open_it()
+    except PermissionError as error:
+        reason, remedy = f"this process may not open packet sockets ({error})", "give it CAP_NET_RAW"
+        raise MissingCapability("packets", reason, remedy) from error
+    except OSError as error:
+        if error.errno not in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT):
+            raise
+        reason, remedy = f"this kernel has no packet sockets ({error})", "run: sudo modprobe af_packet"
+        raise MissingCapability("packets", reason, remedy) from error
