@@ -36,7 +36,7 @@ def table(benchmarks: Sequence[Benchmark], found: Sequence[Times | Skip]) -> str
         else:
             ours, beside = times.best
             compared = f"{_time(beside)}: {benchmark.beside}"
-            lines.append(f"| {benchmark.what} | {_time(ours)} | {compared} | {ours / beside:.2f} |")
+            lines.append(f"| {benchmark.what} | {_time(ours)} | {compared} | {_ratio(ours / beside)} |")
     return "\n".join(lines)
 
 
@@ -60,3 +60,8 @@ def _time(seconds: float) -> str:
         ("us", seconds * 1e6),
     )
     return f"{number:.{max(0, 3 - len(str(int(number))))}f} {unit}"
+
+
+def _ratio(ratio: float) -> str:
+    """Write a ratio with two decimals, or with two digits when it is small."""
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"

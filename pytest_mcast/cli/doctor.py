@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core import FAMILIES, MODES, Interface, InterfaceError, MissingCapability
-from pytest_mcast.doctor import probe_channel, probe_namespaces
+from pytest_mcast.doctor import probe_channel, probe_namespaces, probe_packets
 from pytest_mcast.hosts import LocalHost
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
         for mode in MODES
     }
     verdicts["namespaces"] = probe_namespaces()
+    verdicts["packets"] = probe_packets()
     for name, missing in verdicts.items():
         print(f"  {name:12} {'yes' if missing is None else 'NO: ' + missing.reason}")
         if missing is not None:

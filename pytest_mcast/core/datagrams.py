@@ -30,6 +30,13 @@ class Datagram:
     timestamp_ns: Optional[int]
     truncated: bool = False
 
+    def __repr__(self) -> str:
+        source, port = self.source
+        where = f"to {self.destination or 'an unknown group'} port {self.port}, interface {self.interface_index}"
+        shown = f"{self.payload[:64]!r}..." if len(self.payload) > 64 else repr(self.payload)
+        cut = ", truncated" if self.truncated else ""
+        return f"<Datagram of {len(self.payload)} bytes {shown} from {source} port {port} {where}, TTL {self.ttl}{cut}>"
+
     @property
     def dscp(self) -> Optional[int]:
         """The upper six bits of the traffic class (RFC 2474)."""

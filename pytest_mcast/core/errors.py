@@ -63,6 +63,9 @@ class NoVerdict(McastError, RuntimeError):  # noqa: N818 - neither the one verdi
     It says nothing about the receiver, and must not pass for a proof; the text says what was sent, seen and counted.
     """
 
+    #: The outcome of a test that ended with it.
+    mcast_outcome = "error"
+
 
 class EchoError(McastError, RuntimeError):
     """An echo responder stopped because of an error in its thread."""
@@ -74,6 +77,9 @@ class MissingCapability(McastError, RuntimeError):  # noqa: N818 - a state of th
     ``capability`` is its name, ``reason`` what was tried and what happened, ``remedy`` what would
     change that (one line each).
     """
+
+    #: The outcome of a test that ended with it.
+    mcast_outcome = "skipped"
 
     def __init__(self, capability: str, reason: str, remedy: str) -> None:
         super().__init__(capability, reason, remedy)

@@ -95,6 +95,8 @@ class Receiver:
         """
         if self.closed:
             raise SubscriptionError(f"the receiver of {self.channel} is closed")
+        if self.control is not None:
+            self.control.pull()
         deadline = Deadline(self.timeout if timeout is None else timeout)
         datagrams: List[Datagram] = []
         while len(datagrams) < count:
@@ -218,7 +220,11 @@ class _Beside:
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
-        self.immediate = receiver.interface.loopback
+        tap = receiver.control
+        self.immediate = receiver.interface.loopback or (tap is not None and tap.immediate)
+
+    def pull(self) -> None:
+        """Leave it to the receiver beside."""
 
     def sighting(self, sent: Sent, deadline: Deadline) -> Optional[str]:
         """Say that the receiver beside has got the datagram; what else it got is still there for its ``recv()``."""

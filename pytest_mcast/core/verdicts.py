@@ -31,6 +31,9 @@ class Control(Protocol):
     def immediate(self) -> bool:
         """Whether what was sent has been seen and processed when the call that sent it returns."""
 
+    def pull(self) -> None:
+        """Fetch what there is to see, before there is no room for more."""
+
     def sighting(self, sent: Sent, deadline: Deadline) -> Optional[str]:
         """Say in words where the datagram was seen; None when it was not, up to the deadline."""
 
@@ -154,8 +157,13 @@ def prove(
     fence = describe_sent(fences[0]) + (f", {len(fences)} times" if len(fences) > 1 else "")
     if not probes and (arrived is None or unseen):  # that it was delivered needs no other evidence
         reason = f"the fence did not arrive within {timeout:g} s" if arrived is None else "the control has not seen it"
-        lines = [f"no verdict: {reason}", f"sent: {describe_sent(unseen[0]) if unseen else probe}", f"fence: {fence}"]
-        raise NoVerdict("\n".join([*lines, f"receiver: {receiver!r}", *control.account()]))
+        lines = [f"no verdict: {reason}", f"sent: {describe_sent(unseen[0]) if unseen else probe}"]
+        lines += [
+            f"control: {'did not see it' if unseen else sightings[0]}",
+            f"fence: {fence}",
+            f"receiver: {receiver!r}",
+        ]
+        raise NoVerdict("\n".join([*lines, *control.account()]))
     return Verdict(
         bool(probes),
         probe,

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .probes import CAPABILITIES, probe_channel, probe_namespaces
+from .probes import CAPABILITIES, probe_channel, probe_namespaces, probe_packets
 
-__all__ = ["CAPABILITIES", "probe_channel", "probe_namespaces"]
+__all__ = ["CAPABILITIES", "probe_channel", "probe_namespaces", "probe_packets"]

@@ -14,9 +14,9 @@ from pytest_mcast.core.system import LINUX
 if TYPE_CHECKING:
     from pytest_mcast.hosts import Host
 
-__all__ = ["CAPABILITIES", "probe_channel", "probe_namespaces"]
+__all__ = ["CAPABILITIES", "probe_channel", "probe_namespaces", "probe_packets"]
 
-CAPABILITIES = (*(f"{family}-{mode}" for family in FAMILIES for mode in MODES), "namespaces")
+CAPABILITIES = (*(f"{family}-{mode}" for family in FAMILIES for mode in MODES), "namespaces", "packets")
 
 
 def probe_channel(
@@ -69,3 +69,20 @@ def probe_namespaces() -> MissingCapability | None:
             return missing
         return None
     return MissingCapability("namespaces", f"{sys.platform} has no network namespaces", "run the tests on Linux")
+
+
+def probe_packets() -> MissingCapability | None:
+    """Open packet sockets in a virtual host; None when that works here and now."""
+    missing = probe_namespaces()
+    if missing is not None:
+        return MissingCapability("packets", missing.reason, missing.remedy)
+    from pytest_mcast.lab import Lab
+
+    try:
+        with Lab() as lab:
+            host = lab.host()
+            host.injector()
+            host.control.switch_off()
+    except MissingCapability as missing:
+        return missing
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ _PORT_INDEX = 200_000
 _HOST_INDEX = 300_000
 _MTU = 1500
 _LINKS = 192  # 10.64 to 10.255
+_PORTS = 0xFFFD  # the next one is the switch's
 
 # The switch is also the gateway between links. It refuses as often as it is asked, and does not answer pings in the name
 # of the whole Internet.
@@ -79,6 +81,7 @@ class Lab:
         self._links: dict[str, Link] = {}
         self._hosts: dict[str, VirtualHost] = {}
         self._ports = 0
+        self._free: deque[int] = deque()  # numbers of ports that were given back, the longest ago first
         self._picker = ChannelPicker(secrets.token_bytes(8))
         self.switch_namespace = Namespace.create()
         self._stack.callback(self.switch_namespace.close)
@@ -169,6 +172,8 @@ class Lab:
         """Take a host out of the lab."""
         self._hosts = {name: other for name, other in self._hosts.items() if other is not host}
         host.close()
+        self._free.extend(host.ports)
+        host.ports.clear()
 
     def close(self) -> None:
         """Let go of everything; again is no error."""
@@ -188,9 +193,20 @@ class Lab:
     ) -> None:
         self.close()
 
+    def _number(self) -> int:
+        """Return the number of a new port, from which its addresses are made."""
+        if self._ports < _PORTS:
+            self._ports += 1
+            return self._ports
+        if not self._free:
+            raise InterfaceError(f"no interface can be added: this network has {_PORTS} already")
+        number = self._free.popleft()
+        self._switch.wait_until_gone(_PORT_INDEX + number)  # the kernel takes its time
+        return number
+
     def _connect(self, host: VirtualHost, name: str, link: Link, mac: str | None) -> None:
-        self._ports += 1
-        number = self._ports
+        number = self._number()
+        host.ports.append(number)
         index, port = _HOST_INDEX + number, _PORT_INDEX + number
         self._switch.run(
             netlink.veth(

@@ -79,6 +79,8 @@ class VirtualHost(Host):
     def __init__(self, name: str, namespace: Namespace, connection: netlink.Netlink) -> None:
         super().__init__(name)
         self.namespace = namespace
+        #: Numbers of the ports that the lab has connected it to.
+        self.ports: list[int] = []
         self._connection = connection
         self._names: list[str] = []
         self._programs: Programs | None = None
@@ -117,11 +119,10 @@ class VirtualHost(Host):
 
     @property
     def control(self) -> TapControl:
-        """What sees all that comes in here, from the first call of a test on; raises ``MissingCapability``."""
+        """What sees all that comes in here, from the first open receiver on; raises ``MissingCapability``."""
         if self._control is None:
             with self.inside():
                 self._control = _with_packet_sockets(lambda: TapControl(str(self)))
-        self._control.name = str(self)
         self._control.switch_on()
         return self._control
 
@@ -131,6 +132,10 @@ class VirtualHost(Host):
             control = self.control  # before the receiver, so that nothing gets past it
         except MissingCapability:  # then ``expect_nothing`` will say so
             return super().receiver(channel, **options)
+        if not any(isinstance(endpoint, Receiver) and not endpoint.closed for endpoint in self._endpoints):
+            control.name = str(self)
+            control.switch_off()  # what others have left is nothing to this one
+            control.switch_on()
         receiver = super().receiver(channel, **options)
         receiver.control = control
         return receiver

@@ -9,6 +9,7 @@ from .fixtures import (
     mcast_iface,
     mcast_kind,
     mcast_lab,
+    mcast_probe,
     mcast_receiver,
     mcast_receiver_factory,
     mcast_receiver_host,
@@ -25,6 +26,7 @@ from .hooks import (
     pytest_load_initial_conftests,
     pytest_report_header,
     pytest_runtest_makereport,
+    pytest_skip_what_is_missing,
     pytest_unconfigure,
 )
 
@@ -35,6 +37,7 @@ __all__ = [
     "mcast_iface",
     "mcast_kind",
     "mcast_lab",
+    "mcast_probe",
     "mcast_receiver",
     "mcast_receiver_factory",
     "mcast_receiver_host",
@@ -49,5 +52,6 @@ __all__ = [
     "pytest_load_initial_conftests",
     "pytest_report_header",
     "pytest_runtest_makereport",
+    "pytest_skip_what_is_missing",
     "pytest_unconfigure",
 ]

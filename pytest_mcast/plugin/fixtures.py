@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_mcast.core import Channel, EchoResponder, Interface, Receiver, Sender
     from pytest_mcast.hosts import Host
     from pytest_mcast.lab.view import LabView
+    from pytest_mcast.packets import Prober
 
 __all__ = [
     "mcast_channel",
@@ -23,6 +24,7 @@ __all__ = [
     "mcast_iface",
     "mcast_kind",
     "mcast_lab",
+    "mcast_probe",
     "mcast_receiver",
     "mcast_receiver_factory",
     "mcast_receiver_host",
@@ -141,3 +143,12 @@ def mcast_lab(request: pytest.FixtureRequest) -> Iterator[LabView]:
 
     with LabView(place_of(request.config).pool) as view:
         yield view
+
+
+@pytest.fixture
+def mcast_probe(mcast_receiver: Receiver, mcast_sender_host: Host, mcast_receiver_host: Host) -> Iterator[Prober]:
+    """Function that sends mcast_receiver a crafted datagram, and returns the verdict: probe("ssm.wrong-source").check()."""
+    from pytest_mcast.packets import Prober
+
+    with Prober(mcast_receiver, mcast_sender_host, mcast_receiver_host, timeout=mcast_receiver.timeout) as probe:
+        yield probe

@@ -24,6 +24,7 @@ __all__ = [
     "pytest_load_initial_conftests",
     "pytest_report_header",
     "pytest_runtest_makereport",
+    "pytest_skip_what_is_missing",
     "pytest_unconfigure",
 ]
 
@@ -56,9 +57,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings.iface.value is not None or settings.export.value:
         _check_and_export(config)
     if not hasattr(config, "workerinput"):
+        from .recorder import Recorder
         from .summary import Summary
 
-        config.pluginmanager.register(Summary(), "mcast-summary")
+        recorder = Recorder(config, settings.report)
+        config.pluginmanager.register(recorder, "mcast-recorder")
+        config.pluginmanager.register(Summary(recorder), "mcast-summary")
 
 
 def _check_and_export(config: pytest.Config) -> None:
@@ -130,10 +134,25 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, pytest.TestReport]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, pytest.TestReport]:
     report: pytest.TestReport = yield
     cell = getattr(item, "mcast_cell", None)
     if cell is not None or PLACE in item.config.stash:
         # Attributes of a report travel to the controller of xdist and outlive a crash; plain JSON only.
-        report.mcast = {"place": place_of(item.config).describe(), "cell": cell}  # type: ignore[attr-defined]
+        report.mcast = {  # type: ignore[attr-defined]
+            "place": place_of(item.config).describe(),
+            "cell": cell,
+            "evidence": getattr(item, "mcast_evidence", []),
+            # "error": what ended it says nothing about what was tested.
+            "outcome": getattr(call.excinfo and call.excinfo.value, "mcast_outcome", None),
+        }
     return report
+
+
+@pytest.hookimpl(specname="pytest_runtest_makereport")
+def pytest_skip_what_is_missing(item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
+    """Turn a missing capability, wherever a test met it, into a skip with reason and remedy, or into a failure."""
+    # Neither a wrapper nor first: unittest's own hook has put the exceptions of a TestCase into the call by now.
+    missing: Any = call.excinfo and call.excinfo.value
+    if getattr(missing, "mcast_outcome", None) == "skipped":
+        call.excinfo = pytest.CallInfo.from_call(lambda: place_of(item.config).skip(missing), call.when).excinfo

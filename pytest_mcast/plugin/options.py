@@ -31,6 +31,11 @@ def add_options(parser: pytest.Parser) -> None:
         const="on",
         help="Run the whole session in a private network with a virtual interface and a switch",
     )
+    group.addoption(
+        "--mcast-report",
+        metavar="PATH",
+        help="Keep the results of the scenario files in a JSON file, from which pytest-mcast report makes tables",
+    )
     parser.addini("mcast_iface", "Default of --mcast-iface", type="string", default=None)
     parser.addini("mcast_timeout", "Default of --mcast-timeout, in seconds", type="float", default=None)
     parser.addini("mcast_require", "Default of --mcast-require", type="args", default=None)
@@ -49,3 +54,4 @@ def add_options(parser: pytest.Parser) -> None:
         type="args",
         default=None,
     )
+    parser.addini("mcast_report", "Default of --mcast-report, relative to the ini file", type="string", default=None)

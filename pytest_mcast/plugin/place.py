@@ -90,22 +90,24 @@ class Place:
         """Skip or fail the test unless datagrams of that kind get from host to host."""
         key = (sender, receiver, family, mode)
         if key not in self._probed:
-            self._probed[key] = probe_channel(
-                sender, receiver, family, mode, timeout=max(5.0, self.settings.timeout.value)
-            )
+            missing = probe_channel(sender, receiver, family, mode, timeout=max(5.0, self.settings.timeout.value))
+            if missing is not None and receiver is not self._local and isinstance(missing.__cause__, NotReceived):
+                raise missing.__cause__  # a loss between virtual hosts is nobody's environment
+            self._probed[key] = missing
         missing = self._probed[key]
-        if missing is None:
-            return
-        if receiver is not self._local and isinstance(missing.__cause__, NotReceived):
-            raise missing.__cause__  # a loss between virtual hosts is nobody's environment
-        self.skip(missing)
+        if missing is not None:
+            self.skip(missing)
 
     def skip(self, missing: MissingCapability) -> None:
         """Skip the test for a missing capability, or fail it when that is required."""
         required = self.settings.require
         text = f"{missing.reason}; {missing.remedy}"
         if {"all", missing.capability} & set(required.value):
-            pytest.fail(f"mcast: {missing.capability} is required by {required.origin}: {text}", pytrace=False)
+            failure = pytest.fail.Exception(
+                f"mcast: {missing.capability} is required by {required.origin}: {text}", pytrace=False
+            )
+            failure.mcast_outcome = "error"  # type: ignore[attr-defined] # the environment's, as with NoVerdict
+            raise failure
         pytest.skip(f"mcast: {text}")
 
     def describe(self) -> str | None:

@@ -45,7 +45,10 @@ class CellItem(pytest.Function):
     def __init__(self, *, cell: Cell, title: str, **keywords: Any) -> None:
         super().__init__(**keywords)
         self._cell = cell
-        self.mcast_cell = {**cell.as_dict(), "file": self.nodeid.partition("::")[0], "title": title}
+        #: What was shown when the cell ran, in words.
+        self.mcast_evidence: list[str] = []
+        file = self.nodeid.partition("::")[0] or self.path.name  # outside of rootdir
+        self.mcast_cell = {**cell.as_dict(), "file": file, "title": title}
         self.add_marker("mcast")
 
     @property
@@ -66,10 +69,12 @@ def _function(scenario: Scenario, cell: Cell) -> Any:
         from pytest_mcast.scenarios import run
 
         place = place_of(request.config)
+        timeout = place.settings.timeout.value
+        request.node.mcast_evidence = []  # that of an earlier attempt is nothing to this one
         sender = _host(place, scenario.hosts[cell.sender])
         receiver = sender if cell.receiver == cell.sender else _host(place, scenario.hosts[cell.receiver])
         place.need(sender, receiver, cell.family, cell.mode)
-        run(cell, sender, receiver, place.picker, timeout=place.settings.timeout.value)
+        request.node.mcast_evidence = run(cell, sender, receiver, place.picker, timeout=timeout)
 
     return run_cell
 

@@ -21,7 +21,7 @@ __all__ = [
 _Value = TypeVar("_Value")
 
 # doctor.CAPABILITIES, without importing it at start-up (a test compares them).
-REQUIRABLE = ("ipv4-asm", "ipv4-ssm", "ipv6-asm", "ipv6-ssm", "namespaces", "all")
+REQUIRABLE = ("ipv4-asm", "ipv4-ssm", "ipv6-asm", "ipv6-ssm", "namespaces", "packets", "all")
 
 _PLACEHOLDERS = ("interface", "index", "ipv4", "ipv6")
 
@@ -49,6 +49,7 @@ class Settings:
     export: Setting[tuple[tuple[str, str], ...]]
     lab: Setting[str]
     lab_interfaces: Setting[tuple[tuple[str, str | None], ...]]
+    report: Setting[str | None]
 
     def header(self) -> str | None:
         """Return one line with what was set; None when nothing was."""
@@ -63,6 +64,8 @@ class Settings:
             parts.append(f"require {','.join(self.require.value)} ({self.require.origin})")
         if self.export.given:
             parts.append(f"export {' '.join(name for name, _ in self.export.value)}")
+        if self.report.given:
+            parts.append(f"report {self.report.value} ({self.report.origin})")
         return "mcast: " + ", ".join(parts) if parts else None
 
 
@@ -86,6 +89,7 @@ def read_settings(config: pytest.Config) -> Settings:
         export=_exports(export) if export.given else Setting(()),
         lab=lab,
         lab_interfaces=read_lab_interfaces(config),
+        report=_path(config, _raw(config, "report")),
     )
 
 
@@ -135,6 +139,16 @@ def _raw(config: pytest.Config, name: str) -> Setting[Any]:
     except (ValueError, TypeError, pytest.UsageError) as error:  # which one depends on the version of pytest
         raise pytest.UsageError(f"{key} in {where}: {error}") from None
     return Setting(None) if value in (None, "", [], ()) else Setting(value, f"{key} in {where}")
+
+
+def _path(config: pytest.Config, raw: Setting[Any]) -> Setting[str | None]:
+    if not raw.given:
+        return Setting(None)
+    if not raw.value.strip():
+        raise pytest.UsageError(f"{raw.origin}: {raw.value!r} is not the path of a file")
+    of_file = config.inipath is not None and raw.origin.endswith(f" in {config.inipath.name}")
+    base = config.inipath.parent if of_file and config.inipath else config.invocation_params.dir
+    return Setting(os.path.normpath(base / os.path.expanduser(raw.value)), raw.origin)
 
 
 def _seconds(raw: Setting[Any]) -> Setting[float]:

@@ -1,7 +1,9 @@
-"""Views of the results."""
+"""The result record, and views of it."""
 
 from __future__ import annotations
 
+from .markdown import markdown
+from .record import Cell, Feature, Record, RecordError, Run, read, write
 from .table import tables
 
-__all__ = ["tables"]
+__all__ = ["Cell", "Feature", "Record", "RecordError", "Run", "markdown", "read", "tables", "write"]

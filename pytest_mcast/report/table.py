@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
+
+from .grouping import Table, group, word
+from .record import Record
 
 __all__ = ["tables"]
 
 
-def tables(cells: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    """Yield the lines of one table per file, family and mode: senders down, receivers across, outcomes inside.
-
-    A cell has the keys file, title, family, mode, sender, receiver and outcome.
-    """
-    for file, title in dict.fromkeys((cell["file"], cell["title"]) for cell in cells):
+def tables(record: Record) -> Iterator[str]:
+    """Yield the lines of one table per file, family and mode: senders down, receivers across, outcomes inside."""
+    for file, title, here in group(record):
         yield f"{title} ({file})" if title else file
-        here = [cell for cell in cells if cell["file"] == file]
-        for kind in sorted({(cell["family"], cell["mode"]) for cell in here}):
+        for table in here:
             yield ""
-            yield from _table("-".join(kind), [cell for cell in here if (cell["family"], cell["mode"]) == kind])
+            yield from _table(table)
         yield ""
 
 
-def _table(name: str, cells: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    senders = sorted({cell["sender"] for cell in cells})
-    receivers = sorted({cell["receiver"] for cell in cells})
-    outcomes = {(cell["sender"], cell["receiver"]): cell["outcome"] for cell in cells}
-    first = max(len(name), *(len(f"from {sender}") for sender in senders))
-    rest = [max(len("skipped"), len(f"to {receiver}")) for receiver in receivers]
-    heads = [f"to {receiver}".ljust(width) for receiver, width in zip(receivers, rest, strict=True)]
-    yield f"  {name.ljust(first)}  {'  '.join(heads)}".rstrip()
-    for sender in senders:
-        row = [
-            outcomes.get((sender, receiver), "").ljust(width) for receiver, width in zip(receivers, rest, strict=True)
-        ]
-        yield f"  {f'from {sender}'.ljust(first)}  {'  '.join(row)}".rstrip()
+def _table(table: Table) -> Iterator[str]:
+    name = "-".join((table.family, table.mode, *(f"{key}={value}" for key, value in table.more)))
+    words = {place: word(cell) for place, cell in table.cells.items()}
+    rows = [[name, *(f"to {receiver}" for receiver in table.receivers)]]
+    rows += [
+        [f"from {sender}", *(words.get((sender, receiver), "") for receiver in table.receivers)]
+        for sender in table.senders
+    ]
+    # Not narrower than "skipped", so that the tables of one file look alike.
+    widths = [max(len("skipped"), *map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from pytest_mcast.core.errors import NotReceived
+from pytest_mcast.core.errors import MissingCapability, NotReceived
 
 if TYPE_CHECKING:
     from pytest_mcast.core.groups import ChannelPicker
+    from pytest_mcast.core.receiver import Receiver
     from pytest_mcast.hosts import Host
 
     from .model import Cell
@@ -16,20 +17,42 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
-def run(cell: Cell, sender: Host, receiver: Host, picker: ChannelPicker, *, timeout: float) -> None:
-    """Send three datagrams from host to host and see that exactly they arrive, in order, from that source.
+def run(cell: Cell, sender: Host, receiver: Host, picker: ChannelPicker, *, timeout: float) -> list[str]:
+    """Run a cell and return the evidence, a line for each thing that was shown.
 
-    ``timeout`` is in seconds, for all of them. Raises ``NotReceived`` when one is lost or is another.
+    Three datagrams must arrive, in order and from that source; then, between two virtual hosts, one to another group on the
+    same port must not, nor one from another source where the channel has a source. ``timeout`` is in seconds, for each
+    of these. Raises ``NotReceived``, ``Delivered``, and ``NoVerdict`` when nothing could be shown.
     """
     source = sender.source(cell.family) if cell.mode == "ssm" else None
     with receiver.inside():
         channel = picker.pick(cell.family, source=source, interface=receiver.interface)
     nonce = secrets.token_hex(8)
     payloads = [f"pytest-mcast {nonce} {number} {channel}".encode() for number in range(3)]
-    with receiver.receiver(channel, timeout=timeout) as member, sender.sender(channel, timeout=timeout) as origin:
-        for payload in payloads:
-            origin.send(payload)
-        datagrams = member.expect(len(payloads))
-    for datagram, payload in zip(datagrams, payloads, strict=True):
-        if datagram.payload != payload or datagram.source[0] != (source or datagram.source[0]):
-            raise NotReceived(f"{cell.id}: got {datagram!r} instead of {payload!r} from {source or 'any source'}")
+    with receiver.receiver(channel, timeout=timeout) as member:
+        with sender.sender(channel, timeout=timeout) as origin:
+            for payload in payloads:
+                origin.send(payload)
+            datagrams = member.expect(len(payloads))
+        for datagram, payload in zip(datagrams, payloads, strict=True):
+            if datagram.payload != payload or datagram.source[0] != (source or datagram.source[0]):
+                raise NotReceived(f"{cell.id}: got {datagram!r} instead of {payload!r} from {source or 'any source'}")
+        evidence = [f"{len(payloads)} datagrams delivered in order (ready by {member.evidence})"]
+        return evidence + _not_delivered(cell, sender, receiver, member, timeout)
+
+
+def _not_delivered(cell: Cell, sender: Host, receiver: Host, member: Receiver, timeout: float) -> list[str]:
+    """Show what is not delivered, where two hosts and a wire between them make it possible."""
+    from pytest_mcast.packets import Prober
+
+    if sender is receiver:
+        return ["non-delivery not shown: a host sends itself no crafted packets"]
+    try:
+        probe = Prober(member, sender, receiver, timeout=timeout)
+    except MissingCapability as missing:
+        return [f"non-delivery not shown: {missing.reason}"]
+    cases = ["group.other", "ssm.wrong-source"] if cell.mode == "ssm" else ["group.other"]
+    with probe:
+        for case in cases:
+            probe(case).check()
+    return [f"{case} not delivered, by control and fence" for case in cases]

@@ -50,11 +50,16 @@ class TapControl:
             self._counters.mark()
 
     def switch_off(self) -> None:
-        """Forget everything."""
+        """See nothing from now on, and forget everything."""
         if self._on:
             self._on = False
             self._tap.switch_off()
             self._frames.clear()
+
+    def pull(self) -> None:
+        """Fetch what has come in, before the kernel has no room for more (16 MiB; without root about 500 frames)."""
+        with self._lock:
+            self._frames.extend(self._tap.frames())
 
     def sighting(self, sent: Sent, deadline: Deadline) -> str | None:  # noqa: ARG002 - nothing to wait for
         """Say where the datagram was seen coming in; None when it was not."""
@@ -62,17 +67,15 @@ class TapControl:
 
     def find(self, wanted: Callable[[bytes], bool]) -> str | None:
         """Say where a frame of that kind was seen coming in; None when there was none."""
-        with self._lock:
-            self._frames.extend(self._tap.frames())
-            for frame in reversed(self._frames):
-                if wanted(frame.data):
-                    return f"{self} saw it come in on {frame.interface}"
+        self.pull()
+        for frame in reversed(tuple(self._frames)):
+            if wanted(frame.data):
+                return f"{self} saw it come in on {frame.interface}"
         return None
 
     def account(self) -> list[str]:
         """Say in lines what else was seen, and what the kernel counted, since it was switched on."""
-        with self._lock:
-            self._frames.extend(self._tap.frames())
+        self.pull()
         last = [datagram for frame in list(self._frames)[-64:] if (datagram := seen(frame.data)) is not None]
         lines = [f"{self} saw {len(self._frames)} frames and lost {self._tap.lost}"]
         lines += [

@@ -252,3 +252,20 @@ def test_a_hundred_hosts(mcast_lab: LabView) -> None:
         receivers = [host.receiver(channel) for host in hosts]
         hosts[0].sender(channel).send(b"to all")
         assert [receiver.recv().payload for receiver in receivers] == [b"to all"] * 100
+
+
+def test_the_numbers_of_hosts_that_are_gone_are_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_mcast.lab.lab._PORTS", 3)
+    with Lab() as lab:
+        one, two, three = lab.hosts(3)
+        with pytest.raises(InterfaceError, match="no interface can be added: this network has 3 already"):
+            lab.host()
+        addresses = set(two.interface.addresses), set(three.interface.addresses)
+        lab.remove(two)
+        lab.remove(three)
+        again = lab.hosts(2)
+        assert [set(host.interface.addresses) for host in again] == list(addresses)
+        receivers = [host.receiver(lab.channel(family)) for family in ("ipv4", "ipv6") for host in again]
+        for receiver in receivers:
+            one.sender(receiver.channel).send(b"x")
+            assert receiver.recv().payload == b"x"

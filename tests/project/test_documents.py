@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_mcast.report import Record, Run, write
+
 from ..conftest import Runner
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +68,8 @@ def test_console_examples_work(tmp_path: Path, command: str) -> None:
         assert "passed" in result.stdout
         return
     assert words[0] == "pytest-mcast"
+    if words[1] == "report":
+        write(Record(Run("an id", "2026-02-03T04:05:06Z", 1.0)), tmp_path / "record.json")
     result = home([sys.executable, "-m", "pytest_mcast", *words[1:]])
     assert result.returncode in ((0, 1) if "doctor" in words else (0,)), result.stderr
     assert result.stdout
@@ -132,3 +136,4 @@ def test_the_wheel_is_what_is_tested_under_tox() -> None:
     package = Path(pytest_mcast.__file__).parent
     assert (package / "py.typed").exists()
     assert (package / "scenarios" / "schema.json").exists()
+    assert (package / "report" / "schema.json").exists()

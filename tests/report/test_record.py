@@ -1,0 +1,157 @@
+"""The result record: written and read again, its schema, and files that are none."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from pytest_mcast.report import Cell, Record, RecordError, read, write
+from pytest_mcast.report.record import FORMAT, OUTCOMES, VERSION, schema
+
+from .support import RUN, full
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    for record in (full(), Record(RUN), Record(replace(RUN, exit_code=None))):
+        write(record, path)
+        assert read(path) == record
+        jsonschema.Draft202012Validator(schema()).validate(json.loads(path.read_bytes()))
+    assert os.listdir(tmp_path) == ["record.json"]
+
+
+def test_the_schema_is_one_and_knows_what_we_know() -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+    properties = schema()["properties"]
+    assert (properties["format"]["const"], properties["version"]["const"]) == (FORMAT, VERSION)
+    cell = schema()["$defs"]["cell"]
+    assert tuple(cell["properties"]["outcome"]["enum"]) == OUTCOMES
+    assert set(cell["required"]) == set(cell["properties"]) == {field.name for field in fields(Cell)}
+    assert set(schema()["required"]) == set(properties)
+
+
+def test_there_is_a_line_for_each_cell(tmp_path: Path) -> None:
+    write(full(), tmp_path / "record.json")
+    lines = (tmp_path / "record.json").read_text(encoding="ascii").splitlines()
+    assert len([line for line in lines if '"nodeid"' in line]) == len(full().cells)
+
+
+def test_any_text_survives(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    record = replace(full(), environment={"odd": 'grün \ud800 \x00 " \\ \n'})
+    write(record, path)
+    assert read(path) == record
+
+
+def _set(*where: Any, to: Any) -> Callable[[Any], None]:
+    def change(document: Any) -> None:
+        for step in where[:-1]:
+            document = document[step]
+        document[where[-1]] = to
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (_set("format", to="coverage"), "not a pytest-mcast record: its format is 'coverage'"),
+        (_set("version", to=2), "version 2 is not understood, only 1; a newer pytest-mcast wrote it"),
+        (_set("version", to="1"), "version '1' is not understood, only 1"),
+        (_set("version", to=True), "version True is not understood, only 1"),
+        (_set("version", to=0), "version 0 is not understood, only 1"),
+        (_set("colour", to=1), "the document: Additional properties are not allowed ('colour' was unexpected)"),
+        (_set("run", "colour", to=1), "run: Additional properties are not allowed ('colour' was unexpected)"),
+        (_set("run", "started", to="today"), "run.started: 'today' does not match"),
+        (_set("run", "duration_s", to=-1), "run.duration_s: -1 is less than the minimum of 0"),
+        (_set("environment", "python", to=3.11), "environment.python: 3.11 is not of type 'string'"),
+        (_set("subjects", "core", to={}), "subjects.core: 'version' is a required property"),
+        (_set("cells", 1, "outcome", to="passed"), "cells.1.outcome: 'passed' is not one of pass, fail, unsupported,"),
+        (_set("cells", 1, "retries", to=1), "cells.1: Additional properties are not allowed ('retries' was"),
+        (_set("cells", 1, "attempts", to=0.5), "cells.1.attempts: 0.5 is not of type 'integer'"),
+        (_set("cells", 1, "key", to={"sender": "one"}), "cells.1.key: 'file' is a required property"),
+        (_set("cells", to={}), "cells: {} is not of type 'array'"),
+    ],
+)
+def test_a_document_that_is_no_record_is_refused(tmp_path: Path, change: Callable[[Any], None], text: str) -> None:
+    path = tmp_path / "record.json"
+    write(full(), path)
+    document = json.loads(path.read_bytes())
+    change(document)
+    path.write_text(json.dumps(document))
+    with pytest.raises(RecordError) as caught:
+        read(path)
+    assert str(caught.value).startswith(f"{path}: {text}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_key_may_have_more_but_is_there_once(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    first = full().cells[0]
+    more = replace(first, key={**first.key, "core": "rust"})
+    write(replace(full(), cells=(first, more)), path)
+    assert read(path).cells == (first, more)
+    write(replace(full(), cells=(first, more, replace(more, outcome="pass"))), path)
+    with pytest.raises(
+        RecordError, match=r"cells\.2: another cell has the key \{'file': 'a.mcast.yaml'.*'core': 'rust'"
+    ):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"", "not JSON: Expecting value: line 1 column 1 (char 0)"),
+        (b"title: A scenario\n", "not JSON: Expecting value: line 1 column 1"),
+        (b"\xff\xfe\xfd", "not JSON: "),
+        (b"[" * 100_000, "not JSON: nested too deeply"),
+        (b'{"format": NaN}', "not JSON: NaN is not a number in JSON"),
+        (b"[]", "not a pytest-mcast record: it has no format"),
+        (b"{}", "not a pytest-mcast record: it has no format"),
+        (b'{"format": "pytest-mcast record"}', "version None is not understood, only 1"),
+    ],
+)
+def test_a_file_that_is_no_record_is_refused(tmp_path: Path, content: bytes, text: str) -> None:
+    path = tmp_path / "record.json"
+    path.write_bytes(content)
+    with pytest.raises(RecordError) as caught:
+        read(path)
+    assert str(caught.value).startswith(f"{path}: {text}")
+
+
+def test_a_file_that_cannot_be_read_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "record.json")
+    with pytest.raises(IsADirectoryError):
+        read(tmp_path)
+
+
+def test_writing_replaces_at_once_and_keeps_links(tmp_path: Path) -> None:
+    path, link = tmp_path / "record.json", tmp_path / "link.json"
+    path.write_text("before")
+    link.symlink_to(path.name)
+    with path.open() as before:
+        write(full(), link)
+        assert before.read() == "before"  # who reads the old file goes on reading it
+    assert link.is_symlink()
+    assert read(path) == full()
+
+
+def test_what_cannot_be_written_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_text("before")
+    for duration in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            write(replace(full(), run=replace(RUN, duration_s=duration)), path)
+    assert path.read_text() == "before"
+    (tmp_path / "directory").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write(full(), tmp_path / "directory")
+    assert sorted(os.listdir(tmp_path)) == ["directory", "record.json"]
