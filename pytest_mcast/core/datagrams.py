@@ -45,13 +45,17 @@ class Datagram:
 
 @dataclass(frozen=True)
 class Sent:
-    """A datagram that was handed to the kernel: what, from where, to where, out of which interface."""
+    """A datagram that was handed to the kernel: what, from where, to where, out of which interface.
+
+    ``timestamp_ns`` is when, in nanoseconds since 1970; None if nobody knows.
+    """
 
     payload: bytes
     source: Tuple[str, int]
     channel: Channel
     interface: str
     ttl: int
+    timestamp_ns: Optional[int] = None
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from .channels import Channel
 from .context import Context
 from .datagrams import Sent
 from .deadline import Deadline
-from .errors import MissingCapability, NotReceived, SubscriptionError
+from .errors import MissingCapability, NotReceived, NoVerdict, SubscriptionError
 from .groups import ChannelPicker
 from .sender import Sender
-from .verdicts import Control, Verdict, prove
+from .verdicts import Control, Verdict, is_fence, is_sent, prove, read_until
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,9 +56,12 @@ class Receiver:
         self.timeout: float = Deadline(timeout).seconds or 0.0
         #: What sees all that comes to the host, for ``expect_nothing``; set by the host, if it has such a thing.
         self.control: Optional[Control] = None
+        #: Why there is none; set by a host that should have one.
+        self.no_control: Optional[MissingCapability] = None
         #: Returns what the host is entered with; set by the host, if it is another than that of the caller.
         self.inside: Callable[[], AbstractContextManager[object]] = nullcontext
         self._kept: Deque[Datagram] = deque()  # delivered, but not yet asked for
+        self._drops = 0  # up to the last proof
         self._context = Context()
         try:
             self.subscription = self._context.add(
@@ -100,17 +103,21 @@ class Receiver:
         deadline = Deadline(self.timeout if timeout is None else timeout)
         datagrams: List[Datagram] = []
         while len(datagrams) < count:
-            if self._kept:
-                datagrams.append(self._kept.popleft())
-                continue
-            datagram = self.subscription.receive(deadline)  # what is queued costs no system call more
+            datagram = self._next(deadline)
             if datagram is None:
-                arrived = self._context.receive(deadline.remaining())
-                if arrived is None:
-                    raise NotReceived(self._lost(count, datagrams, deadline))
-                datagram = arrived[1]
-            datagrams.append(datagram)
+                raise NotReceived(self._lost(count, datagrams, deadline))
+            if not is_fence(datagram.payload):
+                datagrams.append(datagram)
         return datagrams
+
+    def _next(self, deadline: Deadline) -> Optional[Datagram]:
+        if self._kept:
+            return self._kept.popleft()
+        datagram = self.subscription.receive(deadline)  # what is queued costs no system call more
+        if datagram is None:
+            arrived = self._context.receive(deadline.remaining())
+            return None if arrived is None else arrived[1]
+        return datagram
 
     def expect_nothing(
         self,
@@ -132,9 +139,11 @@ class Receiver:
         sents = [sent] if isinstance(sent, Sent) else list(sent)
         if not sents:
             raise ValueError("expect_nothing(sent) needs what was sent: a Sent, as send() returns it, or several")
+        if control is self:
+            raise ValueError(f"control={self!r} is the receiver that is judged: it takes another one")
         sees = self.control if control is None else _Beside(control)
         if sees is None:
-            raise MissingCapability(
+            raise self.no_control or MissingCapability(
                 "packets",
                 f"there is no tap on {self.interface.name} to see what {self} must not deliver",
                 "run pytest with --mcast-lab, use virtual hosts (mcast_lab), or pass control=, a receiver that gets it",
@@ -146,8 +155,21 @@ class Receiver:
             witness = None if self.subscription.state == "joined" else stack.enter_context(self._witness(fence))
             origin = fence if isinstance(fence, Sender) else stack.enter_context(self._origin(fence, witness))
             self._check_fence(origin, witness)
-            verdict = prove(self, sents, origin.send, sees, timeout=seconds, keep=self.give_back, witness=witness)
-        return verdict.expect_not_delivered()
+            verdict = prove(
+                _WithFences(self),
+                sents,
+                origin.send,
+                sees,
+                timeout=seconds,
+                keep=self.give_back,
+                witness=None if witness is None else _WithFences(witness),
+            )
+        verdict.expect_not_delivered()
+        before, self._drops = self._drops, self.statistics().kernel_drops or 0
+        if self._drops > before:
+            lost = f"{self._drops - before} datagrams were dropped by the kernel for want of room in {self!r}"
+            raise NoVerdict(f"no verdict: {lost}\nsent: {verdict.probe}\n{verdict.evidence}")
+        return verdict
 
     def _origin(self, fence: FenceHost, witness: Optional[Receiver]) -> Sender:
         return fence.sender(self.channel if witness is None else witness.channel)
@@ -215,6 +237,24 @@ class Receiver:
         return "\n".join(lines)
 
 
+class _WithFences:
+    """A receiver that delivers fences as well, as proofs need it."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self.channel = receiver.channel
+
+    def recv(self, timeout: Optional[float] = None) -> Datagram:
+        """Return the next datagram; raises ``NotReceived``."""
+        datagram = self._receiver._next(Deadline(timeout))  # noqa: SLF001 - a part of it
+        if datagram is None:
+            raise NotReceived(f"nothing for {self._receiver.channel}")
+        return datagram
+
+    def __repr__(self) -> str:
+        return repr(self._receiver)
+
+
 class _Beside:
     """A receiver as the control of another one."""
 
@@ -228,18 +268,11 @@ class _Beside:
 
     def sighting(self, sent: Sent, deadline: Deadline) -> Optional[str]:
         """Say that the receiver beside has got the datagram; what else it got is still there for its ``recv()``."""
-        passed: List[Datagram] = []
-        try:
-            while True:
-                try:
-                    datagram = self._receiver.recv(deadline.remaining())
-                except NotReceived:
-                    return None
-                if (datagram.payload, datagram.source) == (sent.payload, sent.source):
-                    return f"{self._receiver!r} got it"
-                passed.append(datagram)
-        finally:
-            self._receiver.give_back(passed)
+        passed, found = read_until(
+            self._receiver, lambda datagram: is_sent(datagram, sent), deadline, wait=not self.immediate
+        )
+        self._receiver.give_back(passed)
+        return None if found is None else f"{self._receiver!r} got it"
 
     def account(self) -> List[str]:
         """Say what the receiver beside has got."""

@@ -6,6 +6,7 @@ import ipaddress
 import selectors
 import socket
 import struct
+import time
 from typing import TYPE_CHECKING, Optional, Tuple, Union
 
 from . import system
@@ -97,6 +98,7 @@ class Sender:
         """Send one datagram and return what was sent from where; raises ``OSError`` as sendto(2)."""
         deadline = None
         while True:
+            now = time.time_ns()  # by the clock of the kernel's time stamps
             try:
                 self._socket.sendto(payload, self._destination)
             except BlockingIOError:
@@ -104,7 +106,7 @@ class Sender:
                 if not self._wait(selectors.EVENT_WRITE, deadline):
                     raise
             else:
-                return Sent(bytes(payload), self.source, self.channel, self.interface.name, self._ttl)
+                return Sent(bytes(payload), self.source, self.channel, self.interface.name, self._ttl, now)
 
     def recv(self, timeout: Optional[float] = None) -> Datagram:
         """Return the next reply; raises ``NotReceived`` after ``timeout`` seconds (default: the sender's)."""

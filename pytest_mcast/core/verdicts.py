@@ -18,8 +18,19 @@ if TYPE_CHECKING:
     from .channels import Channel
     from .datagrams import Datagram, Sent
 
-__all__ = ["Control", "Receives", "Verdict", "describe_sent", "prove", "read_until"]
+__all__ = [
+    "Control",
+    "Receives",
+    "Verdict",
+    "describe_sent",
+    "is_fence",
+    "is_sent",
+    "prove",
+    "read_all",
+    "read_until",
+]
 
+_FENCE = b"pytest-mcast fence "
 _FENCES = 3  # where a datagram can be lost or overtaken
 _GRACE = 0.2  # seconds in which one that was overtaken by the fence may still come in, there
 
@@ -111,18 +122,33 @@ def describe_sent(sent: Sent) -> str:
 
 
 def read_until(
-    receiver: Receives, last: Callable[[Datagram], bool], deadline: Deadline
+    receiver: Receives, last: Callable[[Datagram], bool], deadline: Deadline, *, wait: bool = True
 ) -> Tuple[List[Datagram], Optional[Datagram]]:
-    """Read datagrams until one that is the last; return those before it, and it, or None when it did not come in time."""
+    """Read datagrams until one that is the last; return those before it, and it, or None when it did not come in time.
+
+    Without ``wait`` only what is there is read.
+    """
     before: List[Datagram] = []
     while True:
         try:
-            datagram = receiver.recv(deadline.remaining())
+            datagram = receiver.recv(deadline.remaining() if wait else 0)
         except NotReceived:
             return before, None
         if last(datagram):
             return before, datagram
         before.append(datagram)
+        if deadline.passed():  # a flood does not end by itself
+            return before, None
+
+
+def read_all(receiver: Receives, deadline: Deadline, *, wait: bool = False) -> List[Datagram]:
+    """Read what is there, or with ``wait`` all that comes, until the deadline."""
+    return read_until(receiver, lambda _: False, deadline, wait=wait)[0]
+
+
+def is_fence(payload: bytes) -> bool:
+    """Say whether a payload is that of a fence, which nobody else wants to see."""
+    return payload.startswith(_FENCE)
 
 
 def prove(
@@ -142,16 +168,16 @@ def prove(
     Raises ``NoVerdict`` when the control has not seen a datagram, or the fence does not arrive.
     """
     deadline = Deadline(timeout)
-    payload = b"pytest-mcast fence " + secrets.token_hex(8).encode()
+    payload = _FENCE + secrets.token_hex(8).encode()
     fences = [send_fence(payload) for _ in range(1 if control.immediate else _FENCES)]
     before, arrived = read_until(witness or receiver, lambda datagram: datagram.payload == payload, deadline)
     if witness is not None:
-        before = _what_comes(receiver, 0)
+        before = read_all(receiver, deadline)
     if arrived is not None and not control.immediate:
-        before += _what_comes(receiver, min(_GRACE, timeout))
-    probes = [datagram for datagram in before if any(_is(datagram, one) for one in sent)]
-    keep([datagram for datagram in before if datagram not in probes and datagram.payload != payload])
-    sightings = [control.sighting(one, Deadline(0) if control.immediate else deadline) for one in sent]
+        before += read_all(receiver, Deadline(min(_GRACE, timeout)), wait=True)
+    probes = [datagram for datagram in before if any(is_sent(datagram, one) for one in sent)]
+    keep([datagram for datagram in before if datagram not in probes and not is_fence(datagram.payload)])
+    sightings = [control.sighting(one, deadline) for one in sent]
     unseen = [one for one, sighting in zip(sent, sightings) if sighting is None]
     probe = describe_sent(sent[0]) + (f", and {len(sent) - 1} more" if len(sent) > 1 else "")
     fence = describe_sent(fences[0]) + (f", {len(fences)} times" if len(fences) > 1 else "")
@@ -176,10 +202,13 @@ def prove(
     )
 
 
-def _what_comes(receiver: Receives, seconds: float) -> List[Datagram]:
-    return read_until(receiver, lambda _: False, Deadline(seconds))[0]
-
-
-def _is(datagram: Datagram, sent: Sent) -> bool:
+def is_sent(datagram: Datagram, sent: Sent) -> bool:
+    """Say whether a datagram that arrived is the one that was sent."""
     to = datagram.destination in (None, sent.channel.group) and datagram.port == sent.channel.port
-    return to and datagram.source == sent.source and datagram.payload == sent.payload
+    same = sent.payload.startswith(datagram.payload) if datagram.truncated else sent.payload == datagram.payload
+    return to and same and datagram.source == sent.source and not _is_older(datagram.timestamp_ns, sent)
+
+
+def _is_older(timestamp_ns: Optional[int], sent: Sent) -> bool:
+    """Say whether something arrived before the datagram was sent, so that it was another one."""
+    return bool(timestamp_ns and sent.timestamp_ns and timestamp_ns < sent.timestamp_ns)

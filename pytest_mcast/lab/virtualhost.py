@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -86,6 +87,7 @@ class VirtualHost(Host):
         self._programs: Programs | None = None
         self._touched = False
         self._interface: Interface | None = None
+        self._opening = threading.Lock()  # of packet sockets, which several threads may want
         self._control: TapControl | None = None
         self._injectors: dict[str, Injector] = {}
 
@@ -120,18 +122,21 @@ class VirtualHost(Host):
     @property
     def control(self) -> TapControl:
         """What sees all that comes in here, from the first open receiver on; raises ``MissingCapability``."""
-        if self._control is None:
-            with self.inside():
-                self._control = _with_packet_sockets(lambda: TapControl(str(self)))
-        self._control.switch_on()
-        return self._control
+        with self._opening:
+            if self._control is None:
+                with self.inside():
+                    self._control = _with_packet_sockets(lambda: TapControl(str(self)))
+            self._control.switch_on()
+            return self._control
 
     def receiver(self, channel: Channel, **options: Any) -> Receiver:
         """Open a ready receiver here, and a tap beside it; see ``Receiver`` for options and errors."""
         try:
             control = self.control  # before the receiver, so that nothing gets past it
-        except MissingCapability:  # then ``expect_nothing`` will say so
-            return super().receiver(channel, **options)
+        except MissingCapability as missing:  # ``expect_nothing`` will say so
+            receiver = super().receiver(channel, **options)
+            receiver.no_control = missing
+            return receiver
         if not any(isinstance(endpoint, Receiver) and not endpoint.closed for endpoint in self._endpoints):
             control.name = str(self)
             control.switch_off()  # what others have left is nothing to this one
@@ -143,10 +148,11 @@ class VirtualHost(Host):
     def injector(self, interface: str | None = None) -> Injector:
         """Return the packet socket of an interface (default: the first), opened once; raises ``MissingCapability``."""
         name = interface or self.interface.name
-        if name not in self._injectors:
-            with self.inside():
-                self._injectors[name] = _with_packet_sockets(lambda: Injector(name))
-        return self._injectors[name]
+        with self._opening:
+            if name not in self._injectors:
+                with self.inside():
+                    self._injectors[name] = _with_packet_sockets(lambda: Injector(name))
+            return self._injectors[name]
 
     def inject(self, *frames: bytes, interface: str | None = None) -> None:
         """Send frames, Ethernet header and all, out of an interface (default: the first)."""

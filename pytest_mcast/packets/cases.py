@@ -42,7 +42,7 @@ class Case:
 
 
 CASES = (
-    Case("legitimate", {}, True, "RFC 1112 section 7.2, RFC 8200 section 3", "the group, the port, a source let in"),
+    Case("legitimate", {}, True, "RFC 1112 section 7.2, RFC 4291 section 2.7", "the group, the port, a source let in"),
     Case(
         "ssm.wrong-source",
         {"source": "other"},
@@ -64,7 +64,7 @@ CASES = (
         "asm.any-source",
         {"source": "other"},
         True,
-        "RFC 1112 section 7.2",
+        "RFC 1112 section 7.2, RFC 4291 section 2.7",
         "an any-source receiver gets every source",
         modes=("asm",),
     ),
@@ -72,7 +72,7 @@ CASES = (
         "group.other",
         {"group": "other"},
         False,
-        "RFC 1112 section 7.2",
+        "RFC 1112 section 7.2, RFC 4291 section 2.7",
         "another group on the same port, which another receiver of the host has joined",
         neighbour=True,
     ),
@@ -102,15 +102,15 @@ CASES = (
         "size.fragmented",
         {"size": 4000},
         True,
-        "RFC 791 section 3.2, RFC 8200 section 4.5",
+        "RFC 1122 section 3.3.2, RFC 8200 section 4.5",
         "a datagram larger than the MTU is put together again",
     ),
     Case(
         "size.largest",
         {"size": 65507},
         True,
-        "RFC 791 section 3.2, RFC 8200 section 4.5",
-        "the largest IPv4 datagram, in 45 fragments, is put together again",
+        "RFC 1122 section 3.3.2, RFC 8200 section 4.5",
+        "the largest IPv4 datagram is put together again, though the RFCs ask for 576 and 1500 bytes only",
     ),
 )
 
@@ -127,5 +127,8 @@ def case(id: str) -> Case:  # noqa: A002 - the field's word
 
 
 def cases(family: str, mode: str) -> Iterator[Case]:
-    """Yield the cases for a kind of channel."""
+    """Yield the cases for a kind of channel; raises ``ValueError`` when there is no such kind."""
+    for value, choices in ((family, FAMILIES), (mode, MODES)):
+        if value not in choices:
+            raise ValueError(f"{value!r} is not one of {', '.join(choices)}")
     return (one for one in CASES if family in one.families and mode in one.modes)

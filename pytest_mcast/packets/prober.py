@@ -14,7 +14,7 @@ from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.errors import Delivered, MissingCapability, NoVerdict
 from pytest_mcast.core.groups import ChannelPicker
 from pytest_mcast.core.receiver import Receiver
-from pytest_mcast.core.verdicts import Receives, Verdict, read_until
+from pytest_mcast.core.verdicts import Receives, Verdict, read_all, read_until
 from pytest_mcast.lab import VirtualHost
 
 from .cases import Case, case
@@ -35,15 +35,25 @@ class Prober:
     """Probes one receiver on ``receiver_host`` with datagrams crafted on ``sender_host``.
 
     Each probe is followed by a fence, a legitimate datagram by the same packet socket and in as many fragments; the
-    control is the tap of the receiver's host. ``timeout`` (seconds) is spent only when there will be no verdict.
+    control is the tap of the receiver's host. ``interface`` of the sender is the one that leads there (default: its
+    first). ``timeout`` (seconds) is spent only when there will be no verdict.
     Raises ``MissingCapability`` when the hosts are not two virtual hosts, ``ValueError`` when they are the same.
     """
 
-    def __init__(self, receiver: Receives, sender_host: Host, receiver_host: Host, *, timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        receiver: Receives,
+        sender_host: Host,
+        receiver_host: Host,
+        *,
+        interface: str | None = None,
+        timeout: float = 5.0,
+    ) -> None:
         if not (isinstance(sender_host, VirtualHost) and isinstance(receiver_host, VirtualHost)):
+            local = receiver_host if isinstance(sender_host, VirtualHost) else sender_host
             raise MissingCapability(
                 "packets",
-                f"{sender_host.interface.name} of this machine cannot carry a packet that only another host could send",
+                f"{local.interface.name} of this machine cannot carry a packet that only another host could send",
                 "run pytest with --mcast-lab",
             )
         if sender_host is receiver_host:
@@ -52,17 +62,20 @@ class Prober:
         self.receiver = receiver
         self.channel = channel
         self.timeout = Deadline(timeout).seconds or 0.0
-        self._hosts = sender_host, receiver_host
-        self._inject = sender_host.injector().inject
+        injector = sender_host.injector(interface)
+        out = sender_host.find(interface) if interface else sender_host.interface
+        self._host = receiver_host
+        self._interface = receiver.interface if isinstance(receiver, Receiver) else receiver_host.interface
+        self._inject = injector.inject
         self._control = receiver_host.control
         #: The datagram that the receiver must deliver; probes differ from it.
         self.legitimate = Packet(
-            source=channel.source or sender_host.source(channel.family, channel.scope),
+            source=channel.source or out.address(channel.family, channel.scope),
             source_port=49152 + secrets.randbelow(16384),
             group=channel.group,
             port=channel.port,
-            mac=sender_host.injector().mac,
-            mtu=sender_host.interface.mtu,
+            mac=injector.mac,
+            mtu=out.mtu,
         )
         self._run = secrets.randbits(32)
         self._number = 0
@@ -81,14 +94,14 @@ class Prober:
         receiver on the same host gets it. Raises ``NoVerdict`` when nothing is proved, ``Delivered`` when an earlier
         probe turns up that had not been delivered, ``LookupError`` for an unknown case, ``ValueError`` for a change.
         """
-        edge = case(what) if isinstance(what, str) else what
+        edge, changed = case(what) if isinstance(what, str) else what, bool(changes)
         if edge is not None:
             self._check_fits(edge)
             changes, neighbour = {**edge.changes, **changes}, neighbour or edge.neighbour
         packet = replace(self.legitimate, **self._resolved(changes))
         beside = self._neighbour(packet) if neighbour else None
         name = f"{edge.id}: {packet}" if edge is not None else str(packet)
-        expected = edge.delivered if edge is not None else None
+        expected = edge.delivered if edge is not None and not changed else None
         return self._probe(name, packet, beside, expected)
 
     def close(self) -> None:
@@ -97,7 +110,7 @@ class Prober:
         Raises ``Delivered`` when a probe was delivered after its verdict, ``NoVerdict`` when a last fence is lost.
         """
         with self._stack:
-            if self._unproved and not getattr(self.receiver, "closed", False):
+            if self._unproved and self._is_member():
                 fence, arrived, _ = self._send(None, self.legitimate)
                 if arrived is None:
                     raise self._no_verdict("a last fence did not arrive", "nothing", None, fence)
@@ -106,7 +119,7 @@ class Prober:
     def _probe(self, name: str, packet: Packet, beside: Receiver | None, expected: bool | None) -> Verdict:
         self._control.pull()
         if beside is not None:
-            read_until(beside, lambda _: False, Deadline(0))  # room for what it is to get
+            read_all(beside, Deadline(self.timeout))  # room for what it is to get
         mark = self._next_mark()
         fence_packet = replace(self.legitimate, size=packet.size, fragment=packet.fragment)
         number = self._number
@@ -149,7 +162,7 @@ class Prober:
         before, arrived = read_until(
             self.receiver, lambda datagram: mark_of(datagram.payload) == last, Deadline(self.timeout)
         )
-        found, foreign = [], []
+        found, foreign, late = [], [], None
         for datagram in before:
             run, which = mark_of(datagram.payload) or (None, None)
             if run != self._run or which is None:
@@ -157,10 +170,11 @@ class Prober:
             elif probe is not None and which == number:
                 found.append(datagram)
             elif which in self._unproved:
-                late = self._unproved.pop(which)
-                raise Delivered(f"delivered late, after the verdict was that it was not: {late}\nas {datagram!r}")
+                late = f"{self._unproved.pop(which)}\nas {datagram!r}"
         if isinstance(self.receiver, Receiver):
             self.receiver.give_back(foreign)
+        if late is not None:
+            raise Delivered(f"delivered late, after the verdict was that it was not: {late}")
         return str(fence), arrived, found
 
     def _send_packet(self, packet: Packet, mark: bytes) -> None:
@@ -201,17 +215,17 @@ class Prober:
 
     def _other_source(self) -> str:
         source = ipaddress.ip_address(self.legitimate.source)
-        own = self._hosts[1].interface.addresses
+        own = self._interface.addresses
         neighbours = (str(type(source)(int(source) ^ number)) for number in (0x7F00, 0x3F00))
         return next(address for address in neighbours if address not in own)  # on the link, but not the receiver's
 
     def _other_channel(self) -> Channel:
-        host, channel = self._hosts[1], self.channel
+        channel = self.channel
         scope = None if channel.family == "ipv4" else channel.scope
         picker = ChannelPicker(secrets.token_bytes(8))
-        with host.inside():
+        with self._host.inside():
             while True:
-                other = picker.pick(channel.family, scope, source=channel.source, interface=host.interface)
+                other = picker.pick(channel.family, scope, source=channel.source, interface=self._interface)
                 if other.group != channel.group and other.port != channel.port:
                     return other
 
@@ -220,13 +234,17 @@ class Prober:
         same_source = packet.source == self.legitimate.source
         channel = Channel.unchecked(packet.group, packet.port, self.channel.source if same_source else None)
         if channel not in self._neighbours:
-            host = self._hosts[1]
-            self._neighbours[channel] = self._stack.enter_context(host.receiver(channel, timeout=self.timeout))
+            beside = self._host.receiver(channel, interface=self._interface, timeout=self.timeout)
+            self._neighbours[channel] = self._stack.enter_context(beside)
         return self._neighbours[channel]
 
     def _got(self, beside: Receiver, number: int) -> bool:
         mine = (self._run, number)
-        return read_until(beside, lambda datagram: mark_of(datagram.payload) == mine, Deadline(0))[1] is not None
+        deadline = Deadline(self.timeout)
+        return read_until(beside, lambda one: mark_of(one.payload) == mine, deadline, wait=False)[1] is not None
+
+    def _is_member(self) -> bool:
+        return not isinstance(self.receiver, Receiver) or self.receiver.subscription.state == "joined"
 
     def _no_verdict(self, reason: str, name: str, sighting: str | None, fence: str) -> NoVerdict:
         control = sighting or f"{self._control} did not see it"

@@ -6,8 +6,10 @@ is sent another mark is put in its place. A mark is a number and its complement,
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 import struct
+import sys
 from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
@@ -45,6 +47,8 @@ class Packet:
     mtu: int = 1500
 
     def __post_init__(self) -> None:
+        for address in (self.source, self.group):
+            ipaddress.ip_address(address)
         if (":" in self.source) != (":" in self.group):
             raise ValueError(f"source {self.source} and group {self.group} are of different families")
         room = 65535 - 8 - (_IPV4_HEADER if self.family == "ipv4" else 0)
@@ -52,9 +56,11 @@ class Packet:
             raise ValueError(f"size={self.size!r} is not from {_SMALLEST} (a probe's mark) to {room} bytes")
         if self.fragment is not None and (self.fragment < 64 or self.fragment % 8):
             raise ValueError(f"fragment={self.fragment!r} is not a multiple of 8 from 64 (a probe's mark) upwards")
-        if isinstance(self.checksum, str) and self.checksum != "bad":
-            raise ValueError(f"checksum={self.checksum!r} is neither 'bad' nor a number nor None")
-        for name, value, highest in (("ttl", self.ttl, 255), ("port", self.port, 65535)):
+        number = 0 if self.checksum is None or self.checksum == "bad" else self.checksum
+        if not isinstance(number, int) or not 0 <= number <= 65535:
+            raise ValueError(f"checksum={self.checksum!r} is neither 'bad' nor a number from 0 to 65535 nor None")
+        for name, highest in (("ttl", 255), ("port", 65535), ("source_port", 65535)):
+            value = getattr(self, name)
             if not 0 <= value <= highest:
                 raise ValueError(f"{name}={value!r} is not from 0 to {highest}")
 
@@ -164,12 +170,17 @@ def _fragments(layers: Any, datagram: Any, largest: int, *, ipv6: bool) -> list[
 
 @cache
 def _scapy() -> SimpleNamespace:
-    """Import what of scapy builds packets; without its look at the machine's routes, which are not those of a host."""
+    """Import what of scapy builds packets; without its look at the machine's routes, a third of the time it takes."""
+    loaded = "scapy.config" in sys.modules  # by somebody who may want the routes
     from scapy.config import conf
 
-    conf.route_autoload = conf.route6_autoload = False
-    from scapy.layers.inet import IP, UDP
-    from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
-    from scapy.layers.l2 import Ether
-
+    autoload = conf.route_autoload, conf.route6_autoload
+    if not loaded:
+        conf.route_autoload = conf.route6_autoload = False
+    try:
+        from scapy.layers.inet import IP, UDP
+        from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
+        from scapy.layers.l2 import Ether
+    finally:
+        conf.route_autoload, conf.route6_autoload = autoload
     return SimpleNamespace(Ether=Ether, IP=IP, UDP=UDP, IPv6=IPv6, IPv6ExtHdrFragment=IPv6ExtHdrFragment)

@@ -147,7 +147,7 @@ def mcast_lab(request: pytest.FixtureRequest) -> Iterator[LabView]:
 
 @pytest.fixture
 def mcast_probe(mcast_receiver: Receiver, mcast_sender_host: Host, mcast_receiver_host: Host) -> Iterator[Prober]:
-    """Function that sends mcast_receiver a crafted datagram, and returns the verdict: probe("ssm.wrong-source").check()."""
+    """Function that sends mcast_receiver a crafted datagram: probe("ssm.wrong-source").check()."""
     from pytest_mcast.packets import Prober
 
     with Prober(mcast_receiver, mcast_sender_host, mcast_receiver_host, timeout=mcast_receiver.timeout) as probe:

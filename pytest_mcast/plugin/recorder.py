@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -67,7 +66,7 @@ class Recorder:
         self._lock = threading.Lock()  # the thread of the writer looks at what the reports change
         self._cells: dict[str, _State] = {}
         self._titles: dict[str, str] = {}
-        self._id = secrets.token_hex(8)
+        self._id = os.urandom(8).hex()
         self._started = datetime.now(UTC)
         self._begin = time.monotonic()
         self._exit_code: int | None = None

@@ -44,31 +44,35 @@ class TapControl:
 
     def switch_on(self) -> None:
         """See and count from now on, unless it does already."""
-        if not self._on:
-            self._on = True
-            self._tap.switch_on()
-            self._counters.mark()
+        with self._lock:
+            if not self._on:
+                self._on = True
+                self._tap.switch_on()
+                self._counters.mark()
 
     def switch_off(self) -> None:
         """See nothing from now on, and forget everything."""
-        if self._on:
-            self._on = False
-            self._tap.switch_off()
-            self._frames.clear()
+        with self._lock:
+            if self._on:
+                self._on = False
+                self._tap.switch_off()
+                self._frames.clear()
 
     def pull(self) -> None:
-        """Fetch what has come in, before the kernel has no room for more (16 MiB; without root about 500 frames)."""
+        """Fetch what has come in, before the kernel has no room for more (16 MiB; without root twice net.core.rmem_max)."""
         with self._lock:
             self._frames.extend(self._tap.frames())
 
     def sighting(self, sent: Sent, deadline: Deadline) -> str | None:  # noqa: ARG002 - nothing to wait for
         """Say where the datagram was seen coming in; None when it was not."""
-        return self.find(lambda frame: _is(frame, sent))
+        return self.find(lambda frame: _is(frame, sent), since_ns=sent.timestamp_ns or 0)
 
-    def find(self, wanted: Callable[[bytes], bool]) -> str | None:
-        """Say where a frame of that kind was seen coming in; None when there was none."""
+    def find(self, wanted: Callable[[bytes], bool], *, since_ns: int = 0) -> str | None:
+        """Say where a frame of that kind was seen coming in (since a time in ns since 1970); None when there was none."""
         self.pull()
         for frame in reversed(tuple(self._frames)):
+            if frame.timestamp_ns < since_ns:
+                return None
             if wanted(frame.data):
                 return f"{self} saw it come in on {frame.interface}"
         return None

@@ -48,7 +48,9 @@ def seen(frame: bytes) -> Seen | None:
     source_port, port, length, _ = struct.unpack_from(">HHHH", frame, start)
     family = socket.AF_INET if kind == _IPV4 else socket.AF_INET6
     source, destination = (socket.inet_ntop(family, address) for address in addresses)
-    return Seen((source, source_port), (destination, port), frame[start + 8 : end], length - 8)
+    length = length or end - start  # IPv6 knows no other way to say "more than 65,535" (RFC 2675), and Linux takes it
+    payload = frame[start + 8 : min(end, start + length)]
+    return Seen((source, source_port), (destination, port), payload, length - 8)
 
 
 def _ipv4(frame: bytes) -> tuple[int, int, int, int]:

@@ -18,7 +18,7 @@ __all__ = ["Injector", "Tap", "TappedFrame"]
 _SOL_PACKET, _STATISTICS, _IGNORE_OUTGOING = 263, 6, 23  # linux/if_packet.h
 _ALL_PROTOCOLS = 3  # ETH_P_ALL
 _SO_ATTACH_FILTER, _SO_DETACH_FILTER, _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 26, 27, 33, 35  # asm-generic/socket.h
-_BUFFER = 16 << 20  # bytes, where we may; else net.core.rmem_max, which holds about 500 small frames
+_BUFFER = 16 << 20  # bytes, where we may; else twice net.core.rmem_max, by default room for 500 small frames
 _NOTHING = struct.pack("=HBBI", 0x06, 0, 0, 0)  # one instruction of a filter: BPF_RET 0, take no byte
 
 

@@ -18,6 +18,7 @@ FIXTURES = {
     "mcast_echo_factory",
     "mcast_iface",
     "mcast_lab",
+    "mcast_probe",
     "mcast_receiver",
     "mcast_receiver_factory",
     "mcast_receiver_host",
