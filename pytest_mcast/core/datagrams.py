@@ -55,7 +55,7 @@ class Sent:
     channel: Channel
     interface: str
     ttl: int
-    timestamp_ns: Optional[int] = None
+    timestamp_ns: Optional[int] = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
