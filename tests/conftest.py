@@ -21,7 +21,9 @@ class Runner:
 
     def __init__(self, home: Path, prefix: Sequence[str] = ()) -> None:
         self.home = home
-        self._prefix = prefix
+        self.prefix = prefix
+        #: Whether this is another user than we are.
+        self.ordinary = bool(prefix)
 
     def __call__(
         self, command: Sequence[str], typed: str | None = None, timeout: float = 60
@@ -30,7 +32,7 @@ class Runner:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV"))}
         environment.update(HOME=str(self.home), PYTHONDONTWRITEBYTECODE="1")
         return subprocess.run(
-            [*self._prefix, *command],
+            [*self.prefix, *command],
             cwd=self.home,
             env=environment,
             input=typed,

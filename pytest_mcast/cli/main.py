@@ -12,7 +12,7 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program with these arguments (default: those of the process) and return its exit code."""
-    from . import doctor, report, run
+    from . import doctor, lab, report, run
 
     parser = argparse.ArgumentParser(prog="pytest-mcast", description="Test harness for IP multicast.")
     parser.add_argument("--version", action="version", version=f"pytest-mcast {__version__}")
@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     doctor.add_parser(commands)
     report.add_parser(commands)
     run.add_parser(commands)
+    lab.add_parser(commands)
     options = parser.parse_args(arguments)
     code: int = options.run(options)
     return code

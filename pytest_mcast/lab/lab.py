@@ -5,22 +5,25 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.errors import InterfaceError
 from pytest_mcast.core.groups import ChannelPicker
+from pytest_mcast.wire import Capture, Filter, Recorder, Viewpoint
+from pytest_mcast.wire.recorder import switch_frames
 
 from . import netlink
 from .namespace import Namespace
-from .virtualhost import VirtualHost, prepare
+from .virtualhost import VirtualHost, prepare, with_packet_sockets
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from pytest_mcast.hosts import Host
+    from pytest_mcast.wire.ring import RawFrame
 
 __all__ = ["Lab", "Link"]
 
@@ -49,10 +52,12 @@ _SWITCH_SYSCTLS = {
 class Link:
     """A layer-2 segment of a lab: a flat switch, with the prefixes 10.N.0.0/16 and fd6d:63:N::/64."""
 
-    def __init__(self, name: str, number: int) -> None:
+    def __init__(self, name: str, number: int, recorder: Callable[[], Recorder]) -> None:
         self.name = name
         self.index = _SWITCH_INDEX + number
         self.number = number
+        self._recorder = recorder
+        self._ports: dict[int, tuple[VirtualHost, str]] = {}  # by number: what is plugged in there
 
     def addresses(self, host: int) -> dict[str, int]:
         """Return the addresses of the host with that number here, with their prefix lengths."""
@@ -65,6 +70,34 @@ class Link:
         """The default routes of the hosts here: to the switch, which forwards between links and refuses the rest."""
         ipv4, ipv6, _ = self.addresses(0xFFFE)
         return {"0.0.0.0/0": ipv4, "::/0": ipv6}
+
+    def capture(self, wanted: Filter = None) -> Capture:
+        """Capture every frame that crosses the link, once, from now on; ended at the latest with the test.
+
+        Their interface is where they come from: ``host:interface``, or ``switch`` for what the switch itself sends.
+        For ``wanted`` and errors see ``VirtualHost.capture``.
+        """
+        return Capture(self._recorder(), wanted, Viewpoint(f"link {self}", self._origin, ("switch",), f"{self}:"))
+
+    def plug(self, port: int, host: VirtualHost, interface: str) -> None:
+        """Note what is behind a port of the switch."""
+        self._ports[port] = (host, interface)
+
+    def unplug(self, host: VirtualHost) -> None:
+        """Forget a host."""
+        self._ports = {port: behind for port, behind in self._ports.items() if behind[0] is not host}
+
+    def _origin(self, frame: RawFrame) -> str | None:
+        if frame.interface in self._ports:
+            host, interface = self._ports[frame.interface]
+            return f"{host}:{interface}"
+        # What comes in by the bridge has come in by a port before, unless it is a query of the switch.
+        own = frame.interface == self.index and (frame.outgoing or frame.data[6:12] == self._mac)
+        return "switch" if own else None
+
+    @property
+    def _mac(self) -> bytes:
+        return bytes.fromhex(_mac(0xFFFE, self.index).replace(":", ""))
 
     def __str__(self) -> str:
         return self.name
@@ -82,6 +115,7 @@ class Lab:
         self._hosts: dict[str, VirtualHost] = {}
         self._ports = 0
         self._free: deque[int] = deque()  # numbers of ports that were given back, the longest ago first
+        self._recorder: Recorder | None = None
         self._picker = ChannelPicker(secrets.token_bytes(8))
         self.switch_namespace = Namespace.create()
         self._stack.callback(self.switch_namespace.close)
@@ -104,7 +138,7 @@ class Lab:
             number = next(number for number in itertools.count() if number not in taken)
             if number >= _LINKS:
                 raise InterfaceError(f"no link {name}: this network has {_LINKS} already")
-            link = Link(name, number)
+            link = Link(name, number, self._record)
             addresses = link.addresses(0xFFFE)
             self._switch.run(
                 netlink.bridge(f"switch{number}", link.index, _mac(0xFFFE, link.index), mtu=_MTU),
@@ -171,13 +205,23 @@ class Lab:
     def remove(self, host: VirtualHost) -> None:
         """Take a host out of the lab."""
         self._hosts = {name: other for name, other in self._hosts.items() if other is not host}
+        for link in self._links.values():
+            link.unplug(host)
         host.close()
         self._free.extend(host.ports)
         host.ports.clear()
 
+    def close_captures(self) -> None:
+        """End all captures of links."""
+        if self._recorder is not None:
+            self._recorder.close_captures()
+
     def close(self) -> None:
         """Let go of everything; again is no error."""
         with self._stack.pop_all() as stack:
+            if self._recorder is not None:
+                stack.callback(self._recorder.close)
+                self._recorder = None
             for host in self._hosts.values():
                 stack.callback(host.close)
             self._hosts.clear()
@@ -204,6 +248,13 @@ class Lab:
         self._switch.wait_until_gone(_PORT_INDEX + number)  # the kernel takes its time
         return number
 
+    def _record(self) -> Recorder:
+        if self._recorder is None:
+            with self.switch_namespace:
+                program = switch_frames(_PORT_INDEX, 0xFFFE)
+                self._recorder = with_packet_sockets(lambda: Recorder(program))
+        return self._recorder
+
     def _connect(self, host: VirtualHost, name: str, link: Link, mac: str | None) -> None:
         number = self._number()
         host.ports.append(number)
@@ -219,6 +270,7 @@ class Lab:
                 mtu=_MTU,
             )
         )
+        link.plug(port, host, name)
         host.plug(name, index, addresses=link.addresses(number), gateways=link.gateways)
         for one in (port, link.index):
             self._switch.wait_until_up(one)

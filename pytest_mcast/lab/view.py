@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -45,16 +45,19 @@ class HostPool:
         if host.touched:
             self.lab.remove(host)
         else:
+            host.name = "idle"  # its last reports may go out while another host has its name
             self._idle.append(host)
 
 
 class LabView:
     """The part of a lab that belongs to one test: hosts under names of the test's own, returned when it ends."""
 
-    def __init__(self, pool: HostPool) -> None:
+    def __init__(self, pool: HostPool, arrival: Callable[[VirtualHost], None] | None = None) -> None:
         self._pool = pool
+        self._arrival = arrival  # is told of each host before the test gets it
         self._hosts: dict[str, VirtualHost] = {}
         self._stack = ExitStack()
+        self._stack.callback(pool.lab.close_captures)
         self._links: set[str] = set()
 
     def link(self, name: str = "lan") -> Link:
@@ -87,6 +90,8 @@ class LabView:
             name = next(name for name in map("host{}".format, itertools.count(1)) if name not in self._hosts)
         host.name = name
         self._hosts[host.name] = host
+        if self._arrival is not None:
+            self._arrival(host)
         return host
 
     def hosts(self, count: int) -> list[VirtualHost]:

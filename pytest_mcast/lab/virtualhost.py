@@ -16,7 +16,8 @@ from pytest_mcast.core.errors import InterfaceError, MissingCapability
 from pytest_mcast.core.interfaces import Interface
 from pytest_mcast.core.receiver import Receiver
 from pytest_mcast.hosts import Host
-from pytest_mcast.wire import Injector, TapControl
+from pytest_mcast.wire import Capture, Filter, Injector, Recorder, TapControl, Viewpoint
+from pytest_mcast.wire.recorder import HOST_FRAMES
 
 from . import netlink
 from .namespace import Namespace
@@ -25,7 +26,7 @@ from .programs import Program, Programs
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["VirtualHost", "prepare", "write_sysctl"]
+__all__ = ["VirtualHost", "prepare", "with_packet_sockets", "write_sysctl"]
 
 # What a verdict relies on, whatever the machine's defaults are (a new namespace copies them, ip-sysctl):
 # no reverse-path filter, no duplicate address detection, no addresses or routes but ours.
@@ -90,6 +91,7 @@ class VirtualHost(Host):
         self._opening = threading.Lock()  # of packet sockets, which several threads may want
         self._control: TapControl | None = None
         self._injectors: dict[str, Injector] = {}
+        self._recorder: Recorder | None = None
 
     @property
     def interface(self) -> Interface:
@@ -125,7 +127,7 @@ class VirtualHost(Host):
         with self._opening:
             if self._control is None:
                 with self.inside():
-                    self._control = _with_packet_sockets(lambda: TapControl(str(self)))
+                    self._control = with_packet_sockets(lambda: TapControl(str(self)))
             self._control.switch_on()
             return self._control
 
@@ -151,7 +153,7 @@ class VirtualHost(Host):
         with self._opening:
             if name not in self._injectors:
                 with self.inside():
-                    self._injectors[name] = _with_packet_sockets(lambda: Injector(name))
+                    self._injectors[name] = with_packet_sockets(lambda: Injector(name))
             return self._injectors[name]
 
     def inject(self, *frames: bytes, interface: str | None = None) -> None:
@@ -159,6 +161,29 @@ class VirtualHost(Host):
         injector = self.injector(interface)
         for frame in frames:
             injector.inject(frame)
+
+    def capture(self, wanted: Filter = None) -> Capture:
+        """Capture what comes in and goes out by all interfaces, from now on; ended at the latest with the test.
+
+        ``wanted`` is a channel, one of ``arp``, ``igmp``, ``ipv4``, ``ipv6``, ``mld``, ``udp``, a function of a frame's
+        bytes, or None for everything. Raises ``ValueError`` for another filter, and ``MissingCapability``.
+        """
+        if self._recorder is None:
+            with self.inside():
+                self._recorder = with_packet_sockets(lambda: Recorder(HOST_FRAMES))
+        ring = self._recorder.ring
+        place = Viewpoint(self.name, lambda frame: ring.interface(frame.interface), tuple(self._names), f"{self.name}:")
+        return Capture(self._recorder, wanted, place)
+
+    @property
+    def captures(self) -> list[Capture]:
+        """The captures that are open here."""
+        return [] if self._recorder is None else self._recorder.captures
+
+    def mark(self, wanted: Filter, text: str) -> None:
+        """Put a comment on the newest frame of that kind in every capture that is open here."""
+        for capture in self.captures:
+            capture.mark(wanted, text)
 
     @property
     def touched(self) -> bool:
@@ -215,6 +240,8 @@ class VirtualHost(Host):
         with ExitStack() as stack:
             if self._control is not None:
                 stack.callback(self._control.switch_off)
+            if self._recorder is not None:
+                stack.callback(self._recorder.close_captures)
             if programs is not None:
                 stack.callback(programs.close)
             super().close_endpoints()
@@ -228,8 +255,10 @@ class VirtualHost(Host):
                 stack.callback(injector.close)
             if self._control is not None:
                 stack.callback(self._control.close)
+            if self._recorder is not None:
+                stack.callback(self._recorder.close)
             self.close_endpoints()
-            self._injectors, self._control = {}, None
+            self._injectors, self._control, self._recorder = {}, None, None
 
     def __enter__(self) -> VirtualHost:
         self._touched = True
@@ -245,10 +274,11 @@ class VirtualHost(Host):
         self.namespace.__exit__(exception_type, exception, traceback)
 
 
-_Socket = TypeVar("_Socket", Injector, TapControl)
+_Socket = TypeVar("_Socket", Injector, Recorder, TapControl)
 
 
-def _with_packet_sockets(open_it: Callable[[], _Socket]) -> _Socket:
+def with_packet_sockets(open_it: Callable[[], _Socket]) -> _Socket:
+    """Call what opens packet sockets; raises ``MissingCapability`` where there are none."""
     try:
         return open_it()
     except PermissionError as error:

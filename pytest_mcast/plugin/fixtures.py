@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .marker import read_marker
-from .stash import place_of
+from .stash import WATCH, notice, place_of
 
 if TYPE_CHECKING:
     from pytest_mcast.core import Channel, EchoResponder, Interface, Receiver, Sender
@@ -71,6 +71,7 @@ def mcast_channel(
     place = place_of(request.config)
     family, mode = mcast_kind
     place.need(mcast_sender_host, mcast_receiver_host, family, mode)
+    notice(request.config, mcast_sender_host, mcast_receiver_host)
     scope = read_marker(request.node).scope
     source = mcast_sender_host.source(family, scope or "link-local") if mode == "ssm" else None
     with mcast_receiver_host.inside():
@@ -96,6 +97,7 @@ def mcast_receiver_factory(
     request: pytest.FixtureRequest, mcast_channel: Channel, mcast_receiver_host: Host
 ) -> Iterator[Callable[..., Receiver]]:
     """Function that opens more receivers: factory(channel=None, **options of Receiver)."""
+    notice(request.config, mcast_receiver_host)
     with ExitStack() as stack:
         yield _factory(request, mcast_channel, stack, mcast_receiver_host.receiver)
 
@@ -105,6 +107,7 @@ def mcast_sender_factory(
     request: pytest.FixtureRequest, mcast_channel: Channel, mcast_sender_host: Host
 ) -> Iterator[Callable[..., Sender]]:
     """Function that opens more senders: factory(channel=None, **options of Sender)."""
+    notice(request.config, mcast_sender_host)
     with ExitStack() as stack:
         yield _factory(request, mcast_channel, stack, mcast_sender_host.sender)
 
@@ -114,6 +117,7 @@ def mcast_echo_factory(
     request: pytest.FixtureRequest, mcast_channel: Channel, mcast_receiver_host: Host
 ) -> Iterator[Callable[..., EchoResponder]]:
     """Function that starts more echo responders: factory(channel=None, **options of EchoResponder)."""
+    notice(request.config, mcast_receiver_host)
     with ExitStack() as stack:
         yield _factory(request, mcast_channel, stack, mcast_receiver_host.echo)
 
@@ -141,7 +145,8 @@ def mcast_lab(request: pytest.FixtureRequest) -> Iterator[LabView]:
     """Virtual network of this test: host("a"), hosts(3), channel(source=...)."""
     from pytest_mcast.lab.view import LabView
 
-    with LabView(place_of(request.config).pool) as view:
+    watch = request.config.stash.get(WATCH, None)
+    with LabView(place_of(request.config).pool, None if watch is None else watch.notice) as view:
         yield view
 
 

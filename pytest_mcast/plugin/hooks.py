@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ from .marker import SIGNATURE, read_marker
 from .options import add_options
 from .session_lab import enter_lab, in_xdist_worker
 from .settings import read_lab_setting, read_settings
-from .stash import LAB, PLACE, SETTINGS, place_of
+from .stash import CAPTURES, LAB, PLACE, SETTINGS, WATCH, place_of
 
 __all__ = [
     "pytest_addoption",
     "pytest_collect_file",
     "pytest_configure",
+    "pytest_configure_node",
     "pytest_generate_tests",
     "pytest_itemcollected",
     "pytest_load_initial_conftests",
@@ -56,6 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
         enter_lab(config, settings.lab)
     if settings.iface.value is not None or settings.export.value:
         _check_and_export(config)
+    if settings.capture.value != "off" or settings.pause.value:
+        _watch(config)
     if not hasattr(config, "workerinput"):
         from .recorder import Recorder
         from .summary import Summary
@@ -63,6 +67,33 @@ def pytest_configure(config: pytest.Config) -> None:
         recorder = Recorder(config, settings.report)
         config.pluginmanager.register(recorder, "mcast-recorder")
         config.pluginmanager.register(Summary(recorder), "mcast-summary")
+
+
+def _watch(config: pytest.Config) -> None:
+    """Follow the hosts of the tests, to capture and to pause."""
+    from .watch import Watch
+
+    settings = config.stash[SETTINGS]
+    watch = config.stash[WATCH] = Watch()
+    config.pluginmanager.register(watch, "mcast-watch")
+    if settings.capture.value != "off":
+        from .captures import Captures
+
+        since = getattr(config, "workerinput", {}).get("mcast_started", time.time())
+        config.stash[CAPTURES] = Captures(settings, watch, since, config.invocation_params.dir)
+    if settings.pause.value:
+        from .pause import Pause, check_terminal
+
+        check_terminal(config, settings.pause.origin)
+        config.pluginmanager.register(Pause(watch), "mcast-pause")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    # pytest-xdist: a worker that replaces another one must know what is of this run.
+    captures = node.config.stash.get(CAPTURES, None)
+    if captures is not None:
+        node.workerinput["mcast_started"] = captures.since
 
 
 def _check_and_export(config: pytest.Config) -> None:
@@ -137,12 +168,15 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, pytest.TestReport]:
     report: pytest.TestReport = yield
     cell = getattr(item, "mcast_cell", None)
-    if cell is not None or PLACE in item.config.stash:
+    captures = item.config.stash.get(CAPTURES, None)
+    artifacts = [] if captures is None else captures.follow(item, report)
+    if cell is not None or PLACE in item.config.stash or artifacts:
         # Attributes of a report travel to the controller of xdist and outlive a crash; plain JSON only.
         report.mcast = {  # type: ignore[attr-defined]
             "place": place_of(item.config).describe(),
             "cell": cell,
             "evidence": getattr(item, "mcast_evidence", []),
+            "artifacts": artifacts,
             # "error": what ended it says nothing about what was tested.
             "outcome": getattr(call.excinfo and call.excinfo.value, "mcast_outcome", None),
         }

@@ -36,9 +36,27 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="PATH",
         help="Keep the results of the scenario files in a JSON file, from which pytest-mcast report makes tables",
     )
+    group.addoption(
+        "--mcast-capture",
+        metavar="off|on|retain-on-failure",
+        help="Write what the virtual hosts of each test, or of each that fails, send and receive to a pcapng file",
+    )
+    group.addoption(
+        "--mcast-output",
+        metavar="DIRECTORY",
+        help="Where the files go, a directory for each test (default: mcast-output)",
+    )
+    group.addoption(
+        "--mcast-pause-on-failure",
+        action="store_true",
+        default=None,
+        help="When a test with virtual hosts fails, print how to enter them and wait for Enter",
+    )
     parser.addini("mcast_iface", "Default of --mcast-iface", type="string", default=None)
     parser.addini("mcast_timeout", "Default of --mcast-timeout, in seconds", type="float", default=None)
     parser.addini("mcast_require", "Default of --mcast-require", type="args", default=None)
+    parser.addini("mcast_capture", "Default of --mcast-capture", default=None)
+    parser.addini("mcast_output", "Default of --mcast-output, relative to the ini file", default=None)
     parser.addini(
         "mcast_export",
         "Environment variables that tell the interface in use, such as VAR={interface}",

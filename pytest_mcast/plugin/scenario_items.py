@@ -10,7 +10,7 @@ import pytest
 
 from pytest_mcast.scenarios import ScenarioError, load
 
-from .stash import place_of
+from .stash import notice, place_of
 
 if TYPE_CHECKING:
     from pytest_mcast.hosts import Host
@@ -74,6 +74,7 @@ def _function(scenario: Scenario, cell: Cell) -> Any:
         sender = _host(place, scenario.hosts[cell.sender])
         receiver = sender if cell.receiver == cell.sender else _host(place, scenario.hosts[cell.receiver])
         place.need(sender, receiver, cell.family, cell.mode)
+        notice(request.config, sender, receiver)
         request.node.mcast_evidence = run(cell, sender, receiver, place.picker, timeout=timeout)
 
     return run_cell

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pytest
 
 __all__ = [
+    "CAPTURES",
     "REQUIRABLE",
     "Setting",
     "Settings",
@@ -23,6 +25,7 @@ _Value = TypeVar("_Value")
 # doctor.CAPABILITIES, without importing it at start-up (a test compares them).
 REQUIRABLE = ("ipv4-asm", "ipv4-ssm", "ipv6-asm", "ipv6-ssm", "namespaces", "packets", "all")
 
+CAPTURES = ("off", "on", "retain-on-failure")
 _PLACEHOLDERS = ("interface", "index", "ipv4", "ipv6")
 
 
@@ -50,6 +53,9 @@ class Settings:
     lab: Setting[str]
     lab_interfaces: Setting[tuple[tuple[str, str | None], ...]]
     report: Setting[str | None]
+    capture: Setting[str]
+    output: Setting[Path]
+    pause: Setting[bool]
 
     def header(self) -> str | None:
         """Return one line with what was set; None when nothing was."""
@@ -62,6 +68,8 @@ class Settings:
             parts.append(f"timeout {self.timeout.value:g} s ({self.timeout.origin})")
         if self.require.given:
             parts.append(f"require {','.join(self.require.value)} ({self.require.origin})")
+        if self.capture.given:
+            parts.append(f"capture {self.capture.value} to {self.output.value} ({self.capture.origin})")
         if self.export.given:
             parts.append(f"export {' '.join(name for name, _ in self.export.value)}")
         if self.report.given:
@@ -90,15 +98,16 @@ def read_settings(config: pytest.Config) -> Settings:
         lab=lab,
         lab_interfaces=read_lab_interfaces(config),
         report=_path(config, _raw(config, "report")),
+        capture=_choice(_raw(config, "capture"), CAPTURES),
+        output=_output(config),
+        pause=_pause(config),
     )
 
 
 def read_lab_setting(config: pytest.Config) -> Setting[str]:
     """Read ``--mcast-lab`` and ``mcast_lab`` alone, which are needed before the others."""
     raw = _raw(config, "lab")
-    if raw.given and raw.value not in ("auto", "on", "off"):
-        raise pytest.UsageError(f"{raw.origin}: {raw.value!r} is not one of auto, on, off")
-    return Setting(raw.value, raw.origin) if raw.given else Setting("off")
+    return _choice(raw, ("auto", "on", "off"))
 
 
 def read_lab_interfaces(config: pytest.Config) -> Setting[tuple[tuple[str, str | None], ...]]:
@@ -120,6 +129,33 @@ def read_lab_interfaces(config: pytest.Config) -> Setting[tuple[tuple[str, str |
     if len(dict(pairs)) != len(pairs):
         raise pytest.UsageError(f"{raw.origin}: {' '.join(items)!r} has a name twice")
     return Setting(tuple(pairs), raw.origin)
+
+
+def _choice(raw: Setting[Any], choices: tuple[str, ...]) -> Setting[str]:
+    if raw.given and raw.value not in choices:
+        raise pytest.UsageError(f"{raw.origin}: {raw.value!r} is not one of {', '.join(choices)}")
+    return Setting(raw.value, raw.origin) if raw.given else Setting("off")
+
+
+def _output(config: pytest.Config) -> Setting[Path]:
+    raw = _raw(config, "output")
+    if not raw.given:
+        return Setting(config.rootpath / "mcast-output")
+    base = config.invocation_params.dir
+    if raw.origin.startswith("mcast_output in") and config.inipath is not None:
+        base = config.inipath.parent
+    path = base / raw.value
+    there = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        what = "we may not write to" if there.is_dir() else "there is a file"
+        raise pytest.UsageError(f"{raw.origin}: {str(raw.value)!r} cannot be a directory of ours: {what} {there}")
+    return Setting(path, raw.origin)
+
+
+def _pause(config: pytest.Config) -> Setting[bool]:
+    if not getattr(config.known_args_namespace, "mcast_pause_on_failure", None):
+        return Setting(False)
+    return Setting(True, "--mcast-pause-on-failure")
 
 
 def _raw(config: pytest.Config, name: str) -> Setting[Any]:

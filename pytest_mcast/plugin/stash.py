@@ -9,16 +9,27 @@ import pytest
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from pytest_mcast.hosts import Host
     from pytest_mcast.lab.private import PrivateNetwork
 
+    from .captures import Captures
     from .place import Place
+    from .watch import Watch
 
-__all__ = ["LAB", "NO_LAB", "PLACE", "SETTINGS", "place_of"]
+__all__ = ["CAPTURES", "LAB", "NO_LAB", "PLACE", "SETTINGS", "WATCH", "notice", "place_of"]
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 LAB: pytest.StashKey[PrivateNetwork | None] = pytest.StashKey()  # None: auto, and there can be none
 NO_LAB: pytest.StashKey[str] = pytest.StashKey()  # why
 PLACE: pytest.StashKey[Place] = pytest.StashKey()
+CAPTURES: pytest.StashKey[Captures] = pytest.StashKey()  # with --mcast-capture
+WATCH: pytest.StashKey[Watch] = pytest.StashKey()  # when somebody wants to know which hosts a test has
+
+
+def notice(config: pytest.Config, *hosts: Host) -> None:
+    """Tell who wants to know that the running test has these hosts; again is no error."""
+    if WATCH in config.stash:
+        config.stash[WATCH].notice(*hosts)
 
 
 def place_of(config: pytest.Config) -> Place:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import socket
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
-__all__ = ["Seen", "seen"]
+__all__ = ["Packet", "Seen", "packet", "seen"]
 
 _IPV4, _IPV6, _UDP = 0x0800, 0x86DD, 17
 _EXTENSIONS = {0, 43, 60}  # hop-by-hop, routing, destination options (RFC 8200 section 4)
@@ -30,26 +31,46 @@ class Seen:
     length: int
 
 
-def seen(frame: bytes) -> Seen | None:
-    """Read an Ethernet frame (RFC 791, RFC 8200, RFC 768); None when there is no UDP header in it."""
+class Packet(NamedTuple):
+    """An IP packet in a frame: addresses as bytes, and where in the frame its payload starts and ends.
+
+    ``offset`` is above 0 in every fragment but the first.
+    """
+
+    family: str
+    source: bytes
+    destination: bytes
+    protocol: int
+    start: int
+    end: int
+    offset: int
+
+
+def packet(frame: bytes) -> Packet | None:
+    """Read an Ethernet frame (RFC 791, RFC 8200), extension headers passed over; None when there is no IP in it."""
     if len(frame) < 34:
         return None
     kind = int.from_bytes(frame[12:14], "big")
     if kind == _IPV4:
         start, end, protocol, offset = _ipv4(frame)
-        addresses = frame[26:30], frame[30:34]
-    elif kind == _IPV6 and len(frame) >= 54:
+        return Packet("ipv4", frame[26:30], frame[30:34], protocol, start, end, offset)
+    if kind == _IPV6 and len(frame) >= 54:
         start, end, protocol, offset = _ipv6(frame)
-        addresses = frame[22:38], frame[38:54]
-    else:
+        return Packet("ipv6", frame[22:38], frame[38:54], protocol, start, end, offset)
+    return None
+
+
+def seen(frame: bytes) -> Seen | None:
+    """Read an Ethernet frame (RFC 768); None when there is no UDP header in it."""
+    found = packet(frame)
+    if found is None or found.protocol != _UDP or found.offset or found.end < found.start + 8:
         return None
-    if protocol != _UDP or offset or end < start + 8:
-        return None
-    source_port, port, length, _ = struct.unpack_from(">HHHH", frame, start)
-    family = socket.AF_INET if kind == _IPV4 else socket.AF_INET6
-    source, destination = (socket.inet_ntop(family, address) for address in addresses)
-    length = length or end - start  # IPv6 knows no other way to say "more than 65,535" (RFC 2675), and Linux takes it
-    payload = frame[start + 8 : min(end, start + length)]
+    source_port, port, length, _ = struct.unpack_from(">HHHH", frame, found.start)
+    family = socket.AF_INET if found.family == "ipv4" else socket.AF_INET6
+    source, destination = (socket.inet_ntop(family, address) for address in (found.source, found.destination))
+    room = found.end - found.start
+    length = length or room  # IPv6 knows no other way to say "more than 65,535" (RFC 2675), and Linux takes it
+    payload = frame[found.start + 8 : found.start + min(room, length)]
     return Seen((source, source_port), (destination, port), payload, length - 8)
 
 

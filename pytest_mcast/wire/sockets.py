@@ -6,20 +6,19 @@ long as the host they are in.
 
 from __future__ import annotations
 
-import ctypes
 import socket
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from .attach import NOTHING, attach_filter, bind_to_all
+
 __all__ = ["Injector", "Tap", "TappedFrame"]
 
 _SOL_PACKET, _STATISTICS, _IGNORE_OUTGOING = 263, 6, 23  # linux/if_packet.h
-_ALL_PROTOCOLS = 3  # ETH_P_ALL
-_SO_ATTACH_FILTER, _SO_DETACH_FILTER, _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 26, 27, 33, 35  # asm-generic/socket.h
+_SO_DETACH_FILTER, _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 27, 33, 35  # asm-generic/socket.h
 _BUFFER = 16 << 20  # bytes, where we may; else twice net.core.rmem_max, by default room for 500 small frames
-_NOTHING = struct.pack("=HBBI", 0x06, 0, 0, 0)  # one instruction of a filter: BPF_RET 0, take no byte
 
 
 class Injector:
@@ -73,9 +72,8 @@ class Tap:
             if not sees_outgoing:
                 self._socket.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
             self._enlarge()
-            self._set_filter(_NOTHING)
-            # Bound to a protocol only now: one that is changed costs a grace period.
-            self._bind()
+            attach_filter(self._socket, NOTHING)
+            bind_to_all(self._socket)
         except BaseException:  # whatever it is: let go, and pass it on
             self._socket.close()
             raise
@@ -88,7 +86,7 @@ class Tap:
 
     def switch_off(self) -> None:
         """See nothing from now on, and forget what was not fetched."""
-        self._set_filter(_NOTHING)
+        attach_filter(self._socket, NOTHING)
         for _ in self.frames():
             pass
 
@@ -128,15 +126,3 @@ class Tap:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         with suppress(PermissionError):  # without CAP_NET_ADMIN of the whole machine
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
-
-    def _set_filter(self, instructions: bytes) -> None:
-        program = ctypes.create_string_buffer(instructions, len(instructions))
-        count, pointer = len(instructions) // 8, ctypes.addressof(program)
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", count, pointer))
-
-    def _bind(self) -> None:
-        # To all interfaces, which the socket module cannot say: struct sockaddr_ll with index 0.
-        address = struct.pack("=HHiHBB8s", socket.AF_PACKET, socket.htons(_ALL_PROTOCOLS), 0, 0, 0, 0, b"")
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.bind(self._socket.fileno(), address, len(address)) != 0:
-            raise OSError(ctypes.get_errno(), "cannot bind a packet socket to all interfaces")
