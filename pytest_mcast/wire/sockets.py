@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-__all__ = ["Injector", "Tap", "TappedFrame"]
+__all__ = ["Injector", "Tap", "TappedFrame", "hardware_addresses"]
 
 _SOL_PACKET, _STATISTICS, _IGNORE_OUTGOING = 263, 6, 23  # linux/if_packet.h
 _ALL_PROTOCOLS = 3  # ETH_P_ALL
 _SO_ATTACH_FILTER, _SO_DETACH_FILTER, _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 26, 27, 33, 35  # asm-generic/socket.h
+_SIOCGIFHWADDR = 0x8927  # netdevice(7)
 _BUFFER = 16 << 20  # bytes, where we may; else net.core.rmem_max, which holds about 500 small frames
 _NOTHING = struct.pack("=HBBI", 0x06, 0, 0, 0)  # one instruction of a filter: BPF_RET 0, take no byte
 
@@ -45,6 +46,18 @@ class Injector:
     def close(self) -> None:
         """Close the socket (16 to 24 ms)."""
         self._socket.close()
+
+
+def hardware_addresses() -> frozenset[str]:
+    """Return the Ethernet addresses of the interfaces of the calling thread's network namespace."""
+    import fcntl
+
+    found = set()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for _, name in socket.if_nameindex():
+            answer = fcntl.ioctl(sock, _SIOCGIFHWADDR, name.encode().ljust(40, b"\0"))
+            found.add(answer[18:24].hex(":"))
+    return frozenset(found - {"00:00:00:00:00:00"})
 
 
 @dataclass(frozen=True)
@@ -80,9 +93,12 @@ class Tap:
             self._socket.close()
             raise
 
-    def switch_on(self) -> None:
-        """See what comes in from now on."""
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+    def switch_on(self, instructions: bytes | None = None) -> None:
+        """See what comes in from now on; only what a filter of classic BPF takes, if there is one."""
+        if instructions is None:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+        else:
+            self._set_filter(instructions)
         self._statistics()
         self._lost = 0
 
