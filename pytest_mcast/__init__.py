@@ -27,8 +27,10 @@ if TYPE_CHECKING:
         MembershipError,
         MissingCapability,
         NotReceived,
+        NotReported,
         NoVerdict,
         Receiver,
+        Reported,
         Sender,
         Sent,
         Statistics,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     )
     from .hosts import Host, LocalHost
     from .lab import Lab, LabView, Link, VirtualHost
+    from .wire import Listener, Membership, NoReport, Querier, Query, Record, Report
 
 __all__ = [
     "CappedBufferWarning",
@@ -56,13 +59,22 @@ __all__ = [
     "Lab",
     "LabView",
     "Link",
+    "Listener",
     "LocalHost",
     "McastError",
+    "Membership",
     "MembershipError",
     "MissingCapability",
+    "NoReport",
     "NoVerdict",
     "NotReceived",
+    "NotReported",
+    "Querier",
+    "Query",
     "Receiver",
+    "Record",
+    "Report",
+    "Reported",
     "Sender",
     "Sent",
     "Statistics",
@@ -78,6 +90,7 @@ __version__ = "0.1.0.dev0"
 _ELSEWHERE = {
     **dict.fromkeys(("Host", "LocalHost"), "hosts"),
     **dict.fromkeys(("Lab", "LabView", "Link", "VirtualHost"), "lab"),
+    **dict.fromkeys(("Listener", "Membership", "NoReport", "Querier", "Query", "Record", "Report"), "wire"),
 }
 
 

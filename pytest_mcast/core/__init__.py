@@ -20,7 +20,9 @@ from .errors import (
     MembershipError,
     MissingCapability,
     NotReceived,
+    NotReported,
     NoVerdict,
+    Reported,
     SubscriptionError,
 )
 from .groups import ChannelPicker
@@ -51,7 +53,9 @@ __all__ = [
     "MissingCapability",
     "NoVerdict",
     "NotReceived",
+    "NotReported",
     "Receiver",
+    "Reported",
     "Sender",
     "Sent",
     "Statistics",

@@ -9,6 +9,9 @@ McastError
 │                                      the deadline passed without the datagram
 ├── Delivered (AssertionError)         a datagram was delivered that should not have been
 ├── NoVerdict (RuntimeError)           a proof that establishes nothing: no control, or no fence
+├── NotReported (AssertionError, TimeoutError)
+│                                      the deadline passed without the report or query
+├── Reported (AssertionError)          a membership was reported that should not have been
 ├── EchoError (RuntimeError)           an echo responder broke while nobody looked
 └── MissingCapability (RuntimeError)   this environment cannot do it: reason and remedy
 """
@@ -29,6 +32,8 @@ __all__ = [
     "MissingCapability",
     "NoVerdict",
     "NotReceived",
+    "NotReported",
+    "Reported",
     "SubscriptionError",
 ]
 
@@ -55,6 +60,14 @@ class NotReceived(McastError, AssertionError, TimeoutError):  # noqa: N818 - rea
 
 class Delivered(McastError, AssertionError):  # noqa: N818 - reads as the verdict it is
     """A datagram was delivered that should not have been; the text gives the evidence."""
+
+
+class NotReported(McastError, AssertionError, TimeoutError):  # noqa: N818 - reads as the verdict it is
+    """The deadline passed without the report or query; the text says what was heard instead."""
+
+
+class Reported(McastError, AssertionError):  # noqa: N818 - reads as the verdict it is
+    """A membership was reported that should not have been; the text gives the report."""
 
 
 class NoVerdict(McastError, RuntimeError):  # noqa: N818 - neither the one verdict nor the other

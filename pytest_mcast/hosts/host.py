@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pytest_mcast.core.channels import Channel
+    from pytest_mcast.wire import Membership
 
 __all__ = ["Host", "Task"]
 
@@ -51,6 +52,21 @@ class Host:
     def source(self, family: str, scope: str = "link-local") -> str:
         """Return the address that datagrams to groups of this family and scope come from."""
         return self.interface.address(family, scope)
+
+    @property
+    def identities(self) -> frozenset[str]:
+        """What messages of the host are known by: its addresses."""
+        return frozenset(address for interface in self.interfaces for address in interface.addresses)
+
+    def memberships(self, group: str | None = None, interface: str | None = None) -> frozenset[Membership]:
+        """Return what the kernel has joined here, of one group or interface if it is named (about 0.6 ms).
+
+        Without a group there are also the kernel's own. Raises ``MissingCapability`` where it does not tell.
+        """
+        from pytest_mcast.wire import memberships
+
+        with self.inside():
+            return memberships(group, interface)
 
     def receiver(self, channel: Channel, **options: Any) -> Receiver:
         """Open a ready receiver here; see ``Receiver`` for options and errors."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pytest_mcast.hosts import Host
+    from pytest_mcast.wire import Listener
 
 __all__ = ["HostPool", "LabView"]
 
@@ -86,6 +87,7 @@ class LabView:
                 self.link(link)
             host = self._pool.lab.host(interfaces=interfaces, macs=macs)
             self._stack.callback(self._pool.lab.remove, host)
+        host.shared = frozenset(nic for nic, link in (interfaces or {"eth0": "lan"}).items() if link == "lan")
         if name is None:
             name = next(name for name in map("host{}".format, itertools.count(1)) if name not in self._hosts)
         host.name = name
@@ -94,9 +96,13 @@ class LabView:
             self._arrival(host)
         return host
 
-    def hosts(self, count: int) -> list[VirtualHost]:
-        """Return that many hosts that the test has not used yet."""
-        return [self.host() for _ in range(count)]
+    def hosts(self, count: int, *, link: str = "lan") -> list[VirtualHost]:
+        """Return that many hosts that the test has not used yet, with eth0 on a link."""
+        return [self.host(interfaces=None if link == "lan" else {"eth0": link}) for _ in range(count)]
+
+    def listen(self, link: str = "lan") -> Listener:
+        """Hear all reports and queries of IGMP and MLD on a link from now on, in a host of its own; see ``Listener``."""
+        return self.host(f"listener on {link}", interfaces=None if link == "lan" else {"eth0": link}).listen()
 
     def channel(self, family: str = "ipv4", *, source: Host | str | None = None, scope: str | None = None) -> Channel:
         """Return a channel that nobody else uses; source-specific when there is a ``source``, host or address."""

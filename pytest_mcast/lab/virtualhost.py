@@ -16,10 +16,22 @@ from pytest_mcast.core.errors import InterfaceError, MissingCapability
 from pytest_mcast.core.interfaces import Interface
 from pytest_mcast.core.receiver import Receiver
 from pytest_mcast.hosts import Host
-from pytest_mcast.wire import Capture, Filter, Injector, Recorder, TapControl, Viewpoint
+from pytest_mcast.wire import (
+    Capture,
+    Filter,
+    Injector,
+    Listener,
+    Querier,
+    Recorder,
+    Tap,
+    TapControl,
+    Viewpoint,
+    hardware_addresses,
+)
 from pytest_mcast.wire.recorder import HOST_FRAMES
 
 from . import netlink
+from .ears import Ears
 from .namespace import Namespace
 from .programs import Program, Programs
 
@@ -28,14 +40,21 @@ if TYPE_CHECKING:
 
 __all__ = ["VirtualHost", "prepare", "with_packet_sockets", "write_sysctl"]
 
+# In which time a change of membership is reported again, in all versions of the protocols (ip-sysctl).
+_REPORT_INTERVALS = tuple(
+    f"{family}/conf/{{}}/{version}_unsolicited_report_interval"
+    for family, version in (("ipv4", "igmpv2"), ("ipv4", "igmpv3"), ("ipv6", "mldv1"), ("ipv6", "mldv2"))
+)
 # What a verdict relies on, whatever the machine's defaults are (a new namespace copies them, ip-sysctl):
-# no reverse-path filter, no duplicate address detection, no addresses or routes but ours.
+# no reverse-path filter, no duplicate address detection, no addresses or routes but ours. Reports are repeated within
+# 50 ms instead of 1 s, or 10 s in older versions: nobody waits for long, and a new host is quiet soon.
 _SYSCTLS = {
     "ipv4/conf/{}/rp_filter": "0",
     "ipv6/conf/{}/disable_ipv6": "0",
     "ipv6/conf/{}/accept_dad": "0",
     "ipv6/conf/{}/accept_ra": "0",
     "ipv6/conf/{}/router_solicitations": "0",
+    **dict.fromkeys(_REPORT_INTERVALS, "50"),
 }
 
 
@@ -55,8 +74,11 @@ def prepare(namespace: Namespace, sysctls: Mapping[str, str] | None = None) -> n
     return connection
 
 
-def write_sysctl(path: str, value: str) -> None:
-    """Set a sysctl of the calling thread's namespace, as far as there is such a thing and it is not read-only."""
+def write_sysctl(path: str, value: str, *, required: bool = False) -> None:
+    """Set a sysctl of the calling thread's namespace, as far as there is such a thing and it is not read-only.
+
+    Raises ``MissingCapability`` when it is read-only, is ``required`` or changes verdicts, and has another value.
+    """
     file = Path("/proc/sys/net", path)
     try:
         file.write_text(value)
@@ -66,7 +88,7 @@ def write_sysctl(path: str, value: str) -> None:
         # Read-only in a container. Addresses come without DAD all the same, by their own flags; but what would change a
         # verdict must be as it should be.
         found = file.read_text().strip()
-        if path.endswith(("rp_filter", "disable_ipv6")) and found != value:
+        if (required or path.endswith(("rp_filter", "disable_ipv6"))) and found != value:
             name = "net." + path.replace("/", ".")
             raise MissingCapability(
                 "namespaces",
@@ -92,6 +114,9 @@ class VirtualHost(Host):
         self._control: TapControl | None = None
         self._injectors: dict[str, Injector] = {}
         self._recorder: Recorder | None = None
+        #: The interfaces on links that other tests use too; set by ``LabView``.
+        self.shared: frozenset[str] = frozenset()
+        self._ears = Ears(self, lambda: with_packet_sockets(lambda: Tap(sees_outgoing=True)))
 
     @property
     def interface(self) -> Interface:
@@ -186,6 +211,44 @@ class VirtualHost(Host):
             capture.mark(wanted, text)
 
     @property
+    def identities(self) -> frozenset[str]:
+        """What messages of the host are known by: its Ethernet addresses."""
+        with self.inside():
+            return hardware_addresses()
+
+    def listen(self) -> Listener:
+        """Hear all reports and queries of IGMP and MLD from now on, those of this host too; see ``Listener``."""
+        return self._ears.listen()
+
+    def querier(
+        self, family: str = "ipv4", *, source: str | None = None, interface: str | None = None, **options: Any
+    ) -> Querier:
+        """Return a querier that sends out of an interface (default: the first); see ``Querier`` for options.
+
+        Its default source is the address of the interface, link-local for IPv6 (RFC 3810 section 5.1.14).
+        """
+        return self._ears.querier(family, source, interface, **options)
+
+    def settle(self) -> None:
+        """Wait until a new host has reported its own IPv6 groups as often as it does, which takes about 0.1 s.
+
+        Until then MLDv2 may repeat what has just been joined once or twice more than the robustness variable says: the
+        kernel reports all groups again when the first link-local address is ready. Raises ``NotReported`` after 10 s.
+        """
+        self._ears.settle()
+
+    def set_report_interval(self, seconds: float) -> None:
+        """Set the unsolicited report interval of all versions, on all interfaces; the host is not used again.
+
+        It is 0.05 s in a lab, where the protocols have 1 s (IGMPv3, MLDv2) and 10 s (older versions). Raises ``MissingCapability`` where the sysctls cannot be written.
+        """
+        self._touched = True
+        with self.inside():
+            for name in self._names:
+                for path in _REPORT_INTERVALS:
+                    write_sysctl(path.format(name), str(max(1, round(seconds * 1000))), required=True)
+
+    @property
     def touched(self) -> bool:
         """Whether code of the user's has been inside, so that anything may have changed."""
         return self._touched
@@ -238,6 +301,7 @@ class VirtualHost(Host):
         """Close what was opened through the host, cancel what was started, and end its programs."""
         programs, self._programs = self._programs, None
         with ExitStack() as stack:
+            stack.callback(self._ears.close_all)
             if self._control is not None:
                 stack.callback(self._control.switch_off)
             if self._recorder is not None:
@@ -257,6 +321,7 @@ class VirtualHost(Host):
                 stack.callback(self._control.close)
             if self._recorder is not None:
                 stack.callback(self._recorder.close)
+            stack.callback(self._ears.close)
             self.close_endpoints()
             self._injectors, self._control, self._recorder = {}, None, None
 
@@ -274,7 +339,7 @@ class VirtualHost(Host):
         self.namespace.__exit__(exception_type, exception, traceback)
 
 
-_Socket = TypeVar("_Socket", Injector, Recorder, TapControl)
+_Socket = TypeVar("_Socket", Injector, Recorder, Tap, TapControl)
 
 
 def with_packet_sockets(open_it: Callable[[], _Socket]) -> _Socket:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 from .attach import NOTHING, attach_filter, bind_to_all
 
-__all__ = ["Injector", "Tap", "TappedFrame"]
+__all__ = ["Injector", "Tap", "TappedFrame", "hardware_addresses"]
 
 _SOL_PACKET, _STATISTICS, _IGNORE_OUTGOING = 263, 6, 23  # linux/if_packet.h
 _SO_DETACH_FILTER, _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 27, 33, 35  # asm-generic/socket.h
+_SIOCGIFHWADDR = 0x8927  # netdevice(7)
 _BUFFER = 16 << 20  # bytes, where we may; else twice net.core.rmem_max, by default room for 500 small frames
 
 
@@ -44,6 +45,18 @@ class Injector:
     def close(self) -> None:
         """Close the socket (16 to 24 ms)."""
         self._socket.close()
+
+
+def hardware_addresses() -> frozenset[str]:
+    """Return the Ethernet addresses of the interfaces of the calling thread's network namespace."""
+    import fcntl
+
+    found = set()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for _, name in socket.if_nameindex():
+            answer = fcntl.ioctl(sock, _SIOCGIFHWADDR, name.encode().ljust(40, b"\0"))
+            found.add(answer[18:24].hex(":"))
+    return frozenset(found - {"00:00:00:00:00:00"})
 
 
 @dataclass(frozen=True)
@@ -78,9 +91,12 @@ class Tap:
             self._socket.close()
             raise
 
-    def switch_on(self) -> None:
-        """See what comes in from now on."""
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+    def switch_on(self, instructions: bytes | None = None) -> None:
+        """See what comes in from now on; only what a filter of classic BPF takes, if there is one."""
+        if instructions is None:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+        else:
+            attach_filter(self._socket, instructions)
         self._statistics()
         self._lost = 0
 

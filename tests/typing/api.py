@@ -13,7 +13,11 @@ from pytest_mcast import (
     Host,
     Interface,
     LabView,
+    Membership,
+    NoReport,
+    Query,
     Receiver,
+    Report,
     Sender,
     Sent,
     Subscription,
@@ -41,6 +45,12 @@ def fixtures(
         assert_type(host.interfaces, list[Interface])
     assert_type(mcast_lab.channel("ipv6", source=mcast_lab.host("a")), Channel)
     assert_type(mcast_lab.host().popen(["true"]).wait(), int)
+    assert_type(mcast_sender_host.memberships(mcast_channel.group), frozenset[Membership])
+    with mcast_lab.listen() as wire:
+        assert_type(wire.expect_report(mcast_channel, sender=mcast_sender_host), Report)
+        assert_type(wire.expect_reports(2, "239.1.2.3", record="REPORT"), list[Report])
+        assert_type(wire.querier("ipv6", version=1).query(mcast_channel), Query)
+        assert_type(wire.expect_no_report(mcast_channel, sender=mcast_lab.host("a")), NoReport)
 
 
 def core() -> None:
