@@ -274,6 +274,9 @@ class _Beside:
         self._receiver.give_back(passed)
         return None if found is None else f"{self._receiver!r} got it"
 
+    def note(self, sent: Sent, text: str) -> None:
+        """Keep nothing to comment on."""
+
     def account(self) -> List[str]:
         """Say what the receiver beside has got."""
         return [f"control: {self._receiver!r} {self._receiver.statistics()}"]

@@ -48,6 +48,9 @@ class Control(Protocol):
     def sighting(self, sent: Sent, deadline: Deadline) -> Optional[str]:
         """Say in words where the datagram was seen; None when it was not, up to the deadline."""
 
+    def note(self, sent: Sent, text: str) -> None:
+        """Put a comment on the datagram, where what was seen is kept."""
+
     def account(self) -> List[str]:
         """Say in lines what was seen besides, and what was counted."""
 
@@ -179,6 +182,9 @@ def prove(
     keep([datagram for datagram in before if datagram not in probes and not is_fence(datagram.payload)])
     sightings = [control.sighting(one, deadline) for one in sent]
     unseen = [one for one, sighting in zip(sent, sightings) if sighting is None]
+    for one in sent:
+        control.note(one, "probe: " + ("delivered" if probes else "not delivered" if arrived else "no verdict"))
+    control.note(fences[-1], "fence: " + ("it has arrived" if arrived else "it has not arrived"))
     probe = describe_sent(sent[0]) + (f", and {len(sent) - 1} more" if len(sent) > 1 else "")
     fence = describe_sent(fences[0]) + (f", {len(fences)} times" if len(fences) > 1 else "")
     if not probes and (arrived is None or unseen):  # that it was delivered needs no other evidence

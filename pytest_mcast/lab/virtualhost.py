@@ -152,7 +152,7 @@ class VirtualHost(Host):
         with self._opening:
             if self._control is None:
                 with self.inside():
-                    self._control = with_packet_sockets(lambda: TapControl(str(self)))
+                    self._control = with_packet_sockets(lambda: TapControl(str(self), self.mark))
             self._control.switch_on()
             return self._control
 

@@ -125,6 +125,12 @@ class Prober:
         number = self._number
         fence, arrived, found = self._send((packet, mark), fence_packet)
         sighting = self._control.find(lambda frame: mark in frame)
+        verdict = "delivered" if found else "not delivered" if arrived is not None else "no verdict"
+        self._control.comment(lambda frame: mark in frame, f"probe {name}: {verdict}")
+        fence_mark = new_mark(self._run, self._number)
+        self._control.comment(
+            lambda frame: fence_mark in frame, f"fence: {'it has' if arrived else 'it has not'} arrived"
+        )
         if not found:  # that it was delivered needs no other evidence
             missing = (
                 f"the fence did not arrive within {self.timeout:g} s"

@@ -24,14 +24,16 @@ _KEPT = 4096  # frames that are looked through, the newest first
 class TapControl:
     """Watches all that comes in to the calling thread's network namespace; off until ``switch_on()``.
 
-    It satisfies ``core.verdicts.Control``. ``name`` is that of the host, for messages.
+    It satisfies ``core.verdicts.Control``. ``name`` is that of the host, for messages; ``comment`` puts a text on the
+    newest frame for which a function says so, where frames are kept.
     """
 
     #: A frame that was sent to a virtual host has been seen, and been processed, when send(2) returns.
     immediate = True
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, comment: Callable[[Callable[[bytes], bool], str], object] = lambda *_: None) -> None:
         self.name = name
+        self.comment = comment
         self._tap = Tap()
         try:
             self._counters = Counters()
@@ -66,6 +68,10 @@ class TapControl:
     def sighting(self, sent: Sent, deadline: Deadline) -> str | None:  # noqa: ARG002 - nothing to wait for
         """Say where the datagram was seen coming in; None when it was not."""
         return self.find(lambda frame: _is(frame, sent), since_ns=sent.timestamp_ns or 0)
+
+    def note(self, sent: Sent, text: str) -> None:
+        """Put a comment on the frame of the datagram, in the captures of the host."""
+        self.comment(lambda frame: _is(frame, sent), text)
 
     def find(self, wanted: Callable[[bytes], bool], *, since_ns: int = 0) -> str | None:
         """Say where a frame of that kind was seen coming in (since a time in ns since 1970); None when there was none."""

@@ -392,3 +392,26 @@ def test_two_probers_may_share_a_receiver(mcast_lab: LabView) -> None:
         for probe in (one, other, one):
             for case in cases("ipv4", "asm"):
                 probe(case).check()
+
+
+@kinds
+def test_probe_and_fence_have_comments_in_captures(mcast_lab: LabView, family: str, mode: str) -> None:
+    tx, rx = mcast_lab.hosts(2)
+    with rx.capture("udp") as capture:
+        receiver = rx.receiver(mcast_lab.channel(family, source=tx if mode == "ssm" else None))
+        with Prober(receiver, tx, rx) as probe:
+            probe("checksum.bad").check()
+            comments = [comment for frame in capture.frames() for comment in frame.comments]
+    assert len(comments) == 2
+    assert comments[0].startswith("probe checksum.bad: 64 bytes from ")
+    assert comments[0].endswith(": not delivered")
+    assert comments[1] == "fence: it has arrived"
+
+
+def test_what_was_sent_and_its_fence_have_comments_in_captures(mcast_lab: LabView) -> None:
+    rx, good, bad = mcast_lab.hosts(3)
+    with rx.capture("udp") as capture:
+        receiver = rx.receiver(mcast_lab.channel(source=good))
+        receiver.expect_nothing(bad.sender(receiver.channel).send(b"spoof"), fence=good)
+        comments = [comment for frame in capture.frames() for comment in frame.comments]
+    assert comments == ["probe: not delivered", "fence: it has arrived"]
