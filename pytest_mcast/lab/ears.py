@@ -40,7 +40,7 @@ class Ears:
 
     def listen(self) -> Listener:
         """See ``VirtualHost.listen``."""
-        listener = Listener(str(self._host), self._tap(), self.querier, self._idle.append)
+        listener = Listener(str(self._host), self._tap(), self.querier, self._idle.append, self._host.mark)
         self._open.append(listener)
         return listener
 

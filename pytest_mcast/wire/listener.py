@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import Channel
@@ -14,7 +15,7 @@ from .codec import MEMBERSHIP_FILTER, read_message
 from .expectations import Speaker, WantedReport, wanted_query
 from .messages import Message, Query, Report
 from .silence import Member, NoReport, prove_no_report
-from .sockets import Tap
+from .sockets import Tap, TappedFrame
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,10 +35,19 @@ class Listener:
     """All reports and queries that a host hears and sends, from ``with host.listen() as wire:`` to the end of the block.
 
     Each record of a report, and each query, satisfies one expectation only; one with a wrong checksum satisfies none.
+    ``comment`` puts a text on the newest frame for which a function says so, in the captures of the host.
     """
 
-    def __init__(self, name: str, tap: Tap, querier: Callable[..., Querier], release: Callable[[Tap], object]) -> None:
+    def __init__(
+        self,
+        name: str,
+        tap: Tap,
+        querier: Callable[..., Querier],
+        release: Callable[[Tap], object],
+        comment: Callable[[Callable[[bytes], bool], str], object] = lambda *_: None,
+    ) -> None:
         self.name = name
+        self._comment = comment
         self._tap: Tap | None = tap
         self._querier = querier
         self._release = release
@@ -219,4 +229,9 @@ class Listener:
                 amount = "no" if count == 1 else f"only {len(found)} times in {count}, a"
                 raise NotReported("\n".join([f"{amount} {what}, within {timeout:g} s", *self.account()]))
             found.append(message)
+            self._comment(partial(_holds, message), f"expected: {what}")
         return found
+
+
+def _holds(message: Message, frame: bytes) -> bool:
+    return read_message(TappedFrame(frame, message.interface, message.timestamp_ns)) == message

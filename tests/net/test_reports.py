@@ -419,3 +419,15 @@ def test_taps_are_used_again(mcast_lab: LabView) -> None:
         with host.listen(), host.listen():
             pass
     assert len(host._ears._taps) == 2
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_a_report_that_was_expected_has_a_comment_in_captures(mcast_lab: LabView, family: str) -> None:
+    rx, other = mcast_lab.hosts(2)
+    with other.capture() as capture, other.listen() as wire:
+        receiver = rx.receiver(mcast_lab.channel(family))
+        wire.expect_report(receiver.channel, sender=rx)
+        comments = [comment for frame in capture.frames() for comment in frame.comments]
+    assert len(comments) == 1
+    assert comments[0].startswith("expected: ")
+    assert receiver.channel.group in comments[0]
