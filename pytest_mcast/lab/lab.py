@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import Channel
@@ -13,7 +13,13 @@ from pytest_mcast.core.errors import InterfaceError
 from pytest_mcast.core.groups import ChannelPicker
 
 from . import netlink
+from .counts import SwitchTap
+from .link import Fabric, Link
+from .link import mac_address as _mac
 from .namespace import Namespace
+from .port import Port
+from .snooping import Snooping, Timers
+from .switch import Switch
 from .virtualhost import VirtualHost, prepare
 
 if TYPE_CHECKING:
@@ -21,12 +27,10 @@ if TYPE_CHECKING:
 
     from pytest_mcast.hosts import Host
 
-__all__ = ["Lab", "Link"]
+__all__ = ["Lab"]
 
-_SWITCH_INDEX = 100_000  # numbers of our own choice, which no interface of the machine has
-_PORT_INDEX = 200_000
+_PORT_INDEX = 200_000  # numbers of our own choice, which no interface of the machine has
 _HOST_INDEX = 300_000
-_MTU = 1500
 _LINKS = 192  # 10.64 to 10.255
 
 # The switch is also the gateway between links. It refuses as often as it is asked, and does not answer pings in the name
@@ -42,30 +46,6 @@ _SWITCH_SYSCTLS = {
     "bridge/bridge-nf-call-ip6tables": "0",
     "bridge/bridge-nf-call-arptables": "0",
 }
-
-
-class Link:
-    """A layer-2 segment of a lab: a flat switch, with the prefixes 10.N.0.0/16 and fd6d:63:N::/64."""
-
-    def __init__(self, name: str, number: int) -> None:
-        self.name = name
-        self.index = _SWITCH_INDEX + number
-        self.number = number
-
-    def addresses(self, host: int) -> dict[str, int]:
-        """Return the addresses of the host with that number here, with their prefix lengths."""
-        high, low = divmod(host, 256)
-        number = self.number + 64
-        return {f"10.{number}.{high}.{low}": 16, f"fd6d:63:{number:x}::{host:x}": 64, f"fe80::{host:x}": 64}
-
-    @property
-    def gateways(self) -> dict[str, str]:
-        """The default routes of the hosts here: to the switch, which forwards between links and refuses the rest."""
-        ipv4, ipv6, _ = self.addresses(0xFFFE)
-        return {"0.0.0.0/0": ipv4, "::/0": ipv6}
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class Lab:
@@ -85,6 +65,8 @@ class Lab:
         try:
             self._switch = prepare(self.switch_namespace, _SWITCH_SYSCTLS)
             self._stack.callback(self._switch.close)
+            self._fabric = Fabric(self.switch_namespace, self._switch, SwitchTap(self.switch_namespace))
+            self._stack.callback(self._fabric.tap.close)
             # Everything that is on no link ends here and is refused at once. Without these routes the kernel would say
             # "unreachable", but no more than about once a second: DNS and every further connect would wait for long.
             self._switch.run(
@@ -97,30 +79,48 @@ class Lab:
     def link(self, name: str = "lan") -> Link:
         """Return the link of that name, which is made if there is none: a flat switch."""
         if name not in self._links:
-            taken = {link.number for link in self._links.values()}
-            number = next(number for number in itertools.count() if number not in taken)
-            if number >= _LINKS:
-                raise InterfaceError(f"no link {name}: this network has {_LINKS} already")
-            link = Link(name, number)
-            addresses = link.addresses(0xFFFE)
-            self._switch.run(
-                netlink.bridge(f"switch{number}", link.index, _mac(0xFFFE, link.index), mtu=_MTU),
-                *(netlink.address(link.index, ip, prefix) for ip, prefix in addresses.items()),
-            )
-            self._links[name] = link
+            self._add(Link(name, self._free_number(name), self._fabric))
         return self._links[name]
+
+    def switch(
+        self,
+        name: str | None = None,
+        *,
+        snooping: bool = False,
+        querier: bool | None = None,
+        strict: bool = False,
+        igmp_version: int = 3,
+        mld_version: int = 2,
+        timers: Timers | None = None,
+    ) -> Switch:
+        """Make a link whose switch can snoop.
+
+        ``querier`` (default: as ``snooping``): it asks for memberships itself. ``strict``: it forwards by what it has heard
+        even without a querier; see ``Switch``. Raises ``InterfaceError`` for a name that is taken, ``ValueError`` for
+        settings that cannot be.
+        """
+        settings = Snooping(
+            snooping, snooping if querier is None else querier, igmp_version, mld_version, timers or Timers()
+        )
+        if name is None:
+            name = next(name for name in map("switch{}".format, itertools.count(1)) if name not in self._links)
+        if name in self._links:
+            raise InterfaceError(f"link {name} is there already; name another one, or none")
+        switch = Switch(name, self._free_number(name), self._fabric, settings, strict=strict)
+        self._add(switch)
+        return switch
 
     def host(
         self,
         name: str | None = None,
         *,
-        interfaces: Mapping[str, str] | None = None,
+        interfaces: Mapping[str, str | Link] | None = None,
         macs: Mapping[str, str] | None = None,
         namespace: Namespace | None = None,
     ) -> VirtualHost:
         """Return the host of that name, which is made if there is none.
 
-        ``interfaces`` maps names to links (default ``{"eth0": "lan"}``), ``macs`` names to Ethernet addresses.
+        ``interfaces`` maps names to links or their names (default ``{"eth0": "lan"}``), ``macs`` names to Ethernet addresses.
         ``namespace``: make it a host of this lab instead of a new one. Raises ``InterfaceError`` for a MAC of an
         unknown interface, ``netlink.NetlinkError`` for a name that the kernel refuses.
         """
@@ -140,7 +140,7 @@ class Lab:
             raise
         try:
             for interface, link in interfaces.items():
-                self._connect(host, interface, self.link(link), (macs or {}).get(interface))
+                self._connect(host, interface, self._find(link), (macs or {}).get(interface))
         except BaseException:  # whatever it is: let go, and pass it on
             host.close()
             raise
@@ -163,11 +163,13 @@ class Lab:
         """Take a link out of the lab; hosts that are on it lose the connection."""
         if self._links.get(link.name) is link:
             del self._links[link.name]
-            self._switch.run(netlink.delete_link(link.index))
+            link.forget()
 
     def remove(self, host: VirtualHost) -> None:
         """Take a host out of the lab."""
         self._hosts = {name: other for name, other in self._hosts.items() if other is not host}
+        for link in self._links.values():
+            link.disconnect(host)
         host.close()
 
     def close(self) -> None:
@@ -188,26 +190,47 @@ class Lab:
     ) -> None:
         self.close()
 
+    def _free_number(self, name: str) -> int:
+        taken = {link.number for link in self._links.values()}
+        number = next(number for number in itertools.count() if number not in taken)
+        if number >= _LINKS:
+            raise InterfaceError(f"no link {name}: this network has {_LINKS} already")
+        return number
+
+    def _add(self, link: Link) -> None:
+        try:
+            link.build()
+        except BaseException:  # whatever it is: let go, and pass it on
+            with suppress(netlink.NetlinkError):  # it may be that there is nothing yet
+                link.forget()
+            raise
+        self._links[link.name] = link
+
+    def _find(self, link: Link | str) -> Link:
+        if isinstance(link, str):
+            return self.link(link)
+        if self._links.get(link.name) is not link:
+            raise InterfaceError(f"link {link} is not, or no longer, in this network; it has {', '.join(self._links)}")
+        return link
+
     def _connect(self, host: VirtualHost, name: str, link: Link, mac: str | None) -> None:
         self._ports += 1
         number = self._ports
+        device = f"port{number}"
         index, port = _HOST_INDEX + number, _PORT_INDEX + number
         self._switch.run(
             netlink.veth(
-                f"port{number}",
+                device,
                 port,
                 _mac(number, 1),
                 master=link.index,
                 peer=(name, index, mac or _mac(number, 0)),
                 peer_namespace=host.namespace.descriptor,
-                mtu=_MTU,
+                mtu=link.mtu,
             )
         )
         host.plug(name, index, addresses=link.addresses(number), gateways=link.gateways)
         for one in (port, link.index):
             self._switch.wait_until_up(one)
-
-
-def _mac(number: int, kind: int) -> str:
-    # 02: locally administered, unicast (IEEE 802).
-    return f"02:6d:63:{kind & 0xFF:02x}:{number >> 8 & 0xFF:02x}:{number & 0xFF:02x}"
+        host.plugged[index] = Port(link, host, name, index, port, device)
+        link.connect(host.plugged[index])

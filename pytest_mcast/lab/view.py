@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import Channel
 
-from .lab import Lab, Link
+from .lab import Lab
+from .link import Link
+from .snooping import Timers
+from .switch import Switch
 from .virtualhost import VirtualHost
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ class HostPool:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
+        lab.link().shared = True
         self._idle: list[VirtualHost] = []
 
     def take(self) -> VirtualHost:
@@ -65,11 +69,36 @@ class LabView:
             self._stack.callback(self._pool.lab.remove_link, link)
         return link
 
+    def switch(
+        self,
+        name: str | None = None,
+        *,
+        snooping: bool = False,
+        querier: bool | None = None,
+        strict: bool = False,
+        igmp_version: int = 3,
+        mld_version: int = 2,
+        timers: Timers | None = None,
+    ) -> Switch:
+        """Make a link of the test's own whose switch can snoop; see ``Lab.switch``."""
+        switch = self._pool.lab.switch(
+            name,
+            snooping=snooping,
+            querier=querier,
+            strict=strict,
+            igmp_version=igmp_version,
+            mld_version=mld_version,
+            timers=timers,
+        )
+        self._links.add(switch.name)
+        self._stack.callback(self._pool.lab.remove_link, switch)
+        return switch
+
     def host(
         self,
         name: str | None = None,
         *,
-        interfaces: Mapping[str, str] | None = None,
+        interfaces: Mapping[str, str | Link] | None = None,
         macs: Mapping[str, str] | None = None,
     ) -> VirtualHost:
         """Return the host of that name; made if there is none, or new when there is no name. See ``Lab.host``."""
@@ -80,7 +109,8 @@ class LabView:
             self._stack.callback(self._pool.give_back, host)
         else:
             for link in (interfaces or {}).values():
-                self.link(link)
+                if isinstance(link, str):
+                    self.link(link)
             host = self._pool.lab.host(interfaces=interfaces, macs=macs)
             self._stack.callback(self._pool.lab.remove, host)
         if name is None:

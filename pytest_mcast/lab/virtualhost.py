@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_mcast.core.channels import Channel
+from pytest_mcast.core.echo import EchoResponder
 from pytest_mcast.core.errors import InterfaceError, MissingCapability
 from pytest_mcast.core.interfaces import Interface
 from pytest_mcast.core.receiver import Receiver
@@ -24,7 +25,11 @@ from .programs import Program, Programs
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from .port import Port
+
 __all__ = ["VirtualHost", "prepare", "write_sysctl"]
+
+_Listener = TypeVar("_Listener", Receiver, EchoResponder)
 
 # What a verdict relies on, whatever the machine's defaults are (a new namespace copies them, ip-sysctl):
 # no reverse-path filter, no duplicate address detection, no addresses or routes but ours.
@@ -86,6 +91,8 @@ class VirtualHost(Host):
         self._interface: Interface | None = None
         self._control: TapControl | None = None
         self._injectors: dict[str, Injector] = {}
+        #: Where it is plugged in, by the number of its interface.
+        self.plugged: dict[int, Port] = {}
 
     @property
     def interface(self) -> Interface:
@@ -130,10 +137,27 @@ class VirtualHost(Host):
         try:
             control = self.control  # before the receiver, so that nothing gets past it
         except MissingCapability:  # then ``expect_nothing`` will say so
-            return super().receiver(channel, **options)
-        receiver = super().receiver(channel, **options)
+            return self._until_ready(super().receiver(channel, **options))
+        receiver = self._until_ready(super().receiver(channel, **options))
         receiver.control = control
         return receiver
+
+    def echo(self, channel: Channel, **options: Any) -> EchoResponder:
+        """Start an echo responder here; see ``EchoResponder`` for options and errors."""
+        return self._until_ready(super().echo(channel, **options))
+
+    def _until_ready(self, endpoint: _Listener) -> _Listener:
+        """Wait until the switch, if it is one that snoops, has heard of the membership."""
+        port = self.plugged.get(endpoint.interface.index)
+        if port is not None:
+            try:
+                evidence = port.wait_until_ready(endpoint.channel)
+            except BaseException:  # whatever it is: let go, and pass it on
+                endpoint.close()
+                raise
+            if evidence is not None and isinstance(endpoint, Receiver):
+                endpoint.evidence = evidence
+        return endpoint
 
     def injector(self, interface: str | None = None) -> Injector:
         """Return the packet socket of an interface (default: the first), opened once; raises ``MissingCapability``."""
@@ -154,7 +178,11 @@ class VirtualHost(Host):
         """Whether code of the user's has been inside, so that anything may have changed."""
         return self._touched
 
-    def checked(self, interfaces: Mapping[str, str] | None) -> VirtualHost:
+    def touch(self) -> None:
+        """Have it thrown away after the test: something else than an endpoint of ours has changed it."""
+        self._touched = True
+
+    def checked(self, interfaces: Mapping[str, object] | None) -> VirtualHost:
         """Return the host; raises ``InterfaceError`` when other interfaces are asked for than it has."""
         if interfaces is not None and list(interfaces) != self._names:
             has, wanted = ", ".join(self._names) or "none", ", ".join(interfaces) or "none"
