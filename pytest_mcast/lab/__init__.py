@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
-from .lab import Lab, Link
+from .counts import ChannelCount, CountError
+from .lab import Lab
+from .link import Link
+from .mdb import MdbEntry, MdbTimeout
 from .namespace import Namespace
+from .port import Port, PortCounters
+from .snooping import COMPRESSED, Snooping, Timers
+from .switch import Switch
 from .view import LabView
 from .virtualhost import VirtualHost
 
-__all__ = ["Lab", "LabView", "Link", "Namespace", "VirtualHost"]
+__all__ = [
+    "COMPRESSED",
+    "ChannelCount",
+    "CountError",
+    "Lab",
+    "LabView",
+    "Link",
+    "MdbEntry",
+    "MdbTimeout",
+    "Namespace",
+    "Port",
+    "PortCounters",
+    "Snooping",
+    "Switch",
+    "Timers",
+    "VirtualHost",
+]

@@ -5,32 +5,36 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.errors import InterfaceError
 from pytest_mcast.core.groups import ChannelPicker
-from pytest_mcast.wire import Capture, Filter, Recorder, Viewpoint
+from pytest_mcast.wire import Recorder, with_packet_sockets
 from pytest_mcast.wire.recorder import switch_frames
 
 from . import netlink
+from .counts import SwitchTap
+from .link import Fabric, Link
+from .link import mac_address as _mac
 from .namespace import Namespace
-from .virtualhost import VirtualHost, prepare, with_packet_sockets
+from .port import Port
+from .snooping import Snooping, Timers
+from .switch import Switch
+from .sysctls import prepare
+from .virtualhost import VirtualHost
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from pytest_mcast.hosts import Host
-    from pytest_mcast.wire.ring import RawFrame
 
-__all__ = ["Lab", "Link"]
+__all__ = ["Lab"]
 
-_SWITCH_INDEX = 100_000  # numbers of our own choice, which no interface of the machine has
-_PORT_INDEX = 200_000
+_PORT_INDEX = 200_000  # numbers of our own choice, which no interface of the machine has
 _HOST_INDEX = 300_000
-_MTU = 1500
 _LINKS = 192  # 10.64 to 10.255
 _PORTS = 0xFFFD  # the next one is the switch's
 
@@ -47,60 +51,6 @@ _SWITCH_SYSCTLS = {
     "bridge/bridge-nf-call-ip6tables": "0",
     "bridge/bridge-nf-call-arptables": "0",
 }
-
-
-class Link:
-    """A layer-2 segment of a lab: a flat switch, with the prefixes 10.N.0.0/16 and fd6d:63:N::/64."""
-
-    def __init__(self, name: str, number: int, recorder: Callable[[], Recorder]) -> None:
-        self.name = name
-        self.index = _SWITCH_INDEX + number
-        self.number = number
-        self._recorder = recorder
-        self._ports: dict[int, tuple[VirtualHost, str]] = {}  # by number: what is plugged in there
-
-    def addresses(self, host: int) -> dict[str, int]:
-        """Return the addresses of the host with that number here, with their prefix lengths."""
-        high, low = divmod(host, 256)
-        number = self.number + 64
-        return {f"10.{number}.{high}.{low}": 16, f"fd6d:63:{number:x}::{host:x}": 64, f"fe80::{host:x}": 64}
-
-    @property
-    def gateways(self) -> dict[str, str]:
-        """The default routes of the hosts here: to the switch, which forwards between links and refuses the rest."""
-        ipv4, ipv6, _ = self.addresses(0xFFFE)
-        return {"0.0.0.0/0": ipv4, "::/0": ipv6}
-
-    def capture(self, wanted: Filter = None) -> Capture:
-        """Capture every frame that crosses the link, once, from now on; ended at the latest with the test.
-
-        Their interface is where they come from: ``host:interface``, or ``switch`` for what the switch itself sends.
-        For ``wanted`` and errors see ``VirtualHost.capture``.
-        """
-        return Capture(self._recorder(), wanted, Viewpoint(f"link {self}", self._origin, ("switch",), f"{self}:"))
-
-    def plug(self, port: int, host: VirtualHost, interface: str) -> None:
-        """Note what is behind a port of the switch."""
-        self._ports[port] = (host, interface)
-
-    def unplug(self, host: VirtualHost) -> None:
-        """Forget a host."""
-        self._ports = {port: behind for port, behind in self._ports.items() if behind[0] is not host}
-
-    def _origin(self, frame: RawFrame) -> str | None:
-        if frame.interface in self._ports:
-            host, interface = self._ports[frame.interface]
-            return f"{host}:{interface}"
-        # What comes in by the bridge has come in by a port before, unless it is a query of the switch.
-        own = frame.interface == self.index and (frame.outgoing or frame.data[6:12] == self._mac)
-        return "switch" if own else None
-
-    @property
-    def _mac(self) -> bytes:
-        return bytes.fromhex(_mac(0xFFFE, self.index).replace(":", ""))
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class Lab:
@@ -122,6 +72,8 @@ class Lab:
         try:
             self._switch = prepare(self.switch_namespace, _SWITCH_SYSCTLS)
             self._stack.callback(self._switch.close)
+            self._fabric = Fabric(self.switch_namespace, self._switch, SwitchTap(self.switch_namespace), self._record)
+            self._stack.callback(self._fabric.tap.close)
             # Everything that is on no link ends here and is refused at once. Without these routes the kernel would say
             # "unreachable", but no more than about once a second: DNS and every further connect would wait for long.
             self._switch.run(
@@ -134,30 +86,48 @@ class Lab:
     def link(self, name: str = "lan") -> Link:
         """Return the link of that name, which is made if there is none: a flat switch."""
         if name not in self._links:
-            taken = {link.number for link in self._links.values()}
-            number = next(number for number in itertools.count() if number not in taken)
-            if number >= _LINKS:
-                raise InterfaceError(f"no link {name}: this network has {_LINKS} already")
-            link = Link(name, number, self._record)
-            addresses = link.addresses(0xFFFE)
-            self._switch.run(
-                netlink.bridge(f"switch{number}", link.index, _mac(0xFFFE, link.index), mtu=_MTU),
-                *(netlink.address(link.index, ip, prefix) for ip, prefix in addresses.items()),
-            )
-            self._links[name] = link
+            self._add(Link(name, self._free_number(name), self._fabric))
         return self._links[name]
+
+    def switch(
+        self,
+        name: str | None = None,
+        *,
+        snooping: bool = False,
+        querier: bool | None = None,
+        strict: bool = False,
+        igmp_version: int = 3,
+        mld_version: int = 2,
+        timers: Timers | None = None,
+    ) -> Switch:
+        """Make a link whose switch can snoop.
+
+        ``querier`` (default: as ``snooping``): it asks for memberships itself. ``strict``: it forwards by what it has heard
+        even without a querier; see ``Switch``. Raises ``InterfaceError`` for a name that is taken, ``ValueError`` for
+        settings that cannot be.
+        """
+        settings = Snooping(
+            snooping, snooping if querier is None else querier, igmp_version, mld_version, timers or Timers()
+        )
+        if name is None:
+            name = next(name for name in map("switch{}".format, itertools.count(1)) if name not in self._links)
+        if name in self._links:
+            raise InterfaceError(f"link {name} is there already; name another one, or none")
+        switch = Switch(name, self._free_number(name), self._fabric, settings, strict=strict)
+        self._add(switch)
+        return switch
 
     def host(
         self,
         name: str | None = None,
         *,
-        interfaces: Mapping[str, str] | None = None,
+        interfaces: Mapping[str, str | Link] | None = None,
         macs: Mapping[str, str] | None = None,
         namespace: Namespace | None = None,
     ) -> VirtualHost:
         """Return the host of that name, which is made if there is none.
 
-        ``interfaces`` maps names to links (default ``{"eth0": "lan"}``), ``macs`` names to Ethernet addresses.
+        ``interfaces`` maps names to links or their names (default ``{"eth0": "lan"}``), ``macs`` names to Ethernet addresses.
         ``namespace``: make it a host of this lab instead of a new one. Raises ``InterfaceError`` for a MAC of an
         unknown interface, ``netlink.NetlinkError`` for a name that the kernel refuses.
         """
@@ -177,7 +147,7 @@ class Lab:
             raise
         try:
             for interface, link in interfaces.items():
-                self._connect(host, interface, self.link(link), (macs or {}).get(interface))
+                self._connect(host, interface, self._find(link), (macs or {}).get(interface))
         except BaseException:  # whatever it is: let go, and pass it on
             host.close()
             raise
@@ -200,13 +170,13 @@ class Lab:
         """Take a link out of the lab; hosts that are on it lose the connection."""
         if self._links.get(link.name) is link:
             del self._links[link.name]
-            self._switch.run(netlink.delete_link(link.index))
+            link.forget()
 
     def remove(self, host: VirtualHost) -> None:
         """Take a host out of the lab."""
         self._hosts = {name: other for name, other in self._hosts.items() if other is not host}
         for link in self._links.values():
-            link.unplug(host)
+            link.disconnect(host)
         host.close()
         self._free.extend(host.ports)
         host.ports.clear()
@@ -219,9 +189,6 @@ class Lab:
     def close(self) -> None:
         """Let go of everything; again is no error."""
         with self._stack.pop_all() as stack:
-            if self._recorder is not None:
-                stack.callback(self._recorder.close)
-                self._recorder = None
             for host in self._hosts.values():
                 stack.callback(host.close)
             self._hosts.clear()
@@ -236,6 +203,29 @@ class Lab:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _free_number(self, name: str) -> int:
+        taken = {link.number for link in self._links.values()}
+        number = next(number for number in itertools.count() if number not in taken)
+        if number >= _LINKS:
+            raise InterfaceError(f"no link {name}: this network has {_LINKS} already")
+        return number
+
+    def _add(self, link: Link) -> None:
+        try:
+            link.build()
+        except BaseException:  # whatever it is: let go, and pass it on
+            with suppress(netlink.NetlinkError):  # it may be that there is nothing yet
+                link.forget()
+            raise
+        self._links[link.name] = link
+
+    def _find(self, link: Link | str) -> Link:
+        if isinstance(link, str):
+            return self.link(link)
+        if self._links.get(link.name) is not link:
+            raise InterfaceError(f"link {link} is not, or no longer, in this network; it has {', '.join(self._links)}")
+        return link
 
     def _number(self) -> int:
         """Return the number of a new port, from which its addresses are made."""
@@ -258,24 +248,21 @@ class Lab:
     def _connect(self, host: VirtualHost, name: str, link: Link, mac: str | None) -> None:
         number = self._number()
         host.ports.append(number)
+        device = f"port{number}"
         index, port = _HOST_INDEX + number, _PORT_INDEX + number
         self._switch.run(
             netlink.veth(
-                f"port{number}",
+                device,
                 port,
                 _mac(number, 1),
                 master=link.index,
                 peer=(name, index, mac or _mac(number, 0)),
                 peer_namespace=host.namespace.descriptor,
-                mtu=_MTU,
+                mtu=link.mtu,
             )
         )
-        link.plug(port, host, name)
         host.plug(name, index, addresses=link.addresses(number), gateways=link.gateways)
         for one in (port, link.index):
             self._switch.wait_until_up(one)
-
-
-def _mac(number: int, kind: int) -> str:
-    # 02: locally administered, unicast (IEEE 802).
-    return f"02:6d:63:{kind & 0xFF:02x}:{number >> 8 & 0xFF:02x}:{number & 0xFF:02x}"
+        host.plugged[index] = Port(link, host, name, index, port, device)
+        link.connect(host.plugged[index])

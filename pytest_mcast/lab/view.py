@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import Channel
 
-from .lab import Lab, Link
+from .lab import Lab
+from .link import Link
+from .snooping import Timers
+from .switch import Switch
 from .virtualhost import VirtualHost
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ class HostPool:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
+        lab.link().shared = True
         self._idle: list[VirtualHost] = []
 
     def take(self) -> VirtualHost:
@@ -69,11 +73,36 @@ class LabView:
             self._stack.callback(self._pool.lab.remove_link, link)
         return link
 
+    def switch(
+        self,
+        name: str | None = None,
+        *,
+        snooping: bool = False,
+        querier: bool | None = None,
+        strict: bool = False,
+        igmp_version: int = 3,
+        mld_version: int = 2,
+        timers: Timers | None = None,
+    ) -> Switch:
+        """Make a link of the test's own whose switch can snoop; see ``Lab.switch``."""
+        switch = self._pool.lab.switch(
+            name,
+            snooping=snooping,
+            querier=querier,
+            strict=strict,
+            igmp_version=igmp_version,
+            mld_version=mld_version,
+            timers=timers,
+        )
+        self._links.add(switch.name)
+        self._stack.callback(self._pool.lab.remove_link, switch)
+        return switch
+
     def host(
         self,
         name: str | None = None,
         *,
-        interfaces: Mapping[str, str] | None = None,
+        interfaces: Mapping[str, str | Link] | None = None,
         macs: Mapping[str, str] | None = None,
     ) -> VirtualHost:
         """Return the host of that name; made if there is none, or new when there is no name. See ``Lab.host``."""
@@ -84,10 +113,11 @@ class LabView:
             self._stack.callback(self._pool.give_back, host)
         else:
             for link in (interfaces or {}).values():
-                self.link(link)
+                if isinstance(link, str):
+                    self.link(link)
             host = self._pool.lab.host(interfaces=interfaces, macs=macs)
             self._stack.callback(self._pool.lab.remove, host)
-        host.shared = frozenset(nic for nic, link in (interfaces or {"eth0": "lan"}).items() if link == "lan")
+        host.shared = frozenset(nic for nic, link in (interfaces or {"eth0": "lan"}).items() if str(link) == "lan")
         if name is None:
             name = next(name for name in map("host{}".format, itertools.count(1)) if name not in self._hosts)
         host.name = name
@@ -96,13 +126,13 @@ class LabView:
             self._arrival(host)
         return host
 
-    def hosts(self, count: int, *, link: str = "lan") -> list[VirtualHost]:
+    def hosts(self, count: int, *, link: Link | str = "lan") -> list[VirtualHost]:
         """Return that many hosts that the test has not used yet, with eth0 on a link."""
-        return [self.host(interfaces=None if link == "lan" else {"eth0": link}) for _ in range(count)]
+        return [self.host(interfaces=None if str(link) == "lan" else {"eth0": link}) for _ in range(count)]
 
-    def listen(self, link: str = "lan") -> Listener:
+    def listen(self, link: Link | str = "lan") -> Listener:
         """Hear all reports and queries of IGMP and MLD on a link from now on, in a host of its own; see ``Listener``."""
-        return self.host(f"listener on {link}", interfaces=None if link == "lan" else {"eth0": link}).listen()
+        return self.host(f"listener on {link}", interfaces=None if str(link) == "lan" else {"eth0": link}).listen()
 
     def channel(self, family: str = "ipv4", *, source: Host | str | None = None, scope: str | None = None) -> Channel:
         """Return a channel that nobody else uses; source-specific when there is a ``source``, host or address."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_mcast.core.channels import Channel
+from pytest_mcast.core.echo import EchoResponder
 from pytest_mcast.core.errors import InterfaceError, MissingCapability
 from pytest_mcast.core.interfaces import Interface
 from pytest_mcast.core.receiver import Receiver
@@ -27,6 +26,7 @@ from pytest_mcast.wire import (
     TapControl,
     Viewpoint,
     hardware_addresses,
+    with_packet_sockets,
 )
 from pytest_mcast.wire.recorder import HOST_FRAMES
 
@@ -34,67 +34,16 @@ from . import netlink
 from .ears import Ears
 from .namespace import Namespace
 from .programs import Program, Programs
+from .sysctls import REPORT_INTERVALS, write_sysctl
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["VirtualHost", "prepare", "with_packet_sockets", "write_sysctl"]
+    from .port import Port
 
-# In which time a change of membership is reported again, in all versions of the protocols (ip-sysctl).
-_REPORT_INTERVALS = tuple(
-    f"{family}/conf/{{}}/{version}_unsolicited_report_interval"
-    for family, version in (("ipv4", "igmpv2"), ("ipv4", "igmpv3"), ("ipv6", "mldv1"), ("ipv6", "mldv2"))
-)
-# What a verdict relies on, whatever the machine's defaults are (a new namespace copies them, ip-sysctl):
-# no reverse-path filter, no duplicate address detection, no addresses or routes but ours. Reports are repeated within
-# 50 ms instead of 1 s, or 10 s in older versions: nobody waits for long, and a new host is quiet soon.
-_SYSCTLS = {
-    "ipv4/conf/{}/rp_filter": "0",
-    "ipv6/conf/{}/disable_ipv6": "0",
-    "ipv6/conf/{}/accept_dad": "0",
-    "ipv6/conf/{}/accept_ra": "0",
-    "ipv6/conf/{}/router_solicitations": "0",
-    **dict.fromkeys(_REPORT_INTERVALS, "50"),
-}
+__all__ = ["VirtualHost"]
 
-
-def prepare(namespace: Namespace, sysctls: Mapping[str, str] | None = None) -> netlink.Netlink:
-    """Make a new namespace fit for multicast, before there is any link but loopback, and return a socket to it."""
-    wanted = {path.format(which): value for path, value in _SYSCTLS.items() for which in ("all", "default")}
-    wanted.update(sysctls or {})
-    with namespace:
-        for path, value in wanted.items():
-            write_sysctl(path, value)
-        connection = netlink.Netlink()
-    connection.run(
-        netlink.link(1, up=True),
-        # IPv6 multicast over loopback needs a route of type local; its metric leaves the choice to real links.
-        netlink.route("ff00::/8", index=1, kind="local", table=255, metric=4096),
-    )
-    return connection
-
-
-def write_sysctl(path: str, value: str, *, required: bool = False) -> None:
-    """Set a sysctl of the calling thread's namespace, as far as there is such a thing and it is not read-only.
-
-    Raises ``MissingCapability`` when it is read-only, is ``required`` or changes verdicts, and has another value.
-    """
-    file = Path("/proc/sys/net", path)
-    try:
-        file.write_text(value)
-    except FileNotFoundError:  # no IPv6, no packet filter for bridges
-        return
-    except OSError:
-        # Read-only in a container. Addresses come without DAD all the same, by their own flags; but what would change a
-        # verdict must be as it should be.
-        found = file.read_text().strip()
-        if (required or path.endswith(("rp_filter", "disable_ipv6"))) and found != value:
-            name = "net." + path.replace("/", ".")
-            raise MissingCapability(
-                "namespaces",
-                f"/proc/sys is read-only, and {name} is {found}",
-                "make it writable: docker run --security-opt systempaths=unconfined",
-            ) from None
+_Listener = TypeVar("_Listener", Receiver, EchoResponder)
 
 
 class VirtualHost(Host):
@@ -117,6 +66,8 @@ class VirtualHost(Host):
         #: The interfaces on links that other tests use too; set by ``LabView``.
         self.shared: frozenset[str] = frozenset()
         self._ears = Ears(self, lambda: with_packet_sockets(lambda: Tap(sees_outgoing=True)))
+        #: Where it is plugged in, by the number of its interface.
+        self.plugged: dict[int, Port] = {}
 
     @property
     def interface(self) -> Interface:
@@ -161,16 +112,33 @@ class VirtualHost(Host):
         try:
             control = self.control  # before the receiver, so that nothing gets past it
         except MissingCapability as missing:  # ``expect_nothing`` will say so
-            receiver = super().receiver(channel, **options)
+            receiver = self._until_ready(super().receiver(channel, **options))
             receiver.no_control = missing
             return receiver
         if not any(isinstance(endpoint, Receiver) and not endpoint.closed for endpoint in self._endpoints):
             control.name = str(self)
             control.switch_off()  # what others have left is nothing to this one
             control.switch_on()
-        receiver = super().receiver(channel, **options)
+        receiver = self._until_ready(super().receiver(channel, **options))
         receiver.control = control
         return receiver
+
+    def echo(self, channel: Channel, **options: Any) -> EchoResponder:
+        """Start an echo responder here; see ``EchoResponder`` for options and errors."""
+        return self._until_ready(super().echo(channel, **options))
+
+    def _until_ready(self, endpoint: _Listener) -> _Listener:
+        """Wait until the switch, if it is one that snoops, has heard of the membership."""
+        port = self.plugged.get(endpoint.interface.index)
+        if port is not None:
+            try:
+                evidence = port.wait_until_ready(endpoint.channel)
+            except BaseException:  # whatever it is: let go, and pass it on
+                endpoint.close()
+                raise
+            if evidence is not None and isinstance(endpoint, Receiver):
+                endpoint.evidence = evidence
+        return endpoint
 
     def injector(self, interface: str | None = None) -> Injector:
         """Return the packet socket of an interface (default: the first), opened once; raises ``MissingCapability``."""
@@ -245,7 +213,7 @@ class VirtualHost(Host):
         self._touched = True
         with self.inside():
             for name in self._names:
-                for path in _REPORT_INTERVALS:
+                for path in REPORT_INTERVALS:
                     write_sysctl(path.format(name), str(max(1, round(seconds * 1000))), required=True)
 
     @property
@@ -253,7 +221,11 @@ class VirtualHost(Host):
         """Whether code of the user's has been inside, so that anything may have changed."""
         return self._touched
 
-    def checked(self, interfaces: Mapping[str, str] | None) -> VirtualHost:
+    def touch(self) -> None:
+        """Have it thrown away after the test: something else than an endpoint of ours has changed it."""
+        self._touched = True
+
+    def checked(self, interfaces: Mapping[str, object] | None) -> VirtualHost:
         """Return the host; raises ``InterfaceError`` when other interfaces are asked for than it has."""
         if interfaces is not None and list(interfaces) != self._names:
             has, wanted = ", ".join(self._names) or "none", ", ".join(interfaces) or "none"
@@ -337,20 +309,3 @@ class VirtualHost(Host):
         traceback: TracebackType | None,
     ) -> None:
         self.namespace.__exit__(exception_type, exception, traceback)
-
-
-_Socket = TypeVar("_Socket", Injector, Recorder, Tap, TapControl)
-
-
-def with_packet_sockets(open_it: Callable[[], _Socket]) -> _Socket:
-    """Call what opens packet sockets; raises ``MissingCapability`` where there are none."""
-    try:
-        return open_it()
-    except PermissionError as error:
-        reason, remedy = f"this process may not open packet sockets ({error})", "give it CAP_NET_RAW"
-        raise MissingCapability("packets", reason, remedy) from error
-    except OSError as error:
-        if error.errno not in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT):
-            raise
-        reason, remedy = f"this kernel has no packet sockets ({error})", "run: sudo modprobe af_packet"
-        raise MissingCapability("packets", reason, remedy) from error

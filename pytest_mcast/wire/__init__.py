@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .attach import with_packet_sockets
 from .capture import Capture, CapturedFrame, save_captures
 from .codec import build_query, read_message
 from .control import TapControl
@@ -46,4 +47,5 @@ __all__ = [
     "read_message",
     "save_captures",
     "seen",
+    "with_packet_sockets",
 ]

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import socket
 import struct
+from collections.abc import Callable
+from typing import TypeVar
 
-__all__ = ["NOTHING", "attach_filter", "bind_to_all", "instruction"]
+from pytest_mcast.core.errors import MissingCapability
+
+__all__ = ["NOTHING", "attach_filter", "bind_to_all", "instruction", "with_packet_sockets"]
+
+_Socket = TypeVar("_Socket")
 
 _ALL_PROTOCOLS = 3  # ETH_P_ALL
 _SO_ATTACH_FILTER = 26  # asm-generic/socket.h
@@ -37,3 +44,17 @@ def bind_to_all(sock: socket.socket) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.bind(sock.fileno(), address, len(address)) != 0:
         raise OSError(ctypes.get_errno(), "cannot bind a packet socket to all interfaces")
+
+
+def with_packet_sockets(open_it: Callable[[], _Socket]) -> _Socket:
+    """Call what opens packet sockets; raises ``MissingCapability`` where there are none."""
+    try:
+        return open_it()
+    except PermissionError as error:
+        reason, remedy = f"this process may not open packet sockets ({error})", "give it CAP_NET_RAW"
+        raise MissingCapability("packets", reason, remedy) from error
+    except OSError as error:
+        if error.errno not in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT):
+            raise
+        reason, remedy = f"this kernel has no packet sockets ({error})", "run: sudo modprobe af_packet"
+        raise MissingCapability("packets", reason, remedy) from error

@@ -34,7 +34,6 @@ class CapturedFrame(TappedFrame):
     """
 
     number: int
-    outgoing: bool
     length: int
     comments: list[str] = field(default_factory=list, compare=False)
 
@@ -188,7 +187,9 @@ class Capture:
                 interface, raw = self._raw.popleft()
                 if self._wants(raw.data):
                     number = len(self._frames) + 1
-                    frame = CapturedFrame(raw.data, interface, raw.timestamp_ns, number, *raw[3:])
+                    frame = CapturedFrame(
+                        raw.data, interface, raw.timestamp_ns, raw.outgoing, number, raw.length, raw.comments
+                    )
                     self._frames.append(frame)
 
     def _position(self, frame: CapturedFrame) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import struct
 
+from .attach import instruction
 from .igmp import igmp_query, read_igmp
 from .messages import Message, Query
 from .mld import mld_query, read_mld
@@ -15,8 +15,8 @@ __all__ = ["MEMBERSHIP_FILTER", "build_query", "read_message"]
 
 #: Classic BPF: IPv4 with protocol IGMP; IPv6 with hop-by-hop options, where router alert is, or ICMPv6 without any.
 MEMBERSHIP_FILTER = b"".join(
-    struct.pack("=HBBI", *instruction)
-    for instruction in (
+    instruction(code, value, jump, otherwise)
+    for code, jump, otherwise, value in (
         (0x28, 0, 0, 12),  # load the EtherType
         (0x15, 0, 2, 0x0800),  # not IPv4: two on
         (0x30, 0, 0, 23),

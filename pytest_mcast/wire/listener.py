@@ -234,4 +234,4 @@ class Listener:
 
 
 def _holds(message: Message, frame: bytes) -> bool:
-    return read_message(TappedFrame(frame, message.interface, message.timestamp_ns)) == message
+    return read_message(TappedFrame(frame, message.interface, message.timestamp_ns, outgoing=False)) == message

@@ -132,7 +132,7 @@ class Querier:
         )
         frame = build_query(query, cut)
         now = time.time_ns()
-        read = read_message(TappedFrame(frame, "", now))  # what has been rounded
+        read = read_message(TappedFrame(frame, "", now, outgoing=True))  # what has been rounded
         self._injector.inject(frame)
         whole = read if isinstance(read, Query) and cut is None else query
         return dataclasses.replace(whole, frame=frame, timestamp_ns=now)

@@ -61,11 +61,12 @@ def hardware_addresses() -> frozenset[str]:
 
 @dataclass(frozen=True)
 class TappedFrame:
-    """A frame that came in: its bytes, the interface, and the kernel's time in nanoseconds since 1970."""
+    """A frame that came in, or went out: its bytes, the interface, and the kernel's time in nanoseconds since 1970."""
 
     data: bytes
     interface: str
     timestamp_ns: int
+    outgoing: bool
 
 
 class Tap:
@@ -118,7 +119,7 @@ class Tap:
                 if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
                     seconds, nanoseconds = struct.unpack("=qq", value)
                     time_ns = seconds * 1_000_000_000 + nanoseconds
-            yield TappedFrame(data, address[0], time_ns)
+            yield TappedFrame(data, address[0], time_ns, address[2] == socket.PACKET_OUTGOING)
 
     @property
     def lost(self) -> int:

@@ -203,15 +203,23 @@ def test_names_of_hosts_are_not_given_twice(mcast_lab: LabView) -> None:
         lab.close()
 
 
-def test_links_of_a_test_are_its_own_and_given_back(mcast_lab: LabView) -> None:
+def test_links_that_were_removed_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_mcast.lab.lab._LINKS", 4)
     with Lab() as lab:
         for _ in range(2):
-            links = [lab.link(f"link{number}") for number in range(192)]
-            assert links[-1].addresses(1) == {"10.255.0.1": 16, "fd6d:63:ff::1": 64, "fe80::1": 64}
-            with pytest.raises(InterfaceError, match="no link more: this network has 192 already"):
+            links = [lab.link(f"link{number}") for number in range(4)]
+            assert links[-1].addresses(1) == {"10.67.0.1": 16, "fd6d:63:43::1": 64, "fe80::1": 64}
+            with pytest.raises(InterfaceError, match="no link more: this network has 4 already"):
                 lab.link("more")
             for link in links:
                 lab.remove_link(link)
+
+
+def test_the_last_link_has_valid_addresses() -> None:
+    with Lab() as lab:
+        link = lab.link()
+        link.number = 191
+        assert link.addresses(1) == {"10.255.0.1": 16, "fd6d:63:ff::1": 64, "fe80::1": 64}
 
 
 def test_the_error_of_a_task_that_nobody_asked_is_raised_at_the_end(mcast_lab: LabView) -> None:

@@ -109,7 +109,7 @@ def test_a_read_only_proc_sys_is_said_when_it_matters(run_as_user: Runner) -> No
     shell = read_only + " ".join([*PYTEST, "--mcast-lab", "--mcast-require=all"])
     _passed(run_as_user([*unshare, shell]), 8)
     # Other defaults cannot be had without changing the machine's, which new networks copy: another wish is the same.
-    wish = "from pytest_mcast.lab.virtualhost import write_sysctl; write_sysctl('ipv4/conf/all/rp_filter', '7')"
+    wish = "from pytest_mcast.lab.sysctls import write_sysctl; write_sysctl('ipv4/conf/all/rp_filter', '7')"
     result = run_as_user([*unshare, f'{read_only} {sys.executable} -c "{wish}"'])
     assert "namespaces: /proc/sys is read-only, and net.ipv4.conf.all.rp_filter is 0; make it writable" in result.stderr
 

@@ -29,7 +29,7 @@ V2_RECORDS = tuple(
 
 
 def read(frame: bytes) -> Message | None:
-    return read_message(TappedFrame(frame, "eth0", 7))
+    return read_message(TappedFrame(frame, "eth0", 7, outgoing=False))
 
 
 class Scapy:

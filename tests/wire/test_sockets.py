@@ -172,7 +172,7 @@ def test_an_ordinary_user_may_open_none(run_as_user: Runner) -> None:
     run_as_user.write(
         """
         from pytest_mcast import MissingCapability
-        from pytest_mcast.lab.virtualhost import with_packet_sockets
+        from pytest_mcast.wire import with_packet_sockets
         from pytest_mcast.wire import Injector, Tap, TapControl
 
         for open_it in (Tap, lambda: Injector("lo")):
