@@ -39,11 +39,14 @@ if TYPE_CHECKING:
         Verdict,
     )
     from .hosts import Host, LocalHost
-    from .lab import Lab, LabView, Link, VirtualHost
-    from .wire import Listener, Membership, NoReport, Querier, Query, Record, Report
+    from .lab import COMPRESSED, Lab, LabView, Link, MdbEntry, MdbTimeout, Port, Switch, Timers, VirtualHost
+    from .packets import Prober
+    from .wire import Capture, Listener, Membership, NoReport, Querier, Query, Record, Report
 
 __all__ = [
+    "COMPRESSED",
     "CappedBufferWarning",
+    "Capture",
     "Channel",
     "ChannelError",
     "ChannelPicker",
@@ -62,6 +65,8 @@ __all__ = [
     "Listener",
     "LocalHost",
     "McastError",
+    "MdbEntry",
+    "MdbTimeout",
     "Membership",
     "MembershipError",
     "MissingCapability",
@@ -69,6 +74,8 @@ __all__ = [
     "NoVerdict",
     "NotReceived",
     "NotReported",
+    "Port",
+    "Prober",
     "Querier",
     "Query",
     "Receiver",
@@ -80,6 +87,8 @@ __all__ = [
     "Statistics",
     "Subscription",
     "SubscriptionError",
+    "Switch",
+    "Timers",
     "Verdict",
     "VirtualHost",
     "__version__",
@@ -89,8 +98,12 @@ __version__ = "0.1.0.dev0"
 
 _ELSEWHERE = {
     **dict.fromkeys(("Host", "LocalHost"), "hosts"),
-    **dict.fromkeys(("Lab", "LabView", "Link", "VirtualHost"), "lab"),
-    **dict.fromkeys(("Listener", "Membership", "NoReport", "Querier", "Query", "Record", "Report"), "wire"),
+    **dict.fromkeys(
+        ("COMPRESSED", "Lab", "LabView", "Link", "MdbEntry", "MdbTimeout", "Port", "Switch", "Timers", "VirtualHost"),
+        "lab",
+    ),
+    **dict.fromkeys(("Capture", "Listener", "Membership", "NoReport", "Querier", "Query", "Record", "Report"), "wire"),
+    "Prober": "packets",
 }
 
 

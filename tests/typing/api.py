@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Optional, assert_type
 
 from pytest_mcast import (
+    COMPRESSED,
+    Capture,
     Channel,
     Context,
     Datagram,
@@ -13,14 +15,19 @@ from pytest_mcast import (
     Host,
     Interface,
     LabView,
+    MdbEntry,
     Membership,
     NoReport,
+    Port,
+    Prober,
     Query,
     Receiver,
     Report,
     Sender,
     Sent,
     Subscription,
+    Switch,
+    Verdict,
 )
 
 
@@ -51,6 +58,20 @@ def fixtures(
         assert_type(wire.expect_reports(2, "239.1.2.3", record="REPORT"), list[Report])
         assert_type(wire.querier("ipv6", version=1).query(mcast_channel), Query)
         assert_type(wire.expect_no_report(mcast_channel, sender=mcast_lab.host("a")), NoReport)
+
+
+def proofs_and_switches(
+    mcast_lab: LabView, mcast_probe: Prober, mcast_sender: Sender, mcast_receiver: Receiver
+) -> None:
+    assert_type(mcast_probe("ttl.zero").check(), Verdict)
+    assert_type(mcast_receiver.expect_nothing(mcast_sender.send(b""), fence=mcast_lab.host()), Verdict)
+    switch = mcast_lab.switch(snooping=True, timers=COMPRESSED)
+    assert_type(switch, Switch)
+    host = mcast_lab.host(interfaces={"eth0": switch})
+    assert_type(switch.wait_for_entry("239.1.2.3", host), MdbEntry)
+    assert_type(switch.port(host), Port)
+    with host.capture("udp") as capture:
+        assert_type(capture, Capture)
 
 
 def core() -> None:
