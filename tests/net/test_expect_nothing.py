@@ -277,6 +277,7 @@ class TestNoVerdict:
     def test_what_was_received_meanwhile_does_not_fill_the_tap(self, mcast_lab: LabView) -> None:
         rx, good, bad, receiver = _ssm(mcast_lab)
         rx.control._tap._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        rx.touch()  # nobody else is to have this tap
         sender = good.sender(receiver.channel)
         for _ in range(500):
             sender.send(b"ordinary")
@@ -340,6 +341,7 @@ class TestNoVerdict:
         """Without root the kernel keeps about 500 frames for a tap; nobody fetches them while only sending goes on."""
         rx, good, bad, receiver = _ssm(mcast_lab)
         rx.control._tap._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        rx.touch()  # nobody else is to have this tap
         other = bad.sender(mcast_lab.channel())  # for nobody
         for _ in range(500):
             other.send(b"flood")

@@ -354,18 +354,21 @@ def test_a_proxy_takes_no_part_in_the_election(mcast_lab: LabView) -> None:
 def test_against_the_querier_of_a_switch(mcast_lab: LabView) -> None:
     host, switch = mcast_lab.hosts(2, link="own")
     options = "mcast_snooping 1 mcast_igmp_version 3 mcast_mld_version 2 mcast_query_use_ifaddr 1"
-    for command in (
+    commands = (
         f"link add br0 type bridge {options} mcast_query_interval 100 mcast_startup_query_interval 100",
         "link set br0 up",
         "address add 10.65.0.200/16 dev br0",
         "address add fe80::200/64 dev br0 nodad",
         "link set eth0 master br0",
         "link set br0 type bridge mcast_querier 1",
-    ):
-        program = switch.popen(["ip", *command.split()])
-        assert program.wait() == 0, (command, program.stderr)
+    )
     switches = ("10.65.0.200", "fe80::200")
     with host.listen() as wire:
+        for command in commands:
+            program = switch.popen(["ip", *command.split()])
+            assert program.wait() == 0, (command, program.stderr)
+        for address in switches:  # before its first query it would believe in anybody
+            wire.expect_query(sender=address, timeout=10)
         addresses = {"ipv4": ("10.65.0.250", "10.65.0.9"), "ipv6": ("fe80::250", "fe80::9")}
         higher = [host.querier(f, source=high, interval=2).start() for f, (high, _) in addresses.items()]
         for querier in higher:

@@ -223,6 +223,7 @@ class TestNoVerdict:
         """Nobody reads a tap until there is something to prove; by then it must have room."""
         tx, rx, receiver = _hosts(mcast_lab, "ipv4", "asm")
         rx.control._tap._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        rx.touch()  # nobody else is to have this tap
         sender, for_nobody = tx.sender(receiver.channel), tx.sender(mcast_lab.channel())
         with Prober(receiver, tx, rx) as probe:
             for _ in range(500):
