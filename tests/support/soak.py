@@ -1,6 +1,7 @@
-"""Repeats the tests that could be flaky, with both cores busy: ``soak.py [TIMES]`` (default 50).
+"""Repeats the tests that could be flaky, with all cores busy: ``soak.py [TIMES [FILE...]]`` (default 50).
 
-As root and as an ordinary user, one process and four, in random order. Ends at the first failure.
+As root and as an ordinary user, one process and four, in random order; with files of the project's own tests, those
+(``-n auto``). Ends at the first failure.
 """
 
 from __future__ import annotations
@@ -51,26 +52,32 @@ def busy_cores() -> Iterator[None]:
 
 def main() -> int:
     times = int(sys.argv[1]) if len(sys.argv) > 1 else 50
+    files = sys.argv[2:]
     pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--mcast-lab", "--mcast-require=all"]
+    as_user = [sys.executable, str(SUPPORT / "as_user.py")]
     ways = {
         "as we are": pytest,
         "as we are, -n 4": [*pytest, "-n4"],
-        "ordinary user": [sys.executable, str(SUPPORT / "as_user.py"), *pytest],
-        "ordinary user, -n 4": [sys.executable, str(SUPPORT / "as_user.py"), *pytest, "-n4"],
+        "ordinary user": [*as_user, *pytest],
+        "ordinary user, -n 4": [*as_user, *pytest, "-n4"],
     }
+    if files:
+        ways = {
+            name: [*start, *pytest, "-nauto", *files] for name, start in (("as we are", []), ("ordinary user", as_user))
+        }
     with tempfile.TemporaryDirectory(prefix="pytest-mcast-") as directory, busy_cores():
         os.chmod(directory, 0o755)  # noqa: S103 - the ordinary user reads it
         Path(directory, "test_four_ways.py").write_text(FOUR_WAYS)
+        where = SUPPORT.parents[1] if files else directory
         for number in range(times):
             for name, command in ways.items():
-                result = subprocess.run(
-                    command, cwd=directory, text=True, capture_output=True, check=False, timeout=600
-                )
-                if result.returncode != 0 or "20 passed" not in result.stdout:
+                result = subprocess.run(command, cwd=where, text=True, capture_output=True, check=False, timeout=900)
+                if result.returncode != 0 or not (files or "20 passed" in result.stdout):
                     print(result.stdout + result.stderr)
                     print(f"soak: round {number + 1}, {name}: FAILED")
                     return 1
-        print(f"soak: {times} rounds of {len(ways)} ways, 20 tests each, all cores busy: all passed")
+        what = " ".join(files) or "20 tests each"
+        print(f"soak: {times} rounds of {len(ways)} ways, {what}, all cores busy: all passed")
     return 0
 
 
