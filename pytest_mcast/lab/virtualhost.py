@@ -104,6 +104,7 @@ class VirtualHost(Host):
             if self._control is None:
                 with self.inside():
                     self._control = with_packet_sockets(lambda: TapControl(str(self), self.mark))
+            self._control.name = str(self)  # a host that is used again may have another one
             self._control.switch_on()
             return self._control
 
@@ -116,7 +117,6 @@ class VirtualHost(Host):
             receiver.no_control = missing
             return receiver
         if not any(isinstance(endpoint, Receiver) and not endpoint.closed for endpoint in self._endpoints):
-            control.name = str(self)
             control.switch_off()  # what others have left is nothing to this one
             control.switch_on()
         receiver = self._until_ready(super().receiver(channel, **options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -153,6 +154,11 @@ def mcast_lab(request: pytest.FixtureRequest) -> Iterator[LabView]:
 @pytest.fixture
 def mcast_probe(mcast_receiver: Receiver, mcast_sender_host: Host, mcast_receiver_host: Host) -> Iterator[Prober]:
     """Function that sends mcast_receiver a crafted datagram: probe("ssm.wrong-source").check()."""
+    from pytest_mcast.core.errors import MissingCapability
+    from pytest_mcast.core.system import LINUX
+
+    if not LINUX:
+        raise MissingCapability("packets", f"{sys.platform} has no virtual hosts", "run the tests on Linux")
     from pytest_mcast.packets import Prober
 
     with Prober(mcast_receiver, mcast_sender_host, mcast_receiver_host, timeout=mcast_receiver.timeout) as probe:

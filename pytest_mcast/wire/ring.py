@@ -7,7 +7,6 @@ Opening one takes 8 to 16 ms and closing it 16 to 30, in which nothing else wait
 from __future__ import annotations
 
 import errno
-import fcntl
 import mmap
 import socket
 import struct
@@ -117,6 +116,8 @@ class Ring:
 
     def interface(self, index: int) -> str:
         """Return the name of an interface of the ring's network namespace by its number (netdevice(7))."""
+        import fcntl  # which not every system has that imports this
+
         if index not in self._names:
             with suppress(OSError):  # it is gone
                 answer = fcntl.ioctl(self._socket, _SIOCGIFNAME, struct.pack("=16si20x", b"", index))

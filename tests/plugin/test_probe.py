@@ -251,3 +251,28 @@ def test_scapy_of_the_user_keeps_its_routes(pytester: pytest.Pytester) -> None:
             assert conf.route6.routes
     """)
     pytester.runpytest_subprocess("--mcast-require=all", "-k", "ipv4-asm").assert_outcomes(passed=1, deselected=3)
+
+
+def test_elsewhere_than_on_linux_it_is_skipped(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("""
+        import sys
+
+        import pytest
+        from pytest_mcast.core import system
+
+        @pytest.fixture
+        def mcast_receiver(mcast_receiver, monkeypatch):
+            monkeypatch.setattr(system, "LINUX", False)
+            monkeypatch.setitem(sys.modules, "pytest_mcast.packets", None)  # it cannot be imported there
+            return mcast_receiver
+    """)
+    pytester.makepyfile("""
+        import pytest
+
+        @pytest.mark.mcast(family="ipv4", mode="asm")
+        def test_it(mcast_probe):
+            mcast_probe()
+    """)
+    result = pytester.runpytest_subprocess("-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*mcast: linux has no virtual hosts; run the tests on Linux"])

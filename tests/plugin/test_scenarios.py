@@ -106,3 +106,23 @@ def test_local_hosts_use_the_interface_named(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("--mcast-lab")
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["*mcast: a local host is this machine, which the private network hides; drop *"])
+
+
+def test_a_cell_that_cannot_be_proved_does_not_pass(pytester: pytest.Pytester, scenario: Path) -> None:
+    pytester.makeconftest("""
+        import pytest
+        from pytest_mcast import MissingCapability
+        from pytest_mcast.lab import VirtualHost
+
+        @pytest.fixture(autouse=True)
+        def no_packet_sockets(monkeypatch):
+            def refuse(self, interface=None):
+                raise MissingCapability("packets", "there are none", "get some")
+            monkeypatch.setattr(VirtualHost, "injector", refuse)
+    """)
+    pytester.runpytest_subprocess().assert_outcomes(
+        passed=4, skipped=4
+    )  # from a host to itself nothing is to be proved
+    result = pytester.runpytest_subprocess("--mcast-require=packets")
+    result.assert_outcomes(passed=4, failed=4)
+    result.stdout.fnmatch_lines(["*mcast: packets is required by --mcast-require: there are none; get some"])
