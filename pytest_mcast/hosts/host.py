@@ -6,7 +6,7 @@ import inspect
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.echo import EchoResponder
@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Host", "Task"]
 
-_Endpoint = TypeVar("_Endpoint", Receiver, Sender, EchoResponder)
+
+class _Closable(Protocol):
+    @property
+    def closed(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+_Endpoint = TypeVar("_Endpoint", bound=_Closable)
 
 
 class Host:
@@ -34,7 +42,7 @@ class Host:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._endpoints: list[Receiver | Sender | EchoResponder] = []
+        self._endpoints: list[_Closable] = []
         self._enough = 64  # then those that were closed are forgotten
         self._tasks: list[Task] = []
 
@@ -72,7 +80,7 @@ class Host:
         """Open a ready receiver here; see ``Receiver`` for options and errors."""
         options.setdefault("interface", self.interface)
         with self.inside():
-            receiver = self._keep(Receiver(channel, **options))
+            receiver = self.keep(Receiver(channel, **options))
         receiver.inside = self.inside
         return receiver
 
@@ -80,13 +88,13 @@ class Host:
         """Open a sender here; see ``Sender`` for options and errors."""
         options.setdefault("interface", self.interface)
         with self.inside():
-            return self._keep(Sender(channel, **options))
+            return self.keep(Sender(channel, **options))
 
     def echo(self, channel: Channel, **options: Any) -> EchoResponder:
         """Start an echo responder here; see ``EchoResponder`` for options and errors."""
         options.setdefault("interface", self.interface)
         with self.inside():
-            return self._keep(EchoResponder(channel, **options))
+            return self.keep(EchoResponder(channel, **options))
 
     def run(self, function: Callable[..., Any], *arguments: Any, timeout: float = 30.0) -> Any:
         """Call the function in a thread of its own in this host and return its result.
@@ -116,7 +124,8 @@ class Host:
             self._endpoints.clear()
             self._tasks.clear()
 
-    def _keep(self, endpoint: _Endpoint) -> _Endpoint:
+    def keep(self, endpoint: _Endpoint) -> _Endpoint:
+        """Have something closed with what else is open here, and return it."""
         if len(self._endpoints) >= self._enough:
             self._endpoints = [kept for kept in self._endpoints if not kept.closed]
             self._enough = max(64, 2 * len(self._endpoints))

@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import selectors
+import signal
 import subprocess
 import sys
 import threading
@@ -27,6 +28,8 @@ from .refusal import refusal
 
 __all__ = ["Program", "ProgramError", "Programs"]
 
+_MOST_LINES = 100_000  # of output that are kept; what comes after them is read and thrown away
+_LONGEST_LINE = 1 << 20  # bytes; a longer one is several lines
 _LAUNCH = (sys.executable, "-I", "-S", str(Path(__file__).parent / "launch.py"))
 
 
@@ -47,6 +50,7 @@ class Program:
         self._drained = threading.Event()  # the process has ended, and what it wrote has been read
         self._seen = 0
         self._lines: list[str] = []
+        self._flooded = False
         exited = os.pidfd_open(process.pid)  # now, before anybody can have waited for it
         self._reader = threading.Thread(target=self._read, args=(exited,), name=f"output of {command[0]}", daemon=True)
         self._reader.start()
@@ -61,6 +65,23 @@ class Program:
         """The exit code, or the negative signal number; None while it runs."""
         return self._process.poll()
 
+    @property
+    def ended(self) -> bool:
+        """Whether no more output can come."""
+        return self._ended
+
+    @property
+    def flooded(self) -> bool:
+        """Whether there was so much output (100,000 lines) that the rest of it is not kept."""
+        return self._flooded
+
+    def wait_for_output(self, seen: int, deadline: Deadline) -> bool:
+        """Wait until there are more lines of output, of either kind, than ``seen``; False when none can come, or in time."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: len(self._lines) > seen or self._ended or self._flooded, deadline.remaining()
+            ) and len(self._lines) > seen
+
     def expect(self, pattern: str | re.Pattern[str], timeout: float = 10.0) -> re.Match[str]:
         """Wait for a line of output (of either kind, not seen before) in which the pattern is found.
 
@@ -74,10 +95,12 @@ class Program:
                     match = re.search(pattern, self._lines[self._seen - 1])
                     if match:
                         return match
+                if self._flooded:
+                    raise ProgramError(f"{self.command[0]}: no {pattern!r} in {_MOST_LINES} lines\n{self.transcript()}")
                 if self._ended:
-                    raise ProgramError(f"{self.command[0]} ended without {pattern!r}\n{self._transcript()}")
+                    raise ProgramError(f"{self.command[0]} ended without {pattern!r}\n{self.transcript()}")
                 if not self._changed.wait(deadline.remaining()):
-                    raise ProgramError(f"{self.command[0]}: no {pattern!r} in {timeout:g} s\n{self._transcript()}")
+                    raise ProgramError(f"{self.command[0]}: no {pattern!r} in {timeout:g} s\n{self.transcript()}")
 
     def write(self, text: str) -> None:
         """Write to its standard input."""
@@ -92,13 +115,13 @@ class Program:
         try:
             code = self._process.wait(deadline.remaining())
         except subprocess.TimeoutExpired:
-            raise ProgramError(f"{self.command[0]} goes on after {timeout:g} s\n{self._transcript()}") from None
+            raise ProgramError(f"{self.command[0]} goes on after {timeout:g} s\n{self.transcript()}") from None
         self._drained.wait(deadline.remaining())  # not for the end of output: a child of it may hold the pipe open
         return code
 
-    def stop(self, timeout: float = 5.0) -> int:
-        """Ask it to end (SIGTERM), make it after ``timeout`` seconds (SIGKILL), and return the exit code."""
-        self._process.terminate()
+    def stop(self, timeout: float = 5.0, number: int = signal.SIGTERM) -> int:
+        """Ask it to end by a signal, make it after ``timeout`` seconds (SIGKILL), and return the exit code."""
+        self._process.send_signal(number)
         try:
             return self.wait(timeout)
         except ProgramError:
@@ -118,7 +141,8 @@ class Program:
         self.kill()
         self._reader.join(5.0)
 
-    def _transcript(self) -> str:
+    def transcript(self) -> str:
+        """Return the command, the last lines of output and the exit code, a line each."""
         lines = [*self._lines[-20:], f"exit code {self._process.poll()}"]
         return "\n".join([" ".join(self.command), *(f"  {line}" for line in lines)])
 
@@ -139,6 +163,8 @@ class Program:
                         continue
                     data = os.read(key.fd, 65536)
                     *whole, rest[key.data] = (rest[key.data] + data).split(b"\n")
+                    if len(rest[key.data]) > _LONGEST_LINE:
+                        whole, rest[key.data] = [*whole, rest[key.data]], b""
                     if not data:
                         selector.unregister(key.fileobj)
                         whole, rest[key.data] = [rest[key.data]] if rest[key.data] else [], b""
@@ -152,8 +178,11 @@ class Program:
 
     def _add(self, kept: list[str], lines: list[str]) -> None:
         with self._changed:
-            kept.extend(lines)
-            self._lines.extend(lines)
+            if len(self._lines) > _MOST_LINES:
+                self._flooded = True
+            else:
+                kept.extend(lines)
+                self._lines.extend(lines)
             self._changed.notify_all()
 
 

@@ -166,15 +166,21 @@ class Listener:
         return self._expect(count, wanted_query(sender), what, timeout)  # type: ignore[return-value]
 
     def wait_for(
-        self, wanted: Callable[[Message], Iterable[int]], deadline: Deadline, *, use: bool = False
+        self,
+        wanted: Callable[[Message], Iterable[int]],
+        deadline: Deadline,
+        *,
+        use: bool = False,
+        unless: int | None = None,
     ) -> Message | None:
-        """Return the first message of that kind; None when there is none in time.
+        """Return the first message of that kind; None when there is none in time, or until a descriptor is readable.
 
         ``wanted`` says which of its records fit (of a query, the first); they count unless they have satisfied an
-        expectation, and the first of them will not count again if it is of ``use``.
+        expectation, and the first of them will not count again if it is of ``use``. The descriptor is ``unless``.
         """
+        ended = False
         while True:
-            over = self._tap is None or deadline.passed()  # first: what has come in time counts
+            over = ended or self._tap is None or deadline.passed()  # first: what has come in time counts
             for number, message in enumerate(self.messages):
                 for record in wanted(message):
                     if (number, record) not in self._used:
@@ -185,8 +191,11 @@ class Listener:
                 return None
             poll = select.poll()
             poll.register(self._tap.fileno(), select.POLLIN)
+            if unless is not None:
+                poll.register(unless, select.POLLIN)
             remaining = deadline.remaining()
-            poll.poll(None if remaining is None else remaining * 1000 + 1)
+            ready = poll.poll(None if remaining is None else remaining * 1000 + 1)
+            ended = any(descriptor == unless for descriptor, _ in ready)
 
     def querier(self, family: str = "ipv4", **options: object) -> Querier:
         """Return a querier of the host that listens; see ``VirtualHost.querier``."""

@@ -1,0 +1,35 @@
+"""Receive cores, anybody's and in any language, driven in the same way; and what each of them does."""
+
+from __future__ import annotations
+
+from .builtin import BuiltInCore
+from .description import Description, DescriptionError, read_description
+from .external import ExternalCore
+from .naive import NaiveCore
+from .protocol import FIELDS, Capabilities, CoreFailure, CoreReceiver, ExpectedFailure, ReceiveCore, Rejoins
+from .registry import CoreError, find_core, find_sender, shipped_cores, shipped_senders
+from .selfcheck import self_check
+from .sender import ExternalSender
+
+__all__ = [
+    "FIELDS",
+    "BuiltInCore",
+    "Capabilities",
+    "CoreError",
+    "CoreFailure",
+    "CoreReceiver",
+    "Description",
+    "DescriptionError",
+    "ExpectedFailure",
+    "ExternalCore",
+    "ExternalSender",
+    "NaiveCore",
+    "ReceiveCore",
+    "Rejoins",
+    "find_core",
+    "find_sender",
+    "read_description",
+    "self_check",
+    "shipped_cores",
+    "shipped_senders",
+]

@@ -1,0 +1,80 @@
+"""The receive core of this package, as any other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest_mcast
+
+from .protocol import FIELDS, Capabilities, ExpectedFailure
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from pytest_mcast.core.channels import Channel
+    from pytest_mcast.core.datagrams import Datagram
+    from pytest_mcast.core.receiver import Receiver
+    from pytest_mcast.hosts import Host
+
+__all__ = ["BuiltInCore", "BuiltInReceiver"]
+
+
+class BuiltInCore:
+    """The receive core of this package: ``pytest_mcast.Receiver``."""
+
+    name = "builtin"
+    version: str = pytest_mcast.__version__
+    capabilities = Capabilities(rejoins=True)
+    expected_failures: tuple[ExpectedFailure, ...] = ()
+
+    def open(
+        self, channel: Channel, host: Host, *, interface: str | None = None, timeout: float = 5.0
+    ) -> BuiltInReceiver:
+        """Open a receiver on the host; see ``ReceiveCore.open``."""
+        options = {} if interface is None else {"interface": interface}
+        return BuiltInReceiver(host.receiver(channel, timeout=timeout, **options))
+
+
+class BuiltInReceiver:
+    """A ``Receiver`` as that of a core."""
+
+    fields = frozenset(FIELDS)
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self.channel = receiver.channel
+        self.interface = receiver.interface
+
+    def ready(self, timeout: float = 10.0) -> str:  # noqa: ARG002 - it is, once it is open
+        """Return the evidence that it is ready."""
+        return self._receiver.evidence
+
+    def recv(self, timeout: float | None = None) -> Datagram:
+        """Return the next datagram; raises ``NotReceived`` after ``timeout`` seconds."""
+        return self._receiver.recv(timeout)
+
+    def leave(self) -> None:
+        """Give up the membership."""
+        self._receiver.subscription.leave()
+
+    def join(self) -> None:
+        """Become a member again."""
+        self._receiver.subscription.join()
+
+    def close(self) -> None:
+        """Leave and close; again is no error."""
+        self._receiver.close()
+
+    def __enter__(self) -> BuiltInReceiver:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<builtin {self.channel} on {self.interface.name}>"

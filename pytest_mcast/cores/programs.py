@@ -1,0 +1,135 @@
+"""What receivers and senders that are programs of their own have in common: finding them, their version, their command."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_mcast.core.errors import MissingCapability
+
+from .description import Description
+from .protocol import CoreFailure
+
+if TYPE_CHECKING:
+    from pytest_mcast.core.channels import Channel
+    from pytest_mcast.core.interfaces import Interface
+    from pytest_mcast.lab import VirtualHost
+    from pytest_mcast.lab.programs import Program
+
+__all__ = ["DescribedProgram", "explain"]
+
+_SHOWN = 12  # lines of output in an error
+
+
+class DescribedProgram:
+    """A program on this machine as a description has it."""
+
+    def __init__(self, description: Description) -> None:
+        self.description = description
+
+    @property
+    def name(self) -> str:
+        """Its name in tables and messages."""
+        return self.description.name
+
+    @functools.cached_property
+    def path(self) -> Path:
+        """The file that is run; raises ``MissingCapability`` when there is none."""
+        program = self.description.program.format_map({"directory": self.description.directory, "bin": "."})
+        found = shutil.which(program)
+        if found is None:
+            cure = self.description.install or f"install {program}, and have it on PATH"
+            raise MissingCapability("programs", f"there is no program {program!r} for {self.name} on PATH", cure)
+        return Path(found).resolve()
+
+    @functools.cached_property
+    def version(self) -> str:
+        """The version of what is run, "unknown" if the description does not say how to find it.
+
+        Raises ``MissingCapability`` when the program is missing, ``CoreFailure`` when the version is not where it
+        should be.
+        """
+        version = self.description.version
+        path = self.path
+        if version is None:
+            return "unknown"
+        places = {"bin": str(path.parent), "directory": str(self.description.directory)}
+        where = (version.file or " ".join(version.command)).format_map(places)
+        try:
+            if version.file is not None:
+                text = Path(where).read_text(encoding="utf-8", errors="replace")
+            else:
+                words = [word.format_map(places) for word in version.command]
+                run = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=30, check=False)
+                text = run.stdout + run.stderr
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise CoreFailure("rubbish", f"the version of {self.name} cannot be read from {where}: {error}") from None
+        match = version.pattern.search(text)
+        if match is None:
+            text = f"the version of {self.name} is not in {where}: nothing there fits {version.pattern.pattern!r}"
+            raise CoreFailure("rubbish", text)
+        return match["version"]
+
+    def check(self, channel: Channel, host: object) -> VirtualHost:
+        """Return the host; raises ``MissingCapability`` when it cannot run programs, ``CoreFailure`` for a channel of another kind."""
+        from pytest_mcast.lab import VirtualHost
+
+        _ = self.path
+        if channel.family not in self.description.families or channel.mode not in self.description.modes:
+            kinds = f"{' and '.join(self.description.families)}, {' and '.join(self.description.modes)}"
+            raise CoreFailure("refused", f"{self.name} is for {kinds}, and {channel} is {channel.family} {channel.mode}")
+        if not isinstance(host, VirtualHost):
+            reason = f"{self.name} is a program, which runs in a virtual host, and {host} is none"
+            raise MissingCapability("namespaces", reason, "run pytest with --mcast-lab, or use hosts of mcast_lab")
+        return host
+
+    def command(self, channel: Channel, interface: Interface, **more: object) -> tuple[list[str], dict[str, str]]:
+        """Return the words of the command for a channel on an interface, and its environment."""
+        scope = channel.scope if channel.family == "ipv6" else "link-local"
+        values: Mapping[str, object] = {
+            "group": channel.group,
+            "port": channel.port,
+            "source": channel.source or "",
+            "interface": interface.name,
+            "index": interface.index,
+            "address": interface.address(channel.family, scope),
+            "directory": self.description.directory,
+            "bin": self.path.parent,
+            **more,
+        }
+        words = [word.format_map(values) for word in self.description.words({channel.family, channel.mode})]
+        environment = {name: text.format_map(values) for name, text in self.description.environment.items()}
+        return [str(self.path), *words[1:]], {**os.environ, **environment}
+
+    def failure(self, kind: str, text: str, program: Program | None = None) -> CoreFailure:
+        """Return the error with that sentence, what the program itself says was wrong, and its output."""
+        said = None if program is None else self._said(program)
+        return CoreFailure(
+            "refused" if said and kind in ("died", "not ready") else kind,
+            f"{self.name}: {said or text}" + ("" if program is None else f"{f' ({text})' if said else ''}\n{explain(program)}"),
+        )
+
+    def _said(self, program: Program) -> str | None:
+        pattern: re.Pattern[str] | None = self.description.error
+        if pattern is not None:
+            for line in [*program.stderr, *program.stdout]:
+                match = pattern.search(line)
+                if match:
+                    return match["error"] if "error" in pattern.groupindex else match[0]
+        return None
+
+
+def explain(program: Program) -> str:
+    """Return the command, and the last lines of both kinds of output."""
+    lines = ["command: " + " ".join(program.command)]
+    for what, output in (("stderr", program.stderr), ("stdout", program.stdout)):
+        left_out = max(0, len(output) - _SHOWN)
+        lines.append(f"{what}: " + ("nothing" if not output else f"{left_out} lines, then" if left_out else ""))
+        lines += [f"  {line[:160]}" for line in output[-_SHOWN:]]
+    return "\n".join(line.rstrip() for line in lines)
