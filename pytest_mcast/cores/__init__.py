@@ -7,7 +7,7 @@ from .description import Description, DescriptionError, read_description
 from .external import ExternalCore
 from .naive import NaiveCore
 from .protocol import FIELDS, Capabilities, CoreFailure, CoreReceiver, ExpectedFailure, ReceiveCore, Rejoins
-from .registry import CoreError, find_core, find_sender, shipped_cores, shipped_senders
+from .registry import CoreError, find_any, find_core, shipped_cores, shipped_senders
 from .selfcheck import self_check
 from .sender import ExternalSender
 
@@ -26,8 +26,8 @@ __all__ = [
     "NaiveCore",
     "ReceiveCore",
     "Rejoins",
+    "find_any",
     "find_core",
-    "find_sender",
     "read_description",
     "self_check",
     "shipped_cores",

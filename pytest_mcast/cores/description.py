@@ -144,7 +144,9 @@ def _choose(words: Words, conditions: set[str]) -> Iterator[str]:
 
 def _check_places(document: Document, allowed: Sequence[str]) -> None:
     content = document.content
-    texts: list[tuple[list[Any], str]] = [(["environment", name], text) for name, text in content.get("environment", {}).items()]
+    texts: list[tuple[list[Any], str]] = [
+        (["environment", name], text) for name, text in content.get("environment", {}).items()
+    ]
     _collect(["command"], content["command"], texts)
     for key in ("file", "command"):
         if key in content.get("version", {}):
@@ -195,7 +197,9 @@ def _pattern(document: Document, where: list[Any], groups: Sequence[str] | Mappi
         raise document.failure(where, f"{name}: {show(text)} is not a regular expression: {error}") from None
     for group in pattern.groupindex:
         if group not in groups:
-            raise document.failure(where, f"{name}: there is no group {group!r}; {choices(group, list(groups) or ['none'])}")
+            raise document.failure(
+                where, f"{name}: there is no group {group!r}; {choices(group, list(groups) or ['none'])}"
+            )
     return pattern
 
 
@@ -210,4 +214,6 @@ def _expected(document: Document, number: int) -> ExpectedFailure:
         where = ["expected_failures", number, "versions"]
         text = f"{'.'.join(map(str, where))}: {show(versions)} does not say which versions, as >=0.2.7,<0.4 does"
         raise document.failure(where, text) from None
-    return ExpectedFailure(str(item["behaviour"]), str(item["reason"]), versions, tuple(map(str, item.get("kinds", ()))))
+    return ExpectedFailure(
+        str(item["behaviour"]), str(item["reason"]), versions, tuple(map(str, item.get("kinds", ())))
+    )

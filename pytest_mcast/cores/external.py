@@ -54,8 +54,9 @@ class ExternalCore(DescribedProgram):
 
 
 class ExternalReceiver:
-    """One run of a program for one channel. It is ready when it says so or, if it never does, when its host reports the
-    membership.
+    """One run of a program for one channel.
+
+    It is ready when it says so or, if it never does, when its host reports the membership.
     """
 
     def __init__(

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["NaiveCore", "NaiveReceiver"]
 
 _IP_ADD_SOURCE_MEMBERSHIP = 39  # linux/in.h
+_EVERY_GROUP = (
+    "bound to the wildcard address it gets every group that anybody on the host has joined (ip(7) IP_MULTICAST_ALL)"
+)
+_EVERY_INTERFACE = "it gets its group from every interface on which anybody has joined it, past its own source filter"
 
 
 class NaiveCore:
@@ -38,7 +42,14 @@ class NaiveCore:
     name = "naive"
     version: str = pytest_mcast.__version__
     capabilities = Capabilities(fields=frozenset({"source", "source_port", "length", "payload"}))
-    expected_failures: tuple[ExpectedFailure, ...] = ()
+    expected_failures = (
+        ExpectedFailure("filter.group", _EVERY_GROUP),
+        ExpectedFailure("several.groups", _EVERY_GROUP),
+        *(
+            ExpectedFailure(behaviour, _EVERY_INTERFACE, kinds=("ipv4-asm", "ipv4-ssm", "ipv6-asm"))
+            for behaviour in ("interface.second", "interface.both")
+        ),
+    )
 
     def open(
         self, channel: Channel, host: Host, *, interface: str | None = None, timeout: float = 5.0

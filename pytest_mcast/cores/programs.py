@@ -83,7 +83,9 @@ class DescribedProgram:
         _ = self.path
         if channel.family not in self.description.families or channel.mode not in self.description.modes:
             kinds = f"{' and '.join(self.description.families)}, {' and '.join(self.description.modes)}"
-            raise CoreFailure("refused", f"{self.name} is for {kinds}, and {channel} is {channel.family} {channel.mode}")
+            raise CoreFailure(
+                "refused", f"{self.name} is for {kinds}, and {channel} is {channel.family} {channel.mode}"
+            )
         if not isinstance(host, VirtualHost):
             reason = f"{self.name} is a program, which runs in a virtual host, and {host} is none"
             raise MissingCapability("namespaces", reason, "run pytest with --mcast-lab, or use hosts of mcast_lab")
@@ -112,7 +114,8 @@ class DescribedProgram:
         said = None if program is None else self._said(program)
         return CoreFailure(
             "refused" if said and kind in ("died", "not ready") else kind,
-            f"{self.name}: {said or text}" + ("" if program is None else f"{f' ({text})' if said else ''}\n{explain(program)}"),
+            f"{self.name}: {said or text}"
+            + ("" if program is None else f"{f' ({text})' if said else ''}\n{explain(program)}"),
         )
 
     def _said(self, program: Program) -> str | None:

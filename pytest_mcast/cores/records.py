@@ -14,7 +14,7 @@ from pytest_mcast.core.datagrams import Datagram
 
 from .protocol import CoreFailure
 
-__all__ = ["ReportedDatagram", "Records"]
+__all__ = ["Records", "ReportedDatagram"]
 
 _SHOWN = 200  # characters of a line in an error
 

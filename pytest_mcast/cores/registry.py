@@ -5,17 +5,23 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pytest_mcast.core.errors import McastError
 
+from .builtin import BuiltInCore
 from .description import Description, read_description
+from .external import ExternalCore
+from .naive import NaiveCore
 from .protocol import ReceiveCore
 from .sender import ExternalSender
 
-__all__ = ["CoreError", "find_core", "find_sender", "shipped_cores", "shipped_senders"]
+__all__ = ["CoreError", "find_any", "find_core", "shipped_cores", "shipped_senders"]
 
 _DESCRIPTIONS = Path(__file__).parent / "descriptions"
+_SUFFIXES = (".yaml", ".yml")
 _ATTRIBUTES = ("name", "version", "capabilities", "open")
 
 
@@ -25,12 +31,13 @@ class CoreError(McastError, LookupError):
 
 def shipped_cores() -> dict[str, Callable[[], ReceiveCore]]:
     """Return how to make each core of this package, by name, in the order of tables."""
-    return {**_IN_PROCESS, **{name: _maker(path, "receiver") for name, path in _described("receiver").items()}}
+    described = {name: partial(_external_core, path) for name, path in _described(senders=False).items()}
+    return {"builtin": BuiltInCore, "naive": NaiveCore, **described}
 
 
 def shipped_senders() -> dict[str, Callable[[], ExternalSender]]:
     """Return how to make each described sender of this package, by name."""
-    return {name: _sender_maker(path) for name, path in _described("sender").items()}
+    return {name: partial(_external_sender, path) for name, path in _described(senders=True).items()}
 
 
 def find_core(what: str, more: Iterable[ReceiveCore] = (), directory: Path | None = None) -> ReceiveCore:
@@ -39,8 +46,11 @@ def find_core(what: str, more: Iterable[ReceiveCore] = (), directory: Path | Non
     The attribute is a core, or a function or class that makes one when it is called without arguments; a relative
     path starts at ``directory``. Raises ``CoreError``, and ``DescriptionError`` for a file that is no good.
     """
-    if what.endswith((".yaml", ".yml")):
-        return _from_file(what, directory)
+    if what.endswith(_SUFFIXES):
+        found = _described_by(_read(what, directory))
+        if isinstance(found, ExternalSender):
+            raise CoreError(f"{what} describes a sender, {found.name}, where a receiver belongs")
+        return found
     if ":" in what:
         return _from_module(what)
     others: Mapping[str, ReceiveCore] = {core.name: core for core in more}
@@ -57,51 +67,31 @@ def find_core(what: str, more: Iterable[ReceiveCore] = (), directory: Path | Non
     )
 
 
-def find_sender(what: str) -> ExternalSender:
-    """Find a sender: a name of this package, or a description's file; raises as ``find_core``."""
-    if what.endswith((".yaml", ".yml")):
-        description = _read(what, None)
-        if description.kind != "sender":
-            raise CoreError(f"{what} describes a {description.kind}, {description.name}, where a sender belongs")
-        return ExternalSender(description)
-    shipped = shipped_senders()
-    if what not in shipped:
-        raise CoreError(f"there is no sender {what!r}; there are {', '.join(shipped)}, and FILE.yaml")
-    return shipped[what]()
+def find_any(what: str) -> ReceiveCore | ExternalSender:
+    """Find a core or a described sender, of this package or in a file; raises as ``find_core``."""
+    senders = shipped_senders()
+    if what in senders:
+        return senders[what]()
+    if what.endswith(_SUFFIXES):
+        return _described_by(_read(what, None))
+    return find_core(what)
 
 
-def _builtin() -> ReceiveCore:
-    from .builtin import BuiltInCore
-
-    return BuiltInCore()
-
-
-def _naive() -> ReceiveCore:
-    from .naive import NaiveCore
-
-    return NaiveCore()
-
-
-_IN_PROCESS: dict[str, Callable[[], ReceiveCore]] = {"builtin": _builtin, "naive": _naive}
-
-
-def _described(kind: str) -> dict[str, Path]:
+def _described(*, senders: bool) -> dict[str, Path]:
     # By the file's name, which is the description's (a test compares them): so nothing is read that is not used.
-    files = sorted(_DESCRIPTIONS.glob("*.yaml"))
-    return {path.stem: path for path in files if path.stem.endswith("_send") == (kind == "sender")}
+    return {path.stem: path for path in sorted(_DESCRIPTIONS.glob("*.yaml")) if path.stem.endswith("_send") == senders}
 
 
-def _maker(path: Path, kind: str) -> Callable[[], ReceiveCore]:
-    def make() -> ReceiveCore:
-        from .external import ExternalCore
-
-        return ExternalCore(read_description(path))
-
-    return make
+def _external_core(path: Path) -> ExternalCore:
+    return ExternalCore(read_description(path))
 
 
-def _sender_maker(path: Path) -> Callable[[], ExternalSender]:
-    return lambda: ExternalSender(read_description(path))
+def _external_sender(path: Path) -> ExternalSender:
+    return ExternalSender(read_description(path))
+
+
+def _described_by(description: Description) -> ExternalCore | ExternalSender:
+    return ExternalSender(description) if description.kind == "sender" else ExternalCore(description)
 
 
 def _read(what: str, directory: Path | None) -> Description:
@@ -112,19 +102,10 @@ def _read(what: str, directory: Path | None) -> Description:
         raise CoreError(f"cannot read the description {path}: {error.strerror}") from None
 
 
-def _from_file(what: str, directory: Path | None) -> ReceiveCore:
-    from .external import ExternalCore
-
-    description = _read(what, directory)
-    if description.kind != "receiver":
-        raise CoreError(f"{what} describes a {description.kind}, {description.name}, where a receiver belongs")
-    return ExternalCore(description)
-
-
 def _from_module(what: str) -> ReceiveCore:
     module_name, _, attribute = what.partition(":")
     try:
-        found = importlib.import_module(module_name)
+        found: Any = importlib.import_module(module_name)
     except ImportError as error:
         raise CoreError(f"receive core {what!r}: cannot import {module_name!r}: {error}") from error
     for part in attribute.split("."):
@@ -132,7 +113,7 @@ def _from_module(what: str) -> ReceiveCore:
             names = ", ".join(sorted(name for name in vars(found) if not name.startswith("_"))) or "nothing"
             raise CoreError(f"receive core {what!r}: there is no {part!r} in it; there is {names}")
         found = getattr(found, part)
-    made = found() if isinstance(found, type) or not hasattr(found, "open") and callable(found) else found
+    made = found() if isinstance(found, type) or (callable(found) and not hasattr(found, "open")) else found
     missing = [name for name in _ATTRIBUTES if not hasattr(made, name)]
     if missing:
         raise CoreError(f"receive core {what!r} is {made!r}, which has no {', '.join(missing)}; see ReceiveCore")

@@ -65,8 +65,6 @@ class Result:
         return what + known + (f"\n{self.reason}" if self.reason else "")
 
 
-
-
 def run_core(
     core: ReceiveCore,
     behaviours: Sequence[Behaviour],
@@ -88,7 +86,9 @@ def run_core(
             if check.outcome in ("unsupported", "skipped"):
                 yield _result(core, check.version, behaviour.id, family, mode, check.outcome, check.reason)
             elif check.outcome != "pass":
-                yield _result(core, check.version, behaviour.id, family, mode, "error", "it did not pass its self-check")
+                yield _result(
+                    core, check.version, behaviour.id, family, mode, "error", "it did not pass its self-check"
+                )
             else:
                 yield run_behaviour(core, behaviour, pool, family, mode, timeout=timeout)
 

@@ -32,7 +32,9 @@ def self_check(core: ReceiveCore, lab: LabView, family: str, mode: str, *, timeo
             try:
                 datagram = receiver.recv(timeout)
             except NotReceived as error:
-                raise CoreFailure("wrong", f"{core.name} did not report a datagram that was sent to {channel}\n{error}") from None
+                raise CoreFailure(
+                    "wrong", f"{core.name} did not report a datagram that was sent to {channel}\n{error}"
+                ) from None
             told = {
                 "payload": (datagram.payload, payload),
                 "source": (datagram.source[0], sender.source[0]),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CAPABILITIES", "probe_channel", "probe_namespaces", "probe_packets"]
 
-CAPABILITIES = (*(f"{family}-{mode}" for family in FAMILIES for mode in MODES), "namespaces", "packets")
+CAPABILITIES = (*(f"{family}-{mode}" for family in FAMILIES for mode in MODES), "namespaces", "packets", "programs")
 
 
 def probe_channel(

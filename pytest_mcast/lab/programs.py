@@ -78,9 +78,12 @@ class Program:
     def wait_for_output(self, seen: int, deadline: Deadline) -> bool:
         """Wait until there are more lines of output, of either kind, than ``seen``; False when none can come, or in time."""
         with self._changed:
-            return self._changed.wait_for(
-                lambda: len(self._lines) > seen or self._ended or self._flooded, deadline.remaining()
-            ) and len(self._lines) > seen
+            return (
+                self._changed.wait_for(
+                    lambda: len(self._lines) > seen or self._ended or self._flooded, deadline.remaining()
+                )
+                and len(self._lines) > seen
+            )
 
     def expect(self, pattern: str | re.Pattern[str], timeout: float = 10.0) -> re.Match[str]:
         """Wait for a line of output (of either kind, not seen before) in which the pattern is found.

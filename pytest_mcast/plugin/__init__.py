@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .fixtures import (
     mcast_channel,
+    mcast_core,
     mcast_echo,
     mcast_echo_factory,
     mcast_iface,
@@ -18,6 +19,7 @@ from .fixtures import (
     mcast_sender_host,
 )
 from .hooks import (
+    pytest_addhooks,
     pytest_addoption,
     pytest_collect_file,
     pytest_configure,
@@ -33,6 +35,7 @@ from .hooks import (
 
 __all__ = [
     "mcast_channel",
+    "mcast_core",
     "mcast_echo",
     "mcast_echo_factory",
     "mcast_iface",
@@ -45,6 +48,7 @@ __all__ = [
     "mcast_sender",
     "mcast_sender_factory",
     "mcast_sender_host",
+    "pytest_addhooks",
     "pytest_addoption",
     "pytest_collect_file",
     "pytest_configure",

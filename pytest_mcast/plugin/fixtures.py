@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .marker import read_marker
-from .stash import WATCH, notice, place_of
+from .stash import CORE, WATCH, notice, place_of
 
 if TYPE_CHECKING:
     from pytest_mcast.core import Channel, EchoResponder, Interface, Receiver, Sender
+    from pytest_mcast.cores import ReceiveCore
     from pytest_mcast.hosts import Host
     from pytest_mcast.lab.view import LabView
     from pytest_mcast.packets import Prober
 
 __all__ = [
     "mcast_channel",
+    "mcast_core",
     "mcast_echo",
     "mcast_echo_factory",
     "mcast_iface",
@@ -139,6 +141,20 @@ def mcast_sender(mcast_sender_factory: Callable[..., Sender]) -> Sender:
 def mcast_echo(mcast_echo_factory: Callable[..., EchoResponder]) -> EchoResponder:
     """Responder that sends each datagram of mcast_channel back to where it came from."""
     return mcast_echo_factory()
+
+
+@pytest.fixture(scope="session")
+def mcast_core(request: pytest.FixtureRequest) -> ReceiveCore:
+    """Receive core under test (--mcast-core), which has passed its self-check in virtual hosts; override it to choose."""
+    from pytest_mcast.cores import BuiltInCore, CoreFailure
+
+    core: ReceiveCore = request.config.stash.get(CORE, None) or BuiltInCore()
+    try:
+        place_of(request.config).trust(core)
+    except CoreFailure as failure:
+        failure.mcast_outcome = "error"  # type: ignore[attr-defined] # nothing can be said about what was tested
+        raise
+    return core
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ from .marker import SIGNATURE, read_marker
 from .options import add_options
 from .session_lab import enter_lab, in_xdist_worker
 from .settings import read_lab_setting, read_settings
-from .stash import CAPTURES, LAB, PLACE, SETTINGS, WATCH, place_of
+from .stash import CAPTURES, CORE, LAB, PLACE, SETTINGS, WATCH, place_of
 
 __all__ = [
+    "pytest_addhooks",
     "pytest_addoption",
     "pytest_collect_file",
     "pytest_configure",
@@ -31,6 +32,12 @@ __all__ = [
 ]
 
 _EXPORTED: pytest.StashKey[dict[str, str | None]] = pytest.StashKey()
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    from . import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,6 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
         _check_and_export(config)
     if settings.capture.value != "off" or settings.pause.value:
         _watch(config)
+    if settings.core.given:
+        _find_core(config)
     if not hasattr(config, "workerinput"):
         from .recorder import Recorder
         from .summary import Summary
@@ -67,6 +76,18 @@ def pytest_configure(config: pytest.Config) -> None:
         recorder = Recorder(config, settings.report)
         config.pluginmanager.register(recorder, "mcast-recorder")
         config.pluginmanager.register(Summary(recorder), "mcast-summary")
+
+
+def _find_core(config: pytest.Config) -> None:
+    from pytest_mcast.core.errors import McastError
+    from pytest_mcast.cores import find_core
+
+    setting = config.stash[SETTINGS].core
+    more = [core for cores in config.hook.pytest_mcast_cores(config=config) for core in cores]
+    try:
+        config.stash[CORE] = find_core(setting.value, more)
+    except McastError as error:
+        raise pytest.UsageError(f"{setting.origin}: {error}") from None
 
 
 def _watch(config: pytest.Config) -> None:

@@ -52,6 +52,12 @@ def add_options(parser: pytest.Parser) -> None:
         default=None,
         help="When a test with virtual hosts fails, print how to enter them and wait for Enter",
     )
+    group.addoption(
+        "--mcast-core",
+        metavar="NAME|MODULE:ATTRIBUTE|FILE.yaml",
+        help="Receive core under test, which the fixture mcast_core gives (default: builtin)",
+    )
+    parser.addini("mcast_core", "Default of --mcast-core; a file is relative to the ini file", default=None)
     parser.addini("mcast_iface", "Default of --mcast-iface", type="string", default=None)
     parser.addini("mcast_timeout", "Default of --mcast-timeout, in seconds", type="float", default=None)
     parser.addini("mcast_require", "Default of --mcast-require", type="args", default=None)

@@ -17,6 +17,7 @@ from pytest_mcast.hosts import Host, LocalHost
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from pytest_mcast.cores import ReceiveCore
     from pytest_mcast.lab import Lab
     from pytest_mcast.lab.view import HostPool
 
@@ -97,6 +98,16 @@ class Place:
         missing = self._probed[key]
         if missing is not None:
             self.skip(missing)
+
+    def trust(self, core: ReceiveCore) -> None:
+        """Have a core pass its self-check for each kind of channel it is for; raises ``CoreFailure``."""
+        from pytest_mcast.cores import self_check
+        from pytest_mcast.lab.view import LabView
+
+        for family in core.capabilities.families:
+            for mode in core.capabilities.modes:
+                with LabView(self.pool) as lab:
+                    self_check(core, lab, family, mode, timeout=self.settings.timeout.value)
 
     def skip(self, missing: MissingCapability) -> None:
         """Skip the test for a missing capability, or fail it when that is required."""

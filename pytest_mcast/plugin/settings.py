@@ -23,7 +23,7 @@ __all__ = [
 _Value = TypeVar("_Value")
 
 # doctor.CAPABILITIES, without importing it at start-up (a test compares them).
-REQUIRABLE = ("ipv4-asm", "ipv4-ssm", "ipv6-asm", "ipv6-ssm", "namespaces", "packets", "all")
+REQUIRABLE = ("ipv4-asm", "ipv4-ssm", "ipv6-asm", "ipv6-ssm", "namespaces", "packets", "programs", "all")
 
 CAPTURES = ("off", "on", "retain-on-failure")
 _PLACEHOLDERS = ("interface", "index", "ipv4", "ipv6")
@@ -56,6 +56,7 @@ class Settings:
     capture: Setting[str]
     output: Setting[Path]
     pause: Setting[bool]
+    core: Setting[str]
 
     def header(self) -> str | None:
         """Return one line with what was set; None when nothing was."""
@@ -74,6 +75,8 @@ class Settings:
             parts.append(f"export {' '.join(name for name, _ in self.export.value)}")
         if self.report.given:
             parts.append(f"report {self.report.value} ({self.report.origin})")
+        if self.core.given:
+            parts.append(f"core {self.core.value} ({self.core.origin})")
         return "mcast: " + ", ".join(parts) if parts else None
 
 
@@ -101,6 +104,7 @@ def read_settings(config: pytest.Config) -> Settings:
         capture=_choice(_raw(config, "capture"), CAPTURES),
         output=_output(config),
         pause=_pause(config),
+        core=_core(config),
     )
 
 
@@ -156,6 +160,16 @@ def _pause(config: pytest.Config) -> Setting[bool]:
     if not getattr(config.known_args_namespace, "mcast_pause_on_failure", None):
         return Setting(False)
     return Setting(True, "--mcast-pause-on-failure")
+
+
+def _core(config: pytest.Config) -> Setting[str]:
+    raw = _raw(config, "core")
+    if not raw.given:
+        return Setting("builtin")
+    what = str(raw.value).strip()
+    if what.endswith((".yaml", ".yml")):
+        return Setting(str(_path(config, raw).value), raw.origin)
+    return Setting(what, raw.origin)
 
 
 def _raw(config: pytest.Config, name: str) -> Setting[Any]:

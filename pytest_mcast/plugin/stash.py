@@ -9,6 +9,7 @@ import pytest
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from pytest_mcast.cores import ReceiveCore
     from pytest_mcast.hosts import Host
     from pytest_mcast.lab.private import PrivateNetwork
 
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
     from .place import Place
     from .watch import Watch
 
-__all__ = ["CAPTURES", "LAB", "NO_LAB", "PLACE", "SETTINGS", "WATCH", "notice", "place_of"]
+__all__ = ["CAPTURES", "CORE", "LAB", "NO_LAB", "PLACE", "SETTINGS", "WATCH", "notice", "place_of"]
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 LAB: pytest.StashKey[PrivateNetwork | None] = pytest.StashKey()  # None: auto, and there can be none
 NO_LAB: pytest.StashKey[str] = pytest.StashKey()  # why
 PLACE: pytest.StashKey[Place] = pytest.StashKey()
+CORE: pytest.StashKey[ReceiveCore] = pytest.StashKey()  # with --mcast-core
 CAPTURES: pytest.StashKey[Captures] = pytest.StashKey()  # with --mcast-capture
 WATCH: pytest.StashKey[Watch] = pytest.StashKey()  # when somebody wants to know which hosts a test has
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from .grouping import Table, group, word
 from .record import Cell, Record
+from .rows import escape, rows
 
 __all__ = ["markdown"]
 
@@ -19,29 +19,29 @@ def markdown(record: Record) -> Iterator[str]:
     yield "# Multicast matrix"
     yield ""
     run = record.run
-    yield _escape(f"Run {run.id} of {run.started}, {run.duration_s:.1f} s, {_end(run.exit_code)}.")
+    yield escape(f"Run {run.id} of {run.started}, {run.duration_s:.1f} s, {_end(run.exit_code)}.")
     if record.environment:
         yield ""
-        yield _escape("Environment: " + ", ".join(f"{name} {value}" for name, value in record.environment.items()))
+        yield escape("Environment: " + ", ".join(f"{name} {value}" for name, value in record.environment.items()))
     if record.subjects:
         yield ""
-        yield from _rows(["subject", "version"], [[name, facts["version"]] for name, facts in record.subjects.items()])
+        yield from rows(["subject", "version"], [[name, facts["version"]] for name, facts in record.subjects.items()])
     notes: dict[str, int] = {}
     for file, title, tables in group(record):
         yield ""
-        yield "## " + _escape(f"{title} ({file})" if title else file or "Scenario file")
+        yield "## " + escape(f"{title} ({file})" if title else file or "Scenario file")
         family = None
         first = len(notes)
         for table in tables:
             if table.family != family:
                 family = table.family
                 yield ""
-                yield "### " + _escape(_FAMILIES.get(family, family))
+                yield "### " + escape(_FAMILIES.get(family, family))
             yield ""
             yield from _table(table, notes)
         if len(notes) > first:
             yield ""
-            yield from (f"{number}. {_escape(note)}" for note, number in list(notes.items())[first:])
+            yield from (f"{number}. {escape(note)}" for note, number in list(notes.items())[first:])
         yield from _shown([cell for table in tables for cell in table.cells.values()])
 
 
@@ -52,7 +52,7 @@ def _end(exit_code: int | None) -> str:
 def _table(table: Table, notes: dict[str, int]) -> Iterator[str]:
     corner = ", ".join((table.mode.upper(), *(f"{key} {value}" for key, value in table.more)))
     head = [corner, *(f"to {receiver}" for receiver in table.receivers)]
-    yield from _rows(
+    yield from rows(
         head,
         [
             [f"from {sender}", *(_cell(table.cells.get((sender, receiver)), notes) for receiver in table.receivers)]
@@ -69,7 +69,7 @@ def _shown(cells: Sequence[Cell]) -> Iterator[str]:
         yield "Evidence:"
         yield ""
     for line, count in sorted(shown.items(), key=lambda item: (-item[1], item[0])):
-        yield "- " + _escape(f"{line}: {count} of {len(cells)} cells")
+        yield "- " + escape(f"{line}: {count} of {len(cells)} cells")
 
 
 def _cell(cell: Cell | None, notes: dict[str, int]) -> str:
@@ -86,17 +86,3 @@ def _note(cell: Cell) -> str:
     if cell.artifacts:
         parts.append("see " + ", ".join(cell.artifacts))
     return "; ".join(parts)
-
-
-def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    lines = [[_escape(text) for text in row] for row in (head, *rows)]
-    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]  # it is read in terminals, too
-    for number, line in enumerate(lines):
-        yield "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |"
-        if number == 0:
-            yield "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-
-
-def _escape(text: str) -> str:
-    """Return text that reads as it stands, on one line, also in a table. Within a word _ means nothing."""
-    return re.sub(r"[\\`*\[\]<|~&]|(?<![^\W_])_|_(?![^\W_])|^[#>+-]", r"\\\g<0>", " ".join(text.split()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import delivery, filtering, interfaces, lifecycle, metadata, several  # noqa: F401 - in the order of the table
+from . import delivery, filtering, interfaces, lifecycle, metadata, several  # noqa: F401 - they declare themselves
 from .behaviour import BEHAVIOURS, Behaviour, find_behaviour
 from .bench import Bench, Unsupported
 

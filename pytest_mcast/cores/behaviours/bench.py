@@ -116,7 +116,8 @@ class Bench:
         self.evidence.append(f"{number} datagrams delivered once each, and no other")
 
     def _read(self, receiver: CoreReceiver, fence: bytes) -> tuple[list[Datagram], bool]:
-        deadline, got = Deadline(self.timeout), []
+        deadline = Deadline(self.timeout)
+        got: list[Datagram] = []
         while True:
             try:
                 datagram = receiver.recv(deadline.remaining())
@@ -128,13 +129,21 @@ class Bench:
                 got.append(datagram)
 
     def _compare(
-        self, receiver: CoreReceiver, flows: Flows, got: Sequence[Datagram], host: VirtualHost, *, arrived: bool, ordered: bool
+        self,
+        receiver: CoreReceiver,
+        flows: Flows,
+        got: Sequence[Datagram],
+        host: VirtualHost,
+        *,
+        arrived: bool,
+        ordered: bool,
     ) -> str:
         wanted, have = Counter(flows.payloads), Counter(datagram.payload for datagram in got)
         missing, extra = list((wanted - have).elements()), list((have - wanted).elements())
         for payload in missing:
-            if host.control.find(lambda frame, payload=payload: payload in frame) is None:
-                raise NoVerdict(f"{payload!r} to {flows.channel} has not come to {host}\n" + "\n".join(host.control.account()))
+            if not _has_come(host, payload):
+                account = "\n".join(host.control.account())
+                raise NoVerdict(f"{payload!r} to {flows.channel} has not come to {host}\n{account}")
         if missing:
             ports = sorted({flows.ports[payload] for payload in missing})
             return (
@@ -164,6 +173,10 @@ class Bench:
         traceback: TracebackType | None,
     ) -> None:
         self._stack.__exit__(exception_type, exception, traceback)
+
+
+def _has_come(host: VirtualHost, payload: bytes) -> bool:
+    return host.control.find(lambda frame: payload in frame) is not None
 
 
 def _some(items: Sequence[str]) -> str:

@@ -33,7 +33,9 @@ def succession(bench: Bench) -> None:
     bench.expect_exactly({receiver: flows}, rx, ordered=True)
 
 
-@behaviour("delivery.senders", "an any-source channel is received from every host", "RFC 1112 section 7.2", modes=("asm",))
+@behaviour(
+    "delivery.senders", "an any-source channel is received from every host", "RFC 1112 section 7.2", modes=("asm",)
+)
 def several_senders(bench: Bench) -> None:
     """Look whether the datagrams of several hosts are delivered."""
     bench.need("payload")

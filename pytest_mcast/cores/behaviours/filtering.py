@@ -10,7 +10,9 @@ from .bench import Bench
 __all__ = ["other_group", "other_port", "wrong_source"]
 
 
-@behaviour("filter.group", "another group on the same port is not delivered", "RFC 1112 section 7.2, ip(7) IP_MULTICAST_ALL")
+@behaviour(
+    "filter.group", "another group on the same port is not delivered", "RFC 1112 section 7.2, ip(7) IP_MULTICAST_ALL"
+)
 def other_group(bench: Bench) -> None:
     """Look whether a neighbour's group is kept out."""
     _probe(bench, "group.other")

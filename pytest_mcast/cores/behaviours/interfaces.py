@@ -18,7 +18,11 @@ __all__ = ["both", "second"]
 _FLOWS = 24
 
 
-@behaviour("interface.second", "joined on the second interface: delivered is what comes in there", "RFC 1112 section 7.1, RFC 3678 section 5.1")
+@behaviour(
+    "interface.second",
+    "joined on the second interface: delivered is what comes in there",
+    "RFC 1112 section 7.1, RFC 3678 section 5.1",
+)
 def second(bench: Bench) -> None:
     """Look whether the interface that was named is joined, and the other one, where a neighbour listens, keeps silent."""
     bench.need("payload")
@@ -27,7 +31,9 @@ def second(bench: Bench) -> None:
     receiver = bench.open(channel, rx, "eth1")
     joined = {membership.interface for membership in rx.memberships(channel.group)}
     if joined != {"eth1"}:
-        raise CoreFailure("wrong", f"told to receive on eth1, it joined on {', '.join(sorted(joined)) or 'no interface'}")
+        raise CoreFailure(
+            "wrong", f"told to receive on eth1, it joined on {', '.join(sorted(joined)) or 'no interface'}"
+        )
     elsewhere = _seen_from(bench, channel, one)
     flows, stray = bench.flows(channel, two), bench.flows(elsewhere, one)
     with rx.receiver(elsewhere, interface="eth0") as neighbour:  # so that the host lets it in
@@ -37,7 +43,11 @@ def second(bench: Bench) -> None:
         bench.expect_exactly({receiver: flows}, rx)
 
 
-@behaviour("interface.both", f"one receiver on each interface, {_FLOWS} flows each: each gets its own", "RFC 1112 section 7.1, RFC 3678 section 5.1")
+@behaviour(
+    "interface.both",
+    f"one receiver on each interface, {_FLOWS} flows each: each gets its own",
+    "RFC 1112 section 7.1, RFC 3678 section 5.1",
+)
 def both(bench: Bench) -> None:
     """Look whether receivers of one group and port on two interfaces get what comes in on theirs."""
     bench.need("payload")

@@ -23,7 +23,9 @@ _JOIN = {"asm": "CHANGE_TO_EXCLUDE_MODE", "ssm": "ALLOW_NEW_SOURCES"}
 _LEAVE = {"asm": "CHANGE_TO_INCLUDE_MODE", "ssm": "BLOCK_OLD_SOURCES"}
 
 
-@behaviour("lifecycle.join", "ready: the kernel is a member, and has reported it", "RFC 3376 section 5.1, RFC 3810 section 6.1")
+@behaviour(
+    "lifecycle.join", "ready: the kernel is a member, and has reported it", "RFC 3376 section 5.1, RFC 3810 section 6.1"
+)
 def join(bench: Bench) -> None:
     """Look whether the membership is the channel's, in the kernel and on the wire."""
     rx, tx = bench.lab.hosts(2)
@@ -34,7 +36,11 @@ def join(bench: Bench) -> None:
         _expect_record(bench, wire, rx, channel, _JOIN)
 
 
-@behaviour("lifecycle.leave", "closed: the kernel is no member any more, and has reported it", "RFC 3376 section 5.1, RFC 3810 section 6.1")
+@behaviour(
+    "lifecycle.leave",
+    "closed: the kernel is no member any more, and has reported it",
+    "RFC 3376 section 5.1, RFC 3810 section 6.1",
+)
 def leave(bench: Bench) -> None:
     """Look whether closing gives the membership up, in the kernel and on the wire."""
     rx, tx = bench.lab.hosts(2)

@@ -29,7 +29,9 @@ def source(bench: Bench) -> None:
     _expect(bench, "source", datagram.source, sender.source)
 
 
-@behaviour("metadata.destination", "the group and port that it was sent to are told", "RFC 3542 section 6.2, ip(7) IP_PKTINFO")
+@behaviour(
+    "metadata.destination", "the group and port that it was sent to are told", "RFC 3542 section 6.2, ip(7) IP_PKTINFO"
+)
 def destination(bench: Bench) -> None:
     """Look at group and port."""
     bench.need("group", "port")
@@ -63,13 +65,17 @@ def length(bench: Bench) -> None:
     _expect(bench, "length", len(datagram.payload) if told is None else told, len(_BINARY))
 
 
-@behaviour("metadata.payload", "its payload is told, as far as the core says it does, whatever octets are in it", "RFC 768")
+@behaviour(
+    "metadata.payload", "its payload is told, as far as the core says it does, whatever octets are in it", "RFC 768"
+)
 def payload(bench: Bench) -> None:
     """Look at a payload of all octets."""
     bench.need("payload")
     datagram, _, _ = _delivered(bench, _BINARY)
     cut = getattr(datagram, "truncated", False)
-    _expect(bench, "payload", datagram.payload, _BINARY[: len(datagram.payload)] if cut and datagram.payload else _BINARY)
+    _expect(
+        bench, "payload", datagram.payload, _BINARY[: len(datagram.payload)] if cut and datagram.payload else _BINARY
+    )
 
 
 def _delivered(bench: Bench, content: bytes = b"what is told") -> tuple[Datagram, Sender, CoreReceiver]:

@@ -13,7 +13,9 @@ __all__ = ["both_families", "different_groups", "different_sources", "same_chann
 _FLOWS = 24
 
 
-@behaviour("several.groups", f"three groups on one port, {_FLOWS} flows each: each gets its own", "RFC 1112 section 7.2")
+@behaviour(
+    "several.groups", f"three groups on one port, {_FLOWS} flows each: each gets its own", "RFC 1112 section 7.2"
+)
 def different_groups(bench: Bench) -> None:
     """Look whether receivers of different groups on one port lose nothing and get nothing of each other."""
     bench.need("payload")
@@ -39,14 +41,19 @@ def different_sources(bench: Bench) -> None:
     first = bench.channel(one)
     second = type(first)(first.group, first.port, bench.channel(another).source)
     receivers = {
-        bench.open(channel, rx): bench.flows(channel, host, _FLOWS) for channel, host in ((first, one), (second, another))
+        bench.open(channel, rx): bench.flows(channel, host, _FLOWS)
+        for channel, host in ((first, one), (second, another))
     }
     for number, flows in enumerate(receivers.values()):
         flows.send(f"source {number}")
     bench.expect_exactly(receivers, rx)
 
 
-@behaviour("several.same", f"two receivers of one channel, {_FLOWS} flows: both get all", "RFC 1122 section 4.1.3.3, socket(7) SO_REUSEADDR")
+@behaviour(
+    "several.same",
+    f"two receivers of one channel, {_FLOWS} flows: both get all",
+    "RFC 1122 section 4.1.3.3, socket(7) SO_REUSEADDR",
+)
 def same_channel(bench: Bench) -> None:
     """Look whether two receivers of the same channel both get everything."""
     bench.need("payload")
@@ -58,7 +65,9 @@ def same_channel(bench: Bench) -> None:
     bench.expect_exactly(dict.fromkeys(receivers, flows), rx)
 
 
-@behaviour("several.families", f"IPv4 and IPv6 on one port, {_FLOWS} flows each: each gets its own", "RFC 3493 section 5.3")
+@behaviour(
+    "several.families", f"IPv4 and IPv6 on one port, {_FLOWS} flows each: each gets its own", "RFC 3493 section 5.3"
+)
 def both_families(bench: Bench) -> None:
     """Look whether a receiver of the other family on the same port disturbs."""
     bench.need("payload")
