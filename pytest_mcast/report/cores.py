@@ -35,7 +35,7 @@ def core_document(
     yield _LEGEND
     yield ""
     looked_at = {result.behaviour for result in (*receiving, *sending)}
-    yield from rows(["behaviour", "what it is"], [[id, title] for id, title in titles.items() if id in looked_at])
+    yield from rows(["behaviour", "what it is"], [[name, title] for name, title in titles.items() if name in looked_at])
     for heading, results in (("Receivers", receiving), ("Senders", sending)):
         if results:
             yield ""
