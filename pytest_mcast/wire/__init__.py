@@ -16,6 +16,7 @@ from .querier import Querier
 from .recorder import Recorder, Viewpoint
 from .silence import NoReport
 from .sockets import Injector, Tap, TappedFrame, hardware_addresses
+from .udp import UdpSocket, socket_settings, udp_sockets
 
 __all__ = [
     "ANSWERS",
@@ -39,6 +40,7 @@ __all__ = [
     "Tap",
     "TapControl",
     "TappedFrame",
+    "UdpSocket",
     "Viewpoint",
     "build_query",
     "frame_filter",
@@ -47,5 +49,7 @@ __all__ = [
     "read_message",
     "save_captures",
     "seen",
+    "socket_settings",
+    "udp_sockets",
     "with_packet_sockets",
 ]

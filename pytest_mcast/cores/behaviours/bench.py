@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.errors import NotReceived, NoVerdict
+from pytest_mcast.wire import socket_settings, udp_sockets
 
 from ..protocol import CoreFailure, CoreReceiver, ReceiveCore
 
@@ -111,7 +112,7 @@ class Bench:
             if complaint:
                 complaints.append(complaint)
         if complaints:
-            raise CoreFailure("wrong", "\n".join(complaints))
+            raise CoreFailure("wrong", "\n".join([*complaints, *_sockets(receivers, host)]))
         number = sum(len(flows.payloads) for flows in receivers.values())
         self.evidence.append(f"{number} datagrams delivered once each, and no other")
 
@@ -173,6 +174,18 @@ class Bench:
         traceback: TracebackType | None,
     ) -> None:
         self._stack.__exit__(exception_type, exception, traceback)
+
+
+def _sockets(receivers: Iterable[CoreReceiver], host: VirtualHost) -> Iterator[str]:
+    """Say how the sockets are bound and set, which often is the cause."""
+    with host.inside():
+        for receiver in receivers:
+            port = receiver.channel.port
+            pid = getattr(receiver, "pid", None)
+            found = list(map(str, udp_sockets(port)) if pid is None else socket_settings(pid, port))
+            yield from (f"socket: {one}" for one in found[:_SHOWN])
+            if pid is None:  # they are all the same process's
+                return
 
 
 def _has_come(host: VirtualHost, payload: bytes) -> bool:
