@@ -73,7 +73,7 @@ def test_a_packet_has_the_fields_asked_for(family: str, size: int) -> None:
     (frame,) = Template(packet).frames(mark, 13)
     ether = Ether(frame)
     network, udp = ether.payload, ether[UDP]
-    assert (ether.src, ether.dst) == (MAC, group_mac(packet.group))
+    assert (ether.src, ether.dst) == (MAC, group_mac(str(packet.group)))
     assert (network.src, network.dst) == ADDRESSES[family]
     assert (network.ttl if family == "ipv4" else network.hlim) == 7
     assert (udp.sport, udp.dport, udp.len) == (40000, 5000, 8 + size)
