@@ -15,6 +15,7 @@ from pytest_mcast.core.errors import Delivered, NoVerdict
 from pytest_mcast.core.receiver import Receiver
 from pytest_mcast.core.verdicts import Receives, read_all, read_until
 from pytest_mcast.hosts import Host, LocalHost
+from pytest_mcast.lab import VirtualHost
 from pytest_mcast.wire import Counters
 
 from .build import Packet
@@ -88,14 +89,17 @@ class Prober:
             self._stack.close()
             raise
         self._drops = drops
-        self._grace = 0.0 if self._control.immediate else min(_GRACE, self.timeout)
+        # Whether what was sent has been processed when the call that sent it returns.
+        self._immediate = self._control.immediate and isinstance(sender_host, VirtualHost)
+        self._grace = 0.0 if self._immediate else min(_GRACE, self.timeout)
         # On one machine our own address would be the receiver's as well, from which nothing can come.
         one_machine = isinstance(sender_host, LocalHost) and isinstance(receiver_host, LocalHost)
+        taken = (*out.addresses, *self._interface.addresses) if one_machine else self._interface.addresses
 
         def legitimate(wanted: Channel) -> Packet:
             source = wanted.source or out.address(wanted.family, wanted.scope)
             if one_machine and wanted.source is None:
-                source = neighbour_address(source, (*out.addresses, *self._interface.addresses), near=True)
+                source = neighbour_address(source, taken, near=True)
             return Packet(
                 source=source,
                 source_port=_FIRST_PORT + self._port,
@@ -115,7 +119,7 @@ class Prober:
             Subject(one, legitimate(one.channel), self._run, self._interface.index) for one in (receiver, *beside)
         ]
         self._marks = all(subject.sight.marks for subject in self._subjects)
-        self._words = Words(channel, self.legitimate, self._host, self._interface, near=one_machine)
+        self._words = Words(channel, self.legitimate, self._host, self._interface, taken, near=one_machine)
         self._templates: dict[Packet, Template] = {}
         self._completed: dict[tuple[Packet, tuple[tuple[str, Any], ...]], Packet] = {}
         self._fences: dict[tuple[Packet, bool], Packet] = {}
@@ -198,7 +202,7 @@ class Prober:
         counted = cache(self._count)
         verdicts = []
         for subject, outcome, its_fence in zip(self._subjects, outcomes, fences, strict=True):
-            if self._control.immediate or not outcome.found:
+            if self._immediate or not outcome.found:
                 subject.judged[shot.number] = shot.name, bool(outcome.found)
             verdicts.append(
                 ProbeVerdict(
@@ -209,7 +213,7 @@ class Prober:
                     its_fence.name + (" did not arrive" if outcome.arrived is None else ", arrived after it"),
                     repr(subject),
                     ("fence",),
-                    strong=control.immediate,
+                    strong=self._immediate,
                     expected=None if expect is None else expect.delivered,
                     expectation=expect,
                     shot=shot,
@@ -229,7 +233,7 @@ class Prober:
         for subject in self._subjects:
             if subject.legitimate not in sent:
                 sent[subject.legitimate] = fence = self._fence(subject.legitimate, fragmented)
-                for _ in range(1 if self._control.immediate else _FENCES):
+                for _ in range(1 if self._immediate else _FENCES):
                     self._send_frames(fence)
         fences = [sent[subject.legitimate] for subject in self._subjects]
         deadline = Deadline(self.timeout)

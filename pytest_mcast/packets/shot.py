@@ -112,7 +112,7 @@ class Shot:
             found.append(f"{of} bytes instead of {len(wanted) if length is None else len(payload)}")
         elif "payload" in fields and datagram.payload != wanted:
             found.append(_difference(datagram.payload, wanted))
-        if datagram.truncated and len(payload) == len(wanted):
+        elif datagram.truncated and len(payload) == len(wanted) and fields & {"length", "payload"}:
             found.append("said to be truncated, which it is not")
         return found
 

@@ -37,13 +37,23 @@ def neighbour_address(address: str, taken: tuple[str, ...], *, near: bool = Fals
 
 
 class Words:
-    """What the words stand for, always the same for one receiver on a host."""
+    """What the words stand for, always the same for one receiver on a host; another source is none of ``taken``."""
 
-    def __init__(self, channel: Channel, legitimate: Packet, host: Place, interface: Interface, *, near: bool) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        legitimate: Packet,
+        host: Place,
+        interface: Interface,
+        taken: tuple[str, ...],
+        *,
+        near: bool,
+    ) -> None:
         self._channel = channel
         self._legitimate = legitimate
         self._host = host
         self._interface = interface
+        self._taken = taken
         self._near = near
         self._known: dict[tuple[str, str], Any] = {}
         self._other: Channel | None = None
@@ -83,7 +93,7 @@ class Words:
         return self._known[name, word]
 
     def _other_source(self) -> str:
-        return neighbour_address(self._legitimate.source or "", self._interface.addresses, near=self._near)
+        return neighbour_address(self._legitimate.source or "", self._taken, near=self._near)
 
     def _own_address(self) -> str:
         return self._interface.address(self._channel.family, self._channel.scope)
