@@ -5,7 +5,6 @@ Descriptors hold it all: nothing is left when the process ends, however it does.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import mmap
 import os
@@ -73,9 +72,7 @@ class TracepointRing:
             _TRACEPOINT, _ATTRIBUTES.size, number, 1, _TIME | _RAW, _GROUP, _USE_CLOCK_ID, 0, 0, 0, _CLOCK_MONOTONIC
         )
         leader = self._files[0] if self._files else -1
-        self._files.append(
-            system_call(_NUMBERS[machine], attributes, process, cpu, leader, ctypes.c_ulong(_FD_CLOEXEC))
-        )
+        self._files.append(system_call(_NUMBERS[machine], attributes, process, cpu, leader, _FD_CLOEXEC))
 
     def mark(self) -> None:
         """Forget what there is, and read from now on."""

@@ -70,9 +70,10 @@ def read_tracepoints(*names: str) -> list[Tracepoint]:
         return [Tracepoint.parse(name, _read(f"events/{name}/format", directory)) for name in names]
 
 
-def system_call(number: int, *arguments: ctypes._SimpleCData[object] | bytes | int | None) -> int:
+def system_call(number: int, *arguments: bytes | int | None) -> int:
     """Make a system call that no library has a function for; raises ``OSError``."""
-    result = ctypes.CDLL(None, use_errno=True).syscall(ctypes.c_long(number), *arguments)
+    whole = (ctypes.c_long(each) if isinstance(each, int) else each for each in arguments)
+    result = ctypes.CDLL(None, use_errno=True).syscall(ctypes.c_long(number), *whole)
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
