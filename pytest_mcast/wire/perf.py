@@ -82,12 +82,12 @@ class TracepointRing:
 
     def read(self) -> tuple[list[tuple[int, bytes]], int]:
         """Return what has happened since the mark: times in ns (CLOCK_MONOTONIC) and data; and how many did not fit."""
-        counted = self._count() - self._counted
-        found = list(self._records())
-        return found, counted - len(found)
-
-    def _records(self) -> Iterator[tuple[int, bytes]]:
         memory = self._memory()
+        counted = self._count() - self._counted
+        found = list(self._records(memory))
+        return found, max(0, counted - len(found))  # one more may have come between the two
+
+    def _records(self, memory: mmap.mmap) -> Iterator[tuple[int, bytes]]:
         (head,), (position,) = _POSITION.unpack_from(memory, _HEAD), _POSITION.unpack_from(memory, _TAIL)
         start = position % self._size
         ring = memory[mmap.PAGESIZE + start : mmap.PAGESIZE + min(self._size, start + head - position)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
+import errno
 import os
 import signal
 import socket
@@ -12,10 +12,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
-from pytest_mcast import Channel, Lab, LabView, MissingCapability, VirtualHost
+from pytest_mcast import Channel, LabView, MissingCapability, VirtualHost
 from pytest_mcast.lab.sysctls import write_sysctl
 from pytest_mcast.packets import Packet, Template
 from pytest_mcast.packets.template import new_mark
@@ -112,10 +113,6 @@ def _other_protocol(frame: bytearray) -> None:
     _put(frame, IPV4 + 9, ">B", 253)
 
 
-def _other_ethertype(frame: bytearray) -> None:
-    frame[12:14] = b"\x88\xb5"
-
-
 def _other_host(frame: bytearray) -> None:
     frame[0:6] = bytes.fromhex("020000ffff01")  # which the switch has not seen yet, and sends everywhere
 
@@ -127,7 +124,6 @@ WRONG = [
     ("truncated", _truncated, "PKT_TOO_SMALL", "ip_rcv_core"),
     ("udp-length", _short_udp, "PKT_TOO_SMALL", "__udp4_lib_rcv"),
     ("protocol", _other_protocol, "IP_NOPROTO", "ip_local_deliver_finish"),
-    ("ethertype", _other_ethertype, "UNHANDLED_PROTO", "__netif_receive_skb_core"),
     ("other-host", _other_host, "OTHERHOST", "ip_rcv_core"),
 ]
 # The family, what the packet is; the reason. A source of "own" is the receiver's.
@@ -178,11 +174,14 @@ class TestReasons:
         assert [drop.reason for drop in link.drops(frame)].count(link.known("NO_SOCKET")) == 1
 
     def test_reverse_path(self, link: Link) -> None:
-        link.rx.touch()  # it is not used again
-        with link.rx.inside():
+        neighbour = link.lab.host(interfaces={"eth0": "side"})
+        host = link.lab.host(interfaces={"eth0": "lan", "eth1": "side"})
+        host.touch()  # it is not used again
+        with host.inside():
             write_sysctl("ipv4/conf/eth0/rp_filter", "1", required=True)
-        channel = link.rx.receiver(link.lab.channel()).channel
-        found = link.drops(*link.frames(channel, source="192.0.2.9"))
+        channel = host.receiver(link.lab.channel()).channel
+        link.port = link.lab.link("lan").port(host).device
+        found = link.drops(*link.frames(channel, source=neighbour.source("ipv4")))
         assert [drop.reason for drop in found].count(link.known("IP_RPFILTER")) == 1, found
 
     def test_a_full_buffer(self, link: Link) -> None:
@@ -213,7 +212,9 @@ class TestReasons:
     def test_who_reads_a_large_datagram_drops_it(self, link: Link) -> None:
         """Its checksum is verified in the thread that reads, which may be another one; then there is no statement."""
         receiver = link.rx.receiver(link.lab.channel())
-        assert "UDP_CSUM" not in [drop.reason for drop in link.drops(*link.frames(receiver.channel, checksum="bad", size=500))]
+        assert "UDP_CSUM" not in [
+            drop.reason for drop in link.drops(*link.frames(receiver.channel, checksum="bad", size=500))
+        ]
         with pytest.raises(BlockingIOError):
             receiver.subscription.socket.recv(1000)
         assert [drop.reason for drop in link.reasons.drops()].count("UDP_CSUM") == 1
@@ -317,3 +318,108 @@ class TestMemory:
                 os._exit(7 if "forked" in str(error) else 1)
             os._exit(2)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def _mounts_and_descriptors() -> tuple[str, list[str]]:
+    with open("/proc/self/mountinfo") as file:
+        return file.read(), os.listdir("/proc/self/fd")
+
+
+class TestNothingIsLeft:
+    def test_closing_leaves_no_descriptor_and_no_mount(self, kept: DropReasons) -> None:
+        before = _mounts_and_descriptors()
+        read_tracepoints("skb/kfree_skb")
+        reasons = DropReasons()
+        assert _mounts_and_descriptors() != before
+        reasons.close()
+        reasons.close()
+        assert _mounts_and_descriptors() == before
+        with pytest.raises(ValueError, match="closed"):
+            reasons.drops()
+
+    def test_what_cannot_be_opened_leaves_none(self, kept: DropReasons) -> None:
+        good = read_tracepoints("skb/kfree_skb")
+        before = _mounts_and_descriptors()
+        with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
+            TracepointRing([*good, Tracepoint("none", 0xFFFFFF, {}, {})])
+        with pytest.raises(FileNotFoundError):
+            read_tracepoints("skb/nonsense")
+        assert _mounts_and_descriptors() == before
+
+    def test_killing_leaves_no_mount(self, kept: DropReasons, tmp_path: Path) -> None:
+        with open("/proc/self/mountinfo") as file:
+            before = file.read()
+        program = "from pytest_mcast.wire import DropReasons; kept = DropReasons(); print('open', flush=True); input()"
+        with subprocess.Popen(
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "open\n"
+            with open(f"/proc/{process.pid}/mountinfo") as file:
+                assert file.read() == before
+            process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+        with open("/proc/self/mountinfo") as file:
+            assert file.read() == before
+
+
+OLD_FORMAT = """\
+name: kfree_skb
+ID: 1501
+format:
+\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;
+
+\tfield:void * skbaddr;\toffset:8;\tsize:8;\tsigned:0;
+\tfield:__data_loc char[] name;\toffset:24;\tsize:4;\tsigned:1;
+
+print fmt: "skbaddr=%p reason: %s", REC->skbaddr, __print_symbolic(REC->reason, { 1, "NOT_SPECIFIED" }, { 0x12, "SOME" })
+"""
+
+
+def test_formats_are_read_as_the_kernel_writes_them() -> None:
+    point = Tracepoint.parse("skb/kfree_skb", OLD_FORMAT)
+    assert (point.number, point.fields["skbaddr"], point.symbols) == (1501, (8, 8), {1: NO_REASON, 0x12: "SOME"})
+    data = struct.pack("=HxxxxxxQQI4s", 1501, 0xFFFF888012345678, 0, 28 | 4 << 16, b"lo\0x")
+    assert point.number_in(data, "skbaddr") == 0xFFFF888012345678
+    assert point.text_in(data, "name") == "lo"
+    with pytest.raises(ValueError, match="the format of skb/none has no ID: 'rubbish'"):
+        Tracepoint.parse("skb/none", "rubbish")
+
+
+def test_an_address_before_all_functions_is_in_none() -> None:
+    assert function_at(0) is None
+
+
+TELL = """
+    import os
+    from pytest_mcast import Lab, MissingCapability
+    from pytest_mcast.wire import DropReasons
+
+    before = os.listdir("/proc/self/fd")
+    for _ in range(2):
+        try:
+            DropReasons()
+        except MissingCapability as missing:
+            print(missing)
+    assert os.listdir("/proc/self/fd") == before
+"""
+
+
+@pytest.mark.parametrize("prefix", [[], ["-m", "pytest_mcast", "run", "--", sys.executable]], ids=["plain", "in a lab"])
+def test_an_ordinary_user_is_told_what_is_missing(run_as_user: Runner, prefix: list[str]) -> None:
+    run_as_user.write(TELL, "tell.py")
+    result = run_as_user([sys.executable, *prefix, "tell.py"])
+    lines = result.stdout.splitlines()
+    assert len(lines) == 2, result.stdout + result.stderr
+    assert lines[0] == lines[1]
+    assert lines[0].startswith("drop-reasons: this process may not read tracefs ([Errno 1] Operation not permitted; ")
+    assert "kernel.perf_event_paranoid is " in lines[0]
+    assert "CAP_PERFMON" in lines[0]
+
+
+def test_what_is_missing_is_reported_as_such() -> None:
+    """Whoever we are: either it is opened, or it says why not."""
+    try:
+        DropReasons().close()
+    except MissingCapability as missing:
+        assert missing.capability == "drop-reasons"  # noqa: PT017 - both are right
