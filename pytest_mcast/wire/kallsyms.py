@@ -10,14 +10,14 @@ from functools import cache
 __all__ = ["function_at"]
 
 _FILE = "/proc/kallsyms"
-_TEXT = re.compile(rb"^([0-9a-f]+) [tTwW] ([^\s.]+)", re.MULTILINE)  # without .constprop.0 and the like
+_FUNCTION = re.compile(rb"^([0-9a-f]+) [tTwW] ([^\s.]+)", re.MULTILINE)  # without .constprop.0 and the like
 
 
 @cache
 def function_at(address: int) -> str | None:
     """Return the function that a kernel address is in; None where the kernel does not tell (``kernel.kptr_restrict``).
 
-    The first call reads the table, 120,000 lines in about 0.1 s, and keeps 3 MB of it.
+    The first call reads the table, 120,000 lines in about 0.2 s, and keeps 4.5 MB of it.
     """
     addresses, starts, names = _table()
     at = bisect_right(addresses, address) - 1
@@ -32,11 +32,12 @@ def _table() -> tuple[array[int], array[int], bytes]:
     addresses, starts, names = array("Q"), array("I"), bytearray()
     try:
         with open(_FILE, "rb") as file:
-            found = sorted((int(address, 16), name) for address, name in _TEXT.findall(file.read()))
+            text = file.read()
     except OSError:  # not there (CONFIG_KALLSYMS), or not for us
-        found = []
-    for address, name in found:
-        addresses.append(address)
+        text = b""
+    for line in _FUNCTION.finditer(text):
+        addresses.append(int(line[1], 16))
         starts.append(len(names))
-        names += name + b"\n"
-    return addresses, starts, bytes(names)
+        names += line[2] + b"\n"
+    order = sorted(range(len(addresses)), key=addresses.__getitem__)  # those of modules come as they were loaded
+    return array("Q", (addresses[at] for at in order)), array("I", (starts[at] for at in order)), bytes(names)
