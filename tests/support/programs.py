@@ -11,8 +11,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 __all__ = ["program"]
@@ -75,38 +76,38 @@ def _install(command: Sequence[str], **options: object) -> None:
 
 
 def _crate(crate: _Crate, directory: Path) -> str:
-    """Install a crate, if it must be, and say which it is."""
+    """Install a crate, unless it is there, and say so."""
     record = directory / ".crates.toml"  # which cargo keeps
     there = record.exists() and f'"{crate.name} {crate.version} (' in record.read_text()
     if there and _all_in(directory, crate.programs):
-        return f"{crate.name} {crate.version} is there"
+        return "is there"
     _tool("Rust", ["rustc", "--version"], r"rustc (\d+\.\d+\S*)", (1, 88), "install it from https://rustup.rs")
     options = ["--locked", "--quiet", "--force", "--root", str(directory), "--features", ",".join(crate.features)]
     _install(["cargo", "install", f"{crate.name}@={crate.version}", *options])
-    return f"{crate.name} {crate.version} has been installed"
+    return "installed"
 
 
 def _go(directory: Path) -> str:
-    """Build our programs in Go, unless they have been built from the same sources, and say what they are."""
+    """Build our programs in Go, unless they have been built from the same sources, and say so."""
     digest = hashlib.sha256()
     for path in sorted(path for path in _GO_SOURCES.rglob("*") if path.is_file()):
         digest.update(f"{path.relative_to(_GO_SOURCES)} {path.stat().st_size} ".encode() + path.read_bytes())
     record = directory / "go-sources.sha256"
     if record.exists() and record.read_text() == digest.hexdigest() and _all_in(directory, _GO_PROGRAMS):
-        return "programs in Go are there"
+        return "are there"
     version = _tool("Go", ["go", "version"], r"go(\d+\.\d+\S*)", (1, 18), "apt-get install golang-go")
     settings = {"GOBIN": str(directory / "bin"), "CGO_ENABLED": "0"}  # no C compiler
     _install(
         ["go", "install", "-trimpath", "-buildvcs=false", "./..."], cwd=_GO_SOURCES, env={**os.environ, **settings}
     )
     record.write_text(digest.hexdigest())
-    return f"programs in Go have been built with Go {version}"
+    return f"built with Go {version}"
 
 
 def _node() -> str:
     """Say which Node it is that runs our programs, which need no installation."""
     version = _tool("Node", ["node", "--version"], r"v(\d+\.\d+\S*)", (18, 3), "apt-get install nodejs")
-    return f"Node {version} is there"
+    return f"Node {version} runs them"
 
 
 def _all_in(directory: Path, names: Sequence[str]) -> bool:
@@ -122,13 +123,17 @@ def main(arguments: Sequence[str]) -> int:
     os.environ["PATH"] += f"{os.pathsep}{Path.home() / '.cargo' / 'bin'}"  # where rustup puts it
     directory = Path(arguments[0]).resolve()
     directory.mkdir(parents=True, exist_ok=True)
+    steps: dict[str, Callable[[], str]] = {
+        **{f"{crate.name} {crate.version}": partial(_crate, crate, directory) for crate in _CRATES},
+        "programs in Go": partial(_go, directory),
+        "programs in Node": _node,
+    }
     code = 0
-    steps = [*(lambda crate=crate: _crate(crate, directory) for crate in _CRATES), lambda: _go(directory), _node]
-    for step in steps:
+    for what, step in steps.items():
         try:
-            print(step(), flush=True)
+            print(f"{what}: {step()}", flush=True)
         except _MissingError as error:
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            print(f"{what}: error: {error}", file=sys.stderr, flush=True)
             code = 1
     return code
 

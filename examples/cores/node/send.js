@@ -44,7 +44,9 @@ function main() {
   if (positionals.length !== 2 || !values.interface) {
     throw new Error('usage: send.js GROUP PORT --interface NAME [--source ADDRESS] [--ttl N] [--count N] [--payload TEXT]');
   }
-  if (!net.isIP(group)) throw new Error(`${group} is not an address`);
+  for (const address of [group, values.source]) {
+    if (address !== undefined && !net.isIP(address)) throw new Error(`${address} is not an address`);
+  }
   const ipv6 = net.isIPv6(group);
   const where = nameInterface(values.interface, ipv6);
 
