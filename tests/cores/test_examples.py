@@ -159,6 +159,41 @@ def test_receivers_that_share_a_port_get_their_own(mcast_lab: LabView, language:
 
 @LANGUAGES
 @KINDS
+def test_two_receivers_of_a_channel_both_get_it(mcast_lab: LabView, language: str, family: str, mode: str) -> None:
+    rx, tx = mcast_lab.hosts(2)
+    channel = _channel(mcast_lab, family, mode, tx)
+    readings = [_receive(language, channel, rx) for _ in range(2)]
+    tx.sender(channel).send(b"both")
+    assert [reading.recv().payload for reading in readings] == [b"both"] * 2
+
+
+@LANGUAGES
+@FAMILIES
+def test_a_receiver_does_not_tell_of_unicast(mcast_lab: LabView, language: str, family: str) -> None:
+    rx, tx = mcast_lab.hosts(2)
+    channel = mcast_lab.channel(family)
+    reading = _receive(language, channel, rx)
+    sender = tx.sender(channel)
+    sender._socket.sendto(b"unicast", sender._zoned(rx.source(family), channel.port))
+    sender.send(b"fence")
+    assert reading.recv().payload == b"fence"
+
+
+@FAMILIES
+def test_a_receiver_in_go_does_not_tell_of_what_came_in_by_another_interface(mcast_lab: LabView, family: str) -> None:
+    rx = mcast_lab.host(interfaces={"eth0": "one", "eth1": "two"})
+    tx = mcast_lab.host(interfaces={"eth0": "one", "eth1": "two"})
+    channel = mcast_lab.channel(family, scope="organization-local")
+    reading = _receive("go", channel, rx, "eth1")
+    other = rx.receiver(channel, interface="eth0")
+    tx.sender(channel, interface="eth0").send(b"other interface")
+    assert other.recv().payload == b"other interface"
+    tx.sender(channel, interface="eth1").send(b"fence")
+    assert reading.recv().payload == b"fence"
+
+
+@LANGUAGES
+@KINDS
 def test_a_sender_uses_source_ttl_payload_and_count(mcast_lab: LabView, language: str, family: str, mode: str) -> None:
     rx, tx = mcast_lab.hosts(2)
     channel = _channel(mcast_lab, family, mode, tx)
