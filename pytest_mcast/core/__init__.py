@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .channels import FAMILIES, MODES, SCOPES, Channel, group_mac
 from .context import Context
-from .datagrams import Datagram, Sent, Statistics
+from .datagrams import Datagram, Sent
 from .deadline import Deadline
 from .echo import EchoResponder
 from .errors import (
@@ -22,11 +22,13 @@ from .errors import (
     NotReceived,
     NotReported,
     NoVerdict,
+    ReceiveError,
     Reported,
     SubscriptionError,
 )
 from .groups import ChannelPicker
 from .interfaces import Interface
+from .metrics import Change, ContextStatistics, Sampler, Snapshot, Statistics
 from .receiver import Receiver
 from .sender import Sender
 from .subscriptions import Subscription
@@ -37,10 +39,12 @@ __all__ = [
     "MODES",
     "SCOPES",
     "CappedBufferWarning",
+    "Change",
     "Channel",
     "ChannelError",
     "ChannelPicker",
     "Context",
+    "ContextStatistics",
     "Datagram",
     "Deadline",
     "Delivered",
@@ -54,10 +58,13 @@ __all__ = [
     "NoVerdict",
     "NotReceived",
     "NotReported",
+    "ReceiveError",
     "Receiver",
     "Reported",
+    "Sampler",
     "Sender",
     "Sent",
+    "Snapshot",
     "Statistics",
     "Subscription",
     "SubscriptionError",
