@@ -5,6 +5,7 @@ This sub-package is complete in itself, because it is sent to remote hosts that 
 
 from __future__ import annotations
 
+from .aio import AsyncReceiver
 from .channels import FAMILIES, MODES, SCOPES, Channel, group_mac
 from .context import Context
 from .datagrams import Datagram, Sent
@@ -38,6 +39,7 @@ __all__ = [
     "FAMILIES",
     "MODES",
     "SCOPES",
+    "AsyncReceiver",
     "CappedBufferWarning",
     "Change",
     "Channel",

@@ -278,6 +278,9 @@ class Context:
     def __len__(self) -> int:
         return len(self._subscriptions)
 
+    def __repr__(self) -> str:
+        return f"<Context with {len(self)} subscriptions: {'closed' if self.closed else 'open'}>"
+
     def __enter__(self) -> Context:
         return self
 

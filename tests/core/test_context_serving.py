@@ -166,6 +166,22 @@ class Receiving(ContextTestCase):
         with self.refused(SubscriptionError, "cannot receive: the context is closed"):
             self.context.receive()
 
+    def test_a_taken_subscription_lives_in_a_selector_of_the_callers(self) -> None:
+        taken = [self.opened(self.context.take(self.joined(self.channel()))) for _ in range(2)]
+        got: dict[Any, bytes] = {}
+        with selectors.DefaultSelector() as selector:
+            for subscription in taken:
+                selector.register(subscription, selectors.EVENT_READ)
+                self.sender(subscription.channel).send(str(subscription.channel).encode())
+            while len(got) < len(taken):
+                ready = selector.select(5)
+                self.assertTrue(ready)
+                for key, _ in ready:
+                    one: Any = key.fileobj
+                    got[one] = one.receive().payload
+                    self.assertIsNone(one.receive())
+        self.assertEqual(got, {each: str(each.channel).encode() for each in taken})
+
     def test_its_descriptor_is_readable_when_a_subscription_is(self) -> None:
         subscription = self.joined(self.channel())
         self.joined(self.channel())
