@@ -29,7 +29,9 @@ from .errors import (
 )
 from .groups import ChannelPicker
 from .interfaces import Interface
+from .jsonlines import MetricsLog
 from .metrics import Change, ContextStatistics, Sampler, Snapshot, Statistics
+from .process import ProcessStatistics
 from .receiver import Receiver
 from .sender import Sender
 from .subscriptions import Subscription
@@ -56,10 +58,12 @@ __all__ = [
     "InterfaceError",
     "McastError",
     "MembershipError",
+    "MetricsLog",
     "MissingCapability",
     "NoVerdict",
     "NotReceived",
     "NotReported",
+    "ProcessStatistics",
     "ReceiveError",
     "Receiver",
     "Reported",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, FrozenSet, Generic, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, FrozenSet, Generic, Optional, Tuple, TypeVar
 
 if TYPE_CHECKING:
     from .datagrams import Datagram
@@ -19,6 +19,8 @@ class Snapshot:
     KIND: ClassVar[str]
     #: The fields that can fall as well as rise.
     GAUGES: ClassVar[FrozenSet[str]] = frozenset()
+    #: The counts whose rates say most.
+    RATES: ClassVar[Tuple[str, ...]] = ()
     taken_at: float
     time_ns: int
 
@@ -85,6 +87,7 @@ class Statistics(Snapshot):
     """
 
     KIND = "subscription"
+    RATES = ("received", "bytes_received", "empty", "errors")
 
     received: int = 0
     rejected: Dict[str, int] = field(default_factory=dict)

@@ -17,7 +17,7 @@ import struct
 import sys
 import warnings
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, BinaryIO, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from .errors import CappedBufferWarning, MissingCapability
 
@@ -34,6 +34,7 @@ __all__ = [
     "interface_option",
     "interface_table",
     "kernel_drops",
+    "lock",
     "membership_option",
     "metadata_options",
     "open_socket",
@@ -315,6 +316,20 @@ def kernel_drops(sock: socket.socket) -> Optional[int]:
     except OSError:  # a kernel before 4.12
         return None
     return int(struct.unpack("=9I", data)[_SK_MEMINFO_DROPS])
+
+
+def lock(file: BinaryIO) -> None:
+    """Lock a file until it is closed, against who does the same (flock(2)); Windows: not.
+
+    Raises ``BlockingIOError`` when it is locked.
+    """
+    if sys.platform != "win32":
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BlockingIOError(error.errno, f"somebody is writing to {file.name}") from None
 
 
 @dataclass
