@@ -45,29 +45,30 @@ class ProcessStatistics(Snapshot):
         """Take a snapshot; raises ``MissingCapability`` on Windows."""
         if sys.platform == "win32":
             raise MissingCapability("getrusage", "this system does not tell what a process uses", "use a POSIX system")
-        import resource
+        else:  # noqa: RET506 - for the type checker, which sees one of the two
+            import resource
 
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        virtual: Optional[int]
-        resident: Optional[int]
-        try:
-            with open("/proc/self/statm", encoding="ascii") as file:
-                virtual, resident = (int(pages) * resource.getpagesize() for pages in file.read().split()[:2])
-        except OSError:  # only Linux has it
-            virtual = resident = None
-        try:
-            open_files = len(os.listdir("/dev/fd")) - 1  # without the one that reads it
-        except OSError:
-            open_files = None
-        return cls(
-            usage.ru_utime,
-            usage.ru_stime,
-            usage.ru_minflt,
-            usage.ru_majflt,
-            usage.ru_nvcsw,
-            usage.ru_nivcsw,
-            resident,
-            virtual,
-            threading.active_count(),
-            open_files,
-        )
+            usage = resource.getrusage(resource.RUSAGE_SELF)
+            virtual: Optional[int]
+            resident: Optional[int]
+            try:
+                with open("/proc/self/statm", encoding="ascii") as file:
+                    virtual, resident = (int(pages) * resource.getpagesize() for pages in file.read().split()[:2])
+            except OSError:  # only Linux has it
+                virtual = resident = None
+            try:
+                open_files = len(os.listdir("/dev/fd")) - 1  # without the one that reads it
+            except OSError:
+                open_files = None
+            return cls(
+                usage.ru_utime,
+                usage.ru_stime,
+                usage.ru_minflt,
+                usage.ru_majflt,
+                usage.ru_nvcsw,
+                usage.ru_nivcsw,
+                resident,
+                virtual,
+                threading.active_count(),
+                open_files,
+            )
