@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import functools
 import os
 import sys
 import time
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Option
 from .channels import Channel
 from .deadline import Deadline
 from .ending import Ending
-from .errors import CappedBufferWarning, ChannelError, InterfaceError
+from .errors import CappedBufferWarning, ChannelError, InterfaceError, McastError
 from .interfaces import Interface
 from .lines import Lines, OutputLost
 from .sender import Sender
@@ -101,34 +100,38 @@ def _parser(
     count = "end after N datagrams; 0: no end (default: %(default)s)"
     parser.add_argument("--count", type=_number(0, sys.maxsize), default=0 if endless else 1, metavar="N", help=count)
     parser.add_argument("--json", action="store_true", help="lines of JSON")
-    parser.set_defaults(run=functools.partial(_run, name, command))
+    parser.set_defaults(run=_run, name=name, command=command)
     return parser
 
 
-def _run(name: str, command: _Command, options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:
     """Run a command, and say in words and by the exit code what is wrong with its arguments or the system."""
     lines = Lines(as_json=options.json)
     try:
         with Ending() as ending:
             try:
-                return command(options, lines, ending)
+                code: int = options.command(options, lines, ending)
+                return code
             except InterfaceError as error:
-                code = _BAD_ARGUMENT if options.interface or options.source else _REFUSED
-                return _fail(name, lines, error, code)
+                named = options.interface or options.source
+                return _fail(options, lines, error, _BAD_ARGUMENT if named else _REFUSED)
             except ChannelError as error:
-                return _fail(name, lines, error, _BAD_ARGUMENT)
+                return _fail(options, lines, error, _BAD_ARGUMENT)
             except OSError as error:
-                return _fail(name, lines, error, _REFUSED)
+                return _fail(options, lines, error, _REFUSED)
     except OutputLost as lost:
         if isinstance(lost.args[0], BrokenPipeError):
             return _NO_READER
-        _say(name, f"cannot write: {lost.args[0]}")
+        _say(options.name, f"cannot write: {lost.args[0]}")
         return _REFUSED
 
 
-def _fail(name: str, lines: Lines, error: Exception, code: int) -> int:
-    _say(name, str(error))
-    lines.error(str(error), code)
+def _fail(options: argparse.Namespace, lines: Lines, error: Exception, code: int) -> int:
+    text = str(error)
+    if isinstance(error, OSError) and not isinstance(error, McastError):
+        text = f"{options.group} port {options.port}: {error.strerror or text}"
+    _say(options.name, text)
+    lines.error(text, code)
     return code
 
 
@@ -138,15 +141,16 @@ def _say(name: str, text: str) -> None:
 
 
 def _recv(options: argparse.Namespace, lines: Lines, ending: Ending) -> int:
-    with _joined("recv", options, options.receive_buffer) as subscription:
+    with _joined(options, options.receive_buffer) as subscription:
         lines.write("ready", _listening(subscription))
+        ending.watch_interface(subscription.interface)
         ending.deadline = Deadline(options.timeout)
         steps = (("datagram", _received(datagram)) for datagram in _arrivals(subscription, ending))
 
         def totals(counts: Mapping[str, int]) -> _Fields:
             return {"received": counts["datagram"], **_losses(subscription)}
 
-        return _to_the_end("recv", options.count, lines, ending, steps, totals)
+        return _to_the_end(options, lines, ending, steps, totals)
 
 
 def _send(options: argparse.Namespace, lines: Lines, ending: Ending) -> int:
@@ -180,7 +184,8 @@ def _send(options: argparse.Namespace, lines: Lines, ending: Ending) -> int:
         source, port = sender.source
         ready = {"source": source, "source_port": port, "ttl": sender.ttl, "dscp": sender.dscp}
         lines.write("ready", {**_place(channel, sender.interface), **ready, "loopback": sender.loopback})
-        return _to_the_end("send", options.count, lines, ending, steps(), lambda counts: {"sent": counts["sent"]})
+        ending.watch_interface(sender.interface)
+        return _to_the_end(options, lines, ending, steps(), lambda counts: {"sent": counts["sent"]})
 
 
 def _echo(options: argparse.Namespace, lines: Lines, ending: Ending) -> int:
@@ -203,18 +208,19 @@ def _echo(options: argparse.Namespace, lines: Lines, ending: Ending) -> int:
     def totals(counts: Mapping[str, int]) -> _Fields:
         return {"replies": counts["reply"], "unanswered": counts["unanswered"], **_losses(subscription)}
 
-    with _joined("echo", options, None) as subscription:
+    with _joined(options, None) as subscription:
         lines.write("ready", _listening(subscription))
-        return _to_the_end("echo", options.count, lines, ending, steps(subscription), totals)
+        ending.watch_interface(subscription.interface)
+        return _to_the_end(options, lines, ending, steps(subscription), totals)
 
 
-def _joined(name: str, options: argparse.Namespace, receive_buffer: Optional[int]) -> Subscription:
+def _joined(options: argparse.Namespace, receive_buffer: Optional[int]) -> Subscription:
     channel = Channel(options.group, options.port, options.source)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CappedBufferWarning)
         subscription = Subscription(channel, options.interface, receive_buffer=receive_buffer)
     for warning in caught:
-        _say(name, str(warning.message))
+        _say(options.name, str(warning.message))
     try:
         subscription.join()
     except BaseException:  # whatever it is: let go, and pass it on
@@ -241,26 +247,28 @@ def _arrivals(subscription: Subscription, ending: Ending) -> Iterator[Datagram]:
 
 
 def _to_the_end(
-    name: str,
-    count: int,
+    options: argparse.Namespace,
     lines: Lines,
     ending: Ending,
     steps: _Steps,
     totals: Callable[[Mapping[str, int]], _Fields],
 ) -> int:
-    """Write a line for each step until there were ``count`` that count (0: no end), then the summary."""
+    """Write a line for each step until ``--count`` is reached (0: no end), then the summary."""
     started = time.monotonic()
     counts: Dict[str, int] = Counter()
-    code, reached = _DONE if count == 0 else _TOO_FEW, False
+    code, reached = _DONE if options.count == 0 else _TOO_FEW, False
     try:
         for event, fields in steps:
             lines.write(event, fields)
             counts[event] += 1
-            if event != "unanswered" and counts[event] == count:
+            if event != "unanswered" and counts[event] == options.count:
                 code, reached = _DONE, True
                 break
+        else:
+            if ending.error is not None:
+                raise ending.error
     except OSError as error:
-        code = _fail(name, lines, error, _REFUSED)
+        code = _fail(options, lines, error, _REFUSED)
     ended = "error" if code == _REFUSED else "count" if reached else ending.reason
     lines.write("summary", {"ended": ended, **totals(counts), "seconds": round(time.monotonic() - started, 6)})
     return code

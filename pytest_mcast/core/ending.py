@@ -1,7 +1,8 @@
-"""What ends a program early: SIGINT, SIGTERM, its deadline, and output that nobody reads any more."""
+"""What ends a program early: signals, its deadline, an interface that goes, and output that nobody reads any more."""
 
 from __future__ import annotations
 
+import errno
 import selectors
 import signal
 import socket
@@ -10,6 +11,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Optional
 
 from .deadline import Deadline
+from .interfaces import Interface
 from .lines import OutputLost
 
 if TYPE_CHECKING:
@@ -29,8 +31,10 @@ class Ending:
     """
 
     def __init__(self) -> None:
-        #: ``SIGINT``, ``SIGTERM`` or ``timeout``; None while there is no end.
+        #: ``SIGINT``, ``SIGTERM``, ``timeout`` or ``error``; None while there is no end.
         self.reason: Optional[str] = None
+        #: The error, if it is one.
+        self.error: Optional[OSError] = None
         #: When it is over without a signal.
         self.deadline = Deadline(None)
         self._stack = ExitStack()
@@ -61,7 +65,7 @@ class Ending:
 
     @property
     def over(self) -> bool:
-        """Whether there was a signal, or the deadline has passed."""
+        """Whether there was a signal, the deadline has passed, or the interface is gone."""
         if self.reason is None and self.deadline.passed():
             self.reason = "timeout"
         return self.reason is not None
@@ -70,12 +74,35 @@ class Ending:
         """Have waits end when this is readable, too."""
         self._selector.register(descriptor, selectors.EVENT_READ)
 
+    def watch_interface(self, interface: Interface) -> None:
+        """Have it end when the interface is gone, of which the sockets on it tell nothing (Linux, rtnetlink(7))."""
+        if sys.platform == "linux":
+            self._interface = interface
+            links = self._stack.enter_context(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE))
+            links.setblocking(False)
+            links.bind((0, 1))  # RTMGRP_LINK
+            self._selector.register(links, selectors.EVENT_READ, "links")
+            self._look_at_interface()  # it may have gone before
+
     def wait(self, until: Optional[Deadline] = None) -> None:
         """Wait for the end, for what is watched, or until then; raises ``OutputLost`` when nobody reads the output."""
         limits = [each.remaining() for each in (self.deadline, until) if each is not None]
         ready = self._selector.select(min((limit for limit in limits if limit is not None), default=None))
-        if any(key.data == "output" for key, _ in ready):
-            raise OutputLost(BrokenPipeError())
+        for key, _ in ready:
+            if key.data == "output":
+                raise OutputLost(BrokenPipeError())
+            if key.data == "links":
+                with suppress(OSError):  # that more has changed than it can tell
+                    key.fileobj.recv(65536)  # type: ignore[union-attr]  # it is the socket
+                self._look_at_interface()
+
+    def _look_at_interface(self) -> None:
+        name, index = self._interface.name, self._interface.index
+        try:
+            socket.if_indextoname(index)
+        except OSError:
+            self.error = OSError(errno.ENODEV, f"interface {name} (index {index}) is gone")
+            self.reason = self.reason or "error"
 
     def _note(self, number: int, _: object) -> None:
         self.reason = self.reason or signal.Signals(number).name
