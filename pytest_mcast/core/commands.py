@@ -36,7 +36,7 @@ exit codes:
   0    --count is reached; without --count: ended by SIGINT, SIGTERM or --timeout
   1    ended by SIGINT, SIGTERM or --timeout before --count was reached
   2    an argument is no good
-  3    the system refuses: to bind, join, send or write
+  3    the system refuses: to bind, join, send or write; or the interface is gone
   141  nobody reads the output any more
 """
 
@@ -110,8 +110,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         with Ending() as ending:
             try:
-                code: int = options.command(options, lines, ending)
-                return code
+                return int(options.command(options, lines, ending))
             except InterfaceError as error:
                 named = options.interface or options.source
                 return _fail(options, lines, error, _BAD_ARGUMENT if named else _REFUSED)

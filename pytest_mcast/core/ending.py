@@ -76,8 +76,8 @@ class Ending:
 
     def watch_interface(self, interface: Interface) -> None:
         """Have it end when the interface is gone, of which the sockets on it tell nothing (Linux, rtnetlink(7))."""
+        self._interface = interface
         if sys.platform == "linux":
-            self._interface = interface
             links = self._stack.enter_context(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE))
             links.setblocking(False)
             links.bind((0, 1))  # RTMGRP_LINK

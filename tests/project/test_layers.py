@@ -14,7 +14,20 @@ import pytest_mcast
 
 PACKAGE = Path(pytest_mcast.__file__).parent
 # From the top to the bottom; a package imports itself and what is below it.
-LAYERS = ["cli", "plugin", "report", "scenarios", "cores", "packets", "doctor", "lab", "hosts", "documents", "wire", "core"]
+LAYERS = [
+    "cli",
+    "plugin",
+    "report",
+    "scenarios",
+    "cores",
+    "packets",
+    "doctor",
+    "lab",
+    "hosts",
+    "documents",
+    "wire",
+    "core",
+]
 MAY_IMPORT_PYTEST = {"plugin"}
 HEAVY = {"scapy", "ruamel", "jsonschema", "jinja2", "asyncio", "execnet"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
