@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 __all__ = ["FIELDS", "Expectation", "deliver", "drop", "either"]
 
-#: What a receiver may say about a datagram, so that it can be compared with what was sent. ``index`` is the interface.
-FIELDS = frozenset({"source", "source_port", "group", "port", "index", "ttl", "payload", "length"})
+#: What a receiver may say about a datagram, so that it can be compared with what was sent.
+FIELDS = frozenset({"source", "source_port", "group", "port", "interface", "ttl", "payload", "length"})
 
 
 @dataclass(frozen=True)

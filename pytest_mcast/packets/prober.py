@@ -52,7 +52,7 @@ class Prober:
     each of which gets a verdict as well. ``drops`` says why the kernel has dropped something, where that is permitted.
 
     A receiver is anything with ``channel`` and ``recv(timeout)``. It may say what it can observe: ``fields``, some of
-    source, source_port, group, port, index, ttl, payload, length (default: all); and ``max_size``, how many bytes of a
+    source, source_port, group, port, interface, ttl, payload, length (default: all); and ``max_size``, how many bytes of a
     payload it gives.
 
     Hosts are virtual ones, or this machine by an interface from which frames get to the receiver's; then a datagram may be
@@ -79,7 +79,7 @@ class Prober:
             sender, self._host = places(sender_host, receiver_host, interface, self._stack)
             injector = sender.injector(interface)
             out = sender.find(interface) if interface else sender.interface
-            self._interface = receiver.interface if isinstance(receiver, Receiver) else self._host.interface
+            self._interface = getattr(receiver, "interface", None) or self._host.interface
             self._inject = injector.inject
             self._control = self._host.control
             with self._host.inside():

@@ -90,10 +90,10 @@ class Shot:
             "source_port": datagram.source[1],
             "group": _address(datagram.destination),
             "port": datagram.port,
-            "index": datagram.interface_index,
+            "interface": datagram.interface_index,
             "ttl": datagram.ttl,
         }
-        right = {**self.labels, "index": sight.index}
+        right = {**self.labels, "interface": sight.index}
         found = [
             f"{_NAMES[name]} {said[name]} instead of {right[name]}"
             for name in said
@@ -122,7 +122,7 @@ _NAMES = {
     "source_port": "source port",
     "group": "group",
     "port": "port",
-    "index": "interface",
+    "interface": "interface",
     "ttl": "TTL",
 }
 

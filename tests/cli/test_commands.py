@@ -15,7 +15,8 @@ from pytest_mcast import Channel, LabView, VirtualHost
 from pytest_mcast.core import FAMILIES, MODES
 from pytest_mcast.lab.programs import Program
 from pytest_mcast.lab.sysctls import write_sysctl
-from pytest_mcast.packets.template import Packet, Template, new_mark
+from pytest_mcast.packets import Packet, Template
+from pytest_mcast.packets.marks import new_mark
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "commands.md"
 MAIN = [sys.executable, "-m", "pytest_mcast"]
@@ -134,7 +135,9 @@ def test_who_cannot_be_answered_does_not_stop_it(mcast_lab: LabView) -> None:
     rx, tx = mcast_lab.hosts(2)
     channel = mcast_lab.channel()
     program = _start(rx, "echo", channel)
-    nobody = Packet(tx.source("ipv4"), 0, channel.group, channel.port, tx.injector().mac)
+    nobody = Packet(
+        source=tx.source("ipv4"), source_port=0, group=channel.group, port=channel.port, source_mac=tx.injector().mac
+    )
     tx.inject(*Template(nobody).frames(new_mark(1, 1), 1))
     program.expect(f"^unanswered source={tx.source('ipv4')} source_port=0 .* reason=EINVAL$")
     sender = tx.sender(channel)

@@ -124,7 +124,7 @@ class TestWhatIsSaid:
         ("source_port", lambda one: replace(one, source=(one.source[0], 5)), "source port 5 instead of "),
         ("group", lambda one: replace(one, destination="239.0.0.9"), "group 239.0.0.9 instead of "),
         ("port", lambda one: replace(one, port=6), "port 6 instead of "),
-        ("index", lambda one: replace(one, interface_index=7), "interface 7 instead of "),
+        ("interface", lambda one: replace(one, interface_index=7), "interface 7 instead of "),
         ("ttl", lambda one: replace(one, ttl=8), "TTL 8 instead of 1"),
         ("length", lambda one: replace(one, payload=one.payload[:50]), "50 bytes instead of 64"),
         (
@@ -147,7 +147,10 @@ class TestWhatIsSaid:
             with pytest.raises(Delivered, match=rf"^delivered otherwise than it was sent: {text}"):
                 verdict.expect_delivered()
             assert f"\nwrong: {text}" in str(verdict)
-            others = {"source", "source_port", "group", "port", "index", "ttl", "payload", "length"} - {name, "payload"}
+            others = {"source", "source_port", "group", "port", "interface", "ttl", "payload", "length"} - {
+                name,
+                "payload",
+            }
             if "truncated" not in text:
                 verdict.expect(deliver(fields=others))
         fields = frozenset(others | {"payload"} if name not in ("payload", "length") else others)

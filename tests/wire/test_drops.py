@@ -19,7 +19,7 @@ import pytest
 from pytest_mcast import Channel, LabView, MissingCapability, VirtualHost
 from pytest_mcast.lab.sysctls import write_sysctl
 from pytest_mcast.packets import Packet, Template
-from pytest_mcast.packets.template import new_mark
+from pytest_mcast.packets.marks import new_mark
 from pytest_mcast.wire import Drop, DropReasons
 from pytest_mcast.wire.attach import NOTHING, attach_filter
 from pytest_mcast.wire.kallsyms import function_at
@@ -58,7 +58,7 @@ class Link:
 
     def packet(self, channel: Channel, **changes: object) -> Packet:
         options = {"source": self.tx.source(channel.family), "group": channel.group, **changes}
-        return Packet(source_port=40000, port=channel.port, mac=self.tx.injector().mac, **options)  # type: ignore[arg-type]
+        return Packet(source_port=40000, port=channel.port, source_mac=self.tx.injector().mac, **options)  # type: ignore[arg-type]
 
     def frames(self, channel: Channel, **changes: object) -> list[bytearray]:
         built = Template(self.packet(channel, **changes)).frames(new_mark(1, 1), next(_ids))
