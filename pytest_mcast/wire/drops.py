@@ -4,7 +4,8 @@ A packet that is sent to a virtual host, or to oneself over loopback, is receive
 returns, in the thread that sends it: through switches, and reassembled from fragments too. This thread is what is
 watched. What something else drops is not seen; that there is no drop says nothing then:
 
-* a reader in another thread or process: the checksum of a UDP datagram of more than 76 bytes is verified when it is read;
+* a reader in another thread or process: the checksum of a UDP datagram of more than 76 bytes, with its header, is verified
+  when it is read;
 * a timer: a datagram whose fragments never came;
 * ksoftirqd, when the kernel has too much to do (netdev_budget_usecs), and the threads of threaded NAPI;
 * another machine, and a real network card.
