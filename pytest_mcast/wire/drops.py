@@ -2,14 +2,18 @@
 
 A packet that is sent to a virtual host, or to oneself over loopback, is received there, and dropped, before ``send``
 returns, in the thread that sends it: through switches, and reassembled from fragments too. This thread is what is
-watched. What something else drops is not seen, and no drop is then no statement:
+watched. What something else drops is not seen; that there is no drop says nothing then:
 
-* a reader in another thread or process: the checksum of a UDP datagram of more than 76 bytes is verified when it is read;
+* a reader in another thread or process: the checksum of a UDP datagram of more than 76 bytes, with its header, is verified
+  when it is read;
 * a timer: a datagram whose fragments never came;
 * ksoftirqd, when the kernel has too much to do (netdev_budget_usecs), and the threads of threaded NAPI;
 * another machine, and a real network card.
 
-Nor does the kernel say in which namespace it was. Every host on a link, and the switch itself, drops a multicast frame
+What a packet socket takes as well, such as a tap, is not dropped for want of a protocol (``UNHANDLED_PROTO``).
+
+What a timer or an interrupt sends or receives in the meantime is told as well, such as a report of a membership. Nor does
+the kernel say in which namespace it was. Every host on a link, and the switch itself, drops a multicast frame
 that it has no use for (``NOT_SPECIFIED@ip_rcv_finish_core``): the interfaces that a packet has crossed tell them apart.
 """
 

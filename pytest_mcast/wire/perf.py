@@ -27,6 +27,7 @@ _TRACEPOINT = 2  # PERF_TYPE_TRACEPOINT
 _TIME, _RAW, _GROUP = 1 << 2, 1 << 10, 1 << 3  # PERF_SAMPLE_TIME, PERF_SAMPLE_RAW, PERF_FORMAT_GROUP
 _USE_CLOCK_ID = 1 << 25
 _CLOCK_MONOTONIC = 1
+_THIS_THREAD, _ANY_CPU = 0, -1
 _FD_CLOEXEC = 1 << 3  # PERF_FLAG_FD_CLOEXEC
 _SET_OUTPUT = 0x2405  # PERF_EVENT_IOC_SET_OUTPUT
 _ATTRIBUTES = struct.Struct("=IIQQQQQII32xIi16x")  # struct perf_event_attr, 112 bytes (PERF_ATTR_SIZE_VER5)
@@ -42,20 +43,17 @@ class TracepointRing:
     """The data of tracepoints that the calling thread passes, from whichever thread they are read.
 
     Raises ``OSError``: EACCES or EPERM without CAP_PERFMON of the machine, unless ``kernel.perf_event_paranoid`` is -1.
-    ``process`` and ``cpu`` are those of perf_event_open(2): another thread, or all that happens on a processor.
     """
 
-    def __init__(
-        self, tracepoints: Sequence[Tracepoint], *, process: int = 0, cpu: int = -1, pages: int = _PAGES
-    ) -> None:
+    def __init__(self, tracepoints: Sequence[Tracepoint]) -> None:
         self._process = os.getpid()
-        self._size = pages * mmap.PAGESIZE
+        self._size = _PAGES * mmap.PAGESIZE
         self._files: list[int] = []
         self._map: mmap.mmap | None = None
         self._counted = 0
         try:
             for tracepoint in tracepoints:
-                self._open(tracepoint.number, process, cpu)
+                self._open(tracepoint.number)
             self._map = mmap.mmap(self._files[0], mmap.PAGESIZE + self._size)
             for file in self._files[1:]:
                 _redirect(file, self._files[0])
@@ -64,7 +62,7 @@ class TracepointRing:
             self.close()
             raise
 
-    def _open(self, number: int, process: int, cpu: int) -> None:
+    def _open(self, number: int) -> None:
         machine = os.uname().machine
         if machine not in _NUMBERS:
             raise OSError(errno.ENOSYS, f"the number of perf_event_open on {machine} is not known here")
@@ -72,7 +70,7 @@ class TracepointRing:
             _TRACEPOINT, _ATTRIBUTES.size, number, 1, _TIME | _RAW, _GROUP, _USE_CLOCK_ID, 0, 0, 0, _CLOCK_MONOTONIC
         )
         leader = self._files[0] if self._files else -1
-        self._files.append(system_call(_NUMBERS[machine], attributes, process, cpu, leader, _FD_CLOEXEC))
+        self._files.append(system_call(_NUMBERS[machine], attributes, _THIS_THREAD, _ANY_CPU, leader, _FD_CLOEXEC))
 
     def mark(self) -> None:
         """Forget what there is, and read from now on."""
