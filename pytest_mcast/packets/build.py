@@ -6,36 +6,17 @@ not said (addresses, ports) is that of the legitimate datagram of whoever sends 
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from pytest_mcast.core.channels import Channel
 
+from .checks import check_packet, is_word
 from .headers import ExtensionHeader, header_bytes
 from .marks import MARKED
 
 __all__ = ["Fragment", "Packet", "udp"]
-
-_IPV4_HEADER, _LARGEST = 20, 65535
-_IP_FIELDS = {
-    "ipv4": ("chksum", "flags", "frag", "id", "ihl", "len", "proto", "tos", "ttl", "version"),
-    "ipv6": ("fl", "hlim", "nh", "plen", "tc", "version"),
-}
-_WORD = re.compile("[a-z][a-z-]*")  # stands for an address, such as "other": the prober knows which
-_MAC = re.compile("([0-9a-f]{2}:){5}[0-9a-f]{2}")
-_RANGES = {
-    "ttl": 255,
-    "port": _LARGEST,
-    "source_port": _LARGEST,
-    "traffic_class": 255,
-    "flow_label": 0xFFFFF,
-    "identification": 0xFFFFFFFF,
-    "ethertype": _LARGEST,
-    "tag_type": _LARGEST,
-}
 
 
 @dataclass(frozen=True)
@@ -107,38 +88,20 @@ class Packet:
     def __post_init__(self) -> None:
         if self.payload is not None:
             object.__setattr__(self, "size", len(self.payload))
-        _check_addresses(self)
-        for name, highest in _RANGES.items():
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, str) and not 0 <= value <= highest:
-                raise ValueError(f"{name}={value!r} is not from 0 to {highest}")
-        if isinstance(self.port, str) and not _WORD.fullmatch(self.port):
-            raise ValueError(f"port={self.port!r} is neither a number from 0 to 65535 nor a word")
-        for name in ("checksum", "ip_checksum"):
-            _check_checksum(name, getattr(self, name))
-        for name in ("udp_length", "ip_length"):
-            _check_length(name, getattr(self, name))
-        _check_fragments(self)
-        room = _LARGEST - 8 - (_IPV4_HEADER if self.family == "ipv4" and self.fragment is None else 0)
-        if not 0 <= self.size <= room:
-            raise ValueError(f"size={self.size!r} is not from 0 to {room} bytes")
-        if any(not 0 <= vid <= 0xFFFF for vid in self.vlan):
-            raise ValueError(
-                f"vlan={self.vlan!r} is not made of numbers of 16 bits: 3 of priority, 1, and 12 of the VID"
-            )
-        _check_headers(self)
+        for name, address in check_packet(self).items():  # in canonical form, as they will be read
+            object.__setattr__(self, name, address)
 
     @property
     def family(self) -> str | None:
         """``ipv4`` or ``ipv6``; None as long as nothing says which."""
-        known = next((one for one in (self.group, self.source) if one is not None and not _is_word(one)), None)
+        known = next((one for one in (self.group, self.source) if one is not None and not is_word(one)), None)
         return None if known is None else "ipv6" if ":" in known else "ipv4"
 
     @property
     def complete(self) -> bool:
         """Whether it says everything that a frame needs."""
         needed = (self.source, self.source_port, self.group, self.port, self.source_mac)
-        return not any(one is None or (isinstance(one, str) and _is_word(one)) for one in needed)
+        return not any(one is None or (isinstance(one, str) and is_word(one)) for one in needed)
 
     @property
     def visible(self) -> int:
@@ -304,64 +267,3 @@ def udp(
 
 def _end(fragment: Fragment) -> str:
     return "" if fragment.end is None else str(fragment.end)
-
-
-def _is_word(value: str) -> bool:
-    return _WORD.fullmatch(value) is not None
-
-
-def _check_addresses(packet: Packet) -> None:
-    addresses = []
-    for name in ("source", "group"):
-        text = getattr(packet, name)
-        if text is not None and not _is_word(text):
-            addresses.append(str(ipaddress.ip_address(text)))
-            object.__setattr__(packet, name, addresses[-1])  # in canonical form, as it will be read
-    if len({":" in address for address in addresses}) == 2:
-        raise ValueError(f"source {packet.source} and group {packet.group} are of different families")
-    for name in ("mac", "source_mac"):
-        mac = getattr(packet, name)
-        if mac is not None and not _MAC.fullmatch(mac) and not _is_word(mac):
-            raise ValueError(f"{name}={mac!r} is no Ethernet address, such as '02:00:00:00:00:01'")
-
-
-def _check_checksum(name: str, value: object) -> None:
-    number = 0 if value is None or value == "bad" else value
-    if not isinstance(number, int) or not 0 <= number <= _LARGEST:
-        raise ValueError(f"{name}={value!r} is neither 'bad' nor a number from 0 to 65535 nor None")
-
-
-def _check_length(name: str, value: object) -> None:
-    if value is None or (isinstance(value, str) and re.fullmatch(r"[+-]\d+", value)):
-        return
-    if not isinstance(value, int) or not 0 <= value <= _LARGEST:
-        raise ValueError(f"{name}={value!r} is neither a number from 0 to 65535 nor a difference such as '-5' nor None")
-
-
-def _check_fragments(packet: Packet) -> None:
-    for name, size in (("fragment", packet.fragment), ("first_fragment", packet.first_fragment)):
-        if isinstance(size, int) and (size < 8 or size % 8):
-            raise ValueError(f"{name}={size!r} is not a multiple of 8 from 8 upwards")
-    if packet.fragment is None and (packet.order or packet.first_fragment):
-        raise ValueError("an order and a first fragment belong to fragments: name their size as well")
-    if isinstance(packet.order, str) and packet.order != "reversed":
-        raise ValueError(f"order={packet.order!r} is neither 'reversed' nor numbers of fragments")
-
-
-def _check_headers(packet: Packet) -> None:
-    family = packet.family
-    if family is None:
-        return
-    wrong = [one for one in packet.options if isinstance(one, ExtensionHeader) != (family == "ipv6")]
-    if wrong:
-        raise ValueError(f"{wrong[0]!r} is not for {family}: IPv4 has options (bytes), IPv6 has extension headers")
-    if family == "ipv4" and sum(map(len, packet.options)) > 40:  # type: ignore[arg-type]  # they are bytes
-        raise ValueError(f"{sum(map(len, packet.options))} bytes of options are more than the 40 of IPv4")  # type: ignore[arg-type]
-    unknown = [name for name, _ in packet.ip_fields if name not in _IP_FIELDS[family]]
-    if unknown:
-        raise ValueError(f"{family} has no field {unknown[0]!r}; it has {', '.join(_IP_FIELDS[family])}")
-    only = [("ip_checksum", "ipv4", packet.ip_checksum is not None), ("dont_fragment", "ipv4", packet.dont_fragment)]
-    only.append(("flow_label", "ipv6", bool(packet.flow_label)))
-    for name, where, used in only:
-        if used and family != where:
-            raise ValueError(f"{name} is for {where}, and this is {family}")

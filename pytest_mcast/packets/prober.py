@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,27 +20,24 @@ from pytest_mcast.wire import Counters
 
 from .build import Packet
 from .cases import Case, case
+from .crafter import DYNAMIC_PORT, Crafter
 from .expectations import Expectation, deliver, drop
 from .explain import DropReasons, describe_frames
-from .marks import mark_of, new_mark
+from .marks import mark_of
 from .places import places
 from .raw import Raw, is_scapy, raw
 from .shot import Shot, all_seen
 from .subject import Outcome, Subject
-from .template import Template
 from .verdict import ProbeVerdict
-from .words import WORDS, Words, neighbour_address
+from .words import Words, neighbour_address
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 __all__ = ["Prober"]
 
-_CHANGES = tuple(sorted({one.name for one in fields(Packet)} - {"mtu"}))
 _FENCES, _GRACE = 3, 0.2  # where a datagram can be lost or overtaken; seconds
 _LEGITIMATE = Packet()
-_FIRST_PORT, _PORTS = 49152, 16384  # dynamic ports (RFC 6335 section 6)
-_FENCE_SIZE, _FENCE_FRAGMENT = 256, 128  # of a fence that is fragmented, like the probe
 
 
 class Prober:
@@ -96,33 +93,30 @@ class Prober:
         one_machine = isinstance(sender_host, LocalHost) and isinstance(receiver_host, LocalHost)
         taken = (*out.addresses, *self._interface.addresses) if one_machine else self._interface.addresses
 
+        port = DYNAMIC_PORT + secrets.randbelow(16384)
+
         def legitimate(wanted: Channel) -> Packet:
             source = wanted.source or out.address(wanted.family, wanted.scope)
             if one_machine and wanted.source is None:
                 source = neighbour_address(source, taken, near=True)
             return Packet(
                 source=source,
-                source_port=_FIRST_PORT + self._port,
+                source_port=port,
                 group=wanted.group,
                 port=wanted.port,
                 source_mac=injector.mac,
                 mtu=out.mtu,
             )
 
-        self._port = secrets.randbelow(_PORTS)
         #: The datagram that the receiver must deliver; probes differ from it.
         self.legitimate = legitimate(channel)
         self._run = secrets.randbits(32)
-        self._number = 0
-        self._identification = secrets.randbits(32)  # fresh for each datagram: fragments of two must never mix
         self._subjects = [
             Subject(one, legitimate(one.channel), self._run, self._interface.index) for one in (receiver, *beside)
         ]
-        self._marks = all(subject.sight.marks for subject in self._subjects)
-        self._words = Words(channel, self.legitimate, self._host, self._interface, taken, near=one_machine)
-        self._templates: dict[Packet, Template] = {}
-        self._completed: dict[tuple[Packet, tuple[tuple[str, Any], ...]], Packet] = {}
-        self._fences: dict[tuple[Packet, bool], Packet] = {}
+        words = Words(channel, self.legitimate, self._host, self._interface, taken, near=one_machine)
+        marks = all(subject.sight.marks for subject in self._subjects)
+        self._crafter = Crafter(self.legitimate, words, self._run, marks=marks)
         self._neighbours: dict[Channel, Receiver] = {}
 
     def __call__(
@@ -151,13 +145,13 @@ class Prober:
         if callable(what) and not isinstance(what, (Packet, Raw)) and not is_scapy(what):
             what = what(self.legitimate)
         if what is None or isinstance(what, Packet):
-            packet = self._complete(what or _LEGITIMATE, changes)
+            packet = self._crafter.complete(what or _LEGITIMATE, changes)
             beside = self._neighbour(packet) if neighbour else None
-            shot = self._shot(packet, "" if edge is None else f"{edge.id}: ")
+            shot = self._crafter.shot(packet, "" if edge is None else f"{edge.id}: ")
         else:
             if changes or neighbour:
                 raise ValueError(f"{what!r} is sent as it is: it has no fields to change, and no neighbour")
-            beside, shot = None, self._raw_shot(what if isinstance(what, Raw) else raw(what))
+            beside, shot = None, self._crafter.raw_shot(what if isinstance(what, Raw) else raw(what))
         return self._probe(shot, beside, expect)
 
     def close(self) -> None:
@@ -232,7 +226,7 @@ class Prober:
         sent: dict[Packet, Shot] = {}
         for subject in self._subjects:
             if subject.legitimate not in sent:
-                sent[subject.legitimate] = fence = self._fence(subject.legitimate, fragmented)
+                sent[subject.legitimate] = fence = self._crafter.fence(subject.legitimate, fragmented=fragmented)
                 for _ in range(1 if self._immediate else _FENCES):
                     self._send_frames(fence)
         fences = [sent[subject.legitimate] for subject in self._subjects]
@@ -252,70 +246,6 @@ class Prober:
                 self._inject(frame)
         except OSError as error:
             raise self._no_verdict(f"it could not be sent: {error}", shot, None, "none was sent") from error
-
-    def _complete(self, packet: Packet, changes: dict[str, Any]) -> Packet:
-        """Return a packet with nothing left to say but its source port, if that is to be a new one."""
-        key = packet, tuple(changes.items())
-        if key not in self._completed:
-            unknown = [name for name in changes if name not in _CHANGES]
-            if unknown:
-                raise ValueError(f"a probe has no {', '.join(unknown)}; it has {', '.join(_CHANGES)}")
-            said = {name: value for name in WORDS if (value := getattr(packet, name)) is not None}
-            found = replace(packet, **self._words.resolved({**said, **changes}))
-            own_port = found.source_port is not None or (found.marked and self._marks)
-            found = found.over(self.legitimate)
-            self._completed[key] = found if own_port else replace(found, source_port=None)
-        return self._completed[key]
-
-    def _shot(self, packet: Packet, prefix: str = "") -> Shot:
-        self._number += 1
-        self._identification += 2  # one more is for fragments that are strange
-        mark = new_mark(self._run, self._number)
-        unique = packet.source_port is None
-        if unique:
-            self._port = (self._port + 1) % _PORTS
-            packet = replace(packet, source_port=_FIRST_PORT + self._port)
-        if packet.marked and self._marks:
-            template = self._templates.get(packet)
-            if template is None:
-                template = self._templates[packet] = Template(packet)
-        else:
-            template = Template(packet, mark)
-        return Shot(
-            self._number,
-            prefix + template.name,
-            tuple(template.frames(mark, self._identification)),
-            template.payload_with(mark),
-            template.labels,
-            packet.marked,
-            unique,
-            packet.copies,
-        )
-
-    def _raw_shot(self, what: Raw) -> Shot:
-        self._number += 1
-        frames = tuple(what.frames(self.legitimate.source_mac or ""))
-        seen = what.read(frames)
-        labels: dict[str, Any] = {}
-        payload = what.payload
-        if seen is not None:
-            labels = dict(
-                zip(("source", "source_port", "group", "port"), (*seen.source, *seen.destination), strict=True)
-            )
-            if payload is None and len(frames) == 1:
-                payload = seen.payload
-        return Shot(self._number, str(what), frames, payload, labels, marked=False)
-
-    def _fence(self, legitimate: Packet, fragmented: bool) -> Shot:
-        packet = self._fences.get((legitimate, fragmented))
-        if packet is None:
-            packet = legitimate
-            if fragmented:
-                packet = replace(packet, size=_FENCE_SIZE, fragment=_FENCE_FRAGMENT)
-            if not self._marks:
-                packet = replace(packet, source_port=None)
-            self._fences[legitimate, fragmented] = packet
-        return self._shot(packet)
 
     def _check_fits(self, edge: Case) -> None:
         family, mode = self.channel.family, self.channel.mode

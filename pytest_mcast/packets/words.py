@@ -10,22 +10,16 @@ from typing import TYPE_CHECKING, Any
 from pytest_mcast.core.channels import Channel, group_mac
 from pytest_mcast.core.groups import ChannelPicker
 
+from .checks import WORDS, check_word
+
 if TYPE_CHECKING:
     from pytest_mcast.core.interfaces import Interface
 
     from .build import Packet
     from .places import Place
 
-__all__ = ["WORDS", "Words", "neighbour_address"]
+__all__ = ["Words", "neighbour_address"]
 
-#: The words there are, by the field of a packet.
-WORDS = {
-    "source": ("other", "receiver", "group"),
-    "group": ("other", "receiver", "same-mac"),
-    "port": ("other",),
-    "mac": ("broadcast", "group", "other", "receiver"),
-    "source_mac": ("receiver",),
-}
 _OTHER_MAC = "02:6d:63:ff:ff:fe"  # locally administered, unicast, nobody's
 
 
@@ -64,11 +58,8 @@ class Words:
         for name, value in changes.items():
             if name in WORDS and isinstance(value, str) and value in WORDS[name]:
                 found[name] = self._look_up(name, value)
-            elif value == "other" or (name in WORDS and isinstance(value, str) and value.isalpha()):
-                there = ", ".join(other for other, words in WORDS.items() if value in words)
-                if there:
-                    raise ValueError(f"{name}={value!r} says nothing; there is another {there}")
-                raise ValueError(f"{name}={value!r} says nothing; it may be {', '.join(WORDS.get(name, ()))}")
+            elif isinstance(value, str) and (name in WORDS or value == "other"):
+                check_word(name, value)
         if changes.get("group") == "receiver" and found.get("mac") is None:
             found["mac"] = self._look_up("mac", "receiver")
         return found

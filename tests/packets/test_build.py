@@ -434,6 +434,8 @@ class TestValues:
         [
             (lambda: udp().fragmented([(4, 8)]), "a fragment cannot start at 4, which is not a multiple of 8"),
             (lambda: udp().fragmented([(8, 0)]), "a fragment cannot end at 0, before it starts at 8"),
+            (lambda: udp(group="group"), "group='group' says nothing; there is another source, mac"),
+            (lambda: udp(port="same-mac"), "port='same-mac' says nothing; there is another group"),
             (lambda: udp().repeated(0), "copies=0 is not 1 or more"),
             (lambda: ipv4_option("nop2"), "there is no option 'nop2'; name one of end, nop, record-route"),
             (lambda: ipv6_option(256), "option 256 is not a number from 0 to 255"),

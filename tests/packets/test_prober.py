@@ -138,7 +138,7 @@ class TestOtherDatagrams:
         tx, rx, receiver = _hosts(mcast_lab, "ipv4", "asm")
         with Prober(receiver, tx, rx) as probe:
             verdict = probe()
-            number = probe._number - 1
+            number = probe._crafter._number - 1
             receiver.give_back(verdict.datagrams)  # as a receiver would that delivers it now
             probe._subjects[0].judged[number] = "the probe that was not delivered", False
             tx.sender(receiver.channel).send(b"mine")
@@ -273,6 +273,10 @@ class TestRefusals:
                 probe(group="group")
             with pytest.raises(ValueError, match="ttl='other' says nothing; there is another source, group, port"):
                 probe(ttl="other")
+            with pytest.raises(ValueError, match="source='othr' says nothing; it may be other, receiver, group"):
+                probe(source="othr")
+            with pytest.raises(ValueError, match="checksum='wrong' is neither 'bad' nor"):
+                probe(checksum="wrong")
             with pytest.raises(ValueError, match="ttl=300 is not from 0 to 255"):
                 probe(ttl=300)
             with pytest.raises(LookupError, match=r"did you mean 'ttl\.zero'"):
@@ -319,7 +323,7 @@ class TestEnd:
         repeats = Repeats(receiver)
         probe = Prober(repeats, tx, rx)
         (datagram,) = probe().datagrams
-        probe._subjects[0].judged[probe._number - 1] = "the probe", False
+        probe._subjects[0].judged[probe._crafter._number - 1] = "the probe", False
         repeats.again.append(datagram)
         with pytest.raises(
             Delivered, match="delivered late, after the verdict was that it was not: the probe\nas <Data"
