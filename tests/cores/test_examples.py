@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -37,8 +38,9 @@ class Reading:
 
     channel: Channel
     program: Program
+    fields: ClassVar[frozenset[str]] = frozenset({"source", "source_port", "length", "payload"})
 
-    def fields(self, timeout: float) -> dict[str, str]:
+    def told(self, timeout: float) -> dict[str, str]:
         """Return the fields of the next line about a datagram."""
         line = self.program.expect(LINE, timeout).group(1)
         return dict(word.split("=", 1) for word in line.split(" "))
@@ -46,7 +48,7 @@ class Reading:
     def recv(self, timeout: float | None = None) -> Datagram:
         """Return the next datagram."""
         try:
-            told = self.fields(10.0 if timeout is None else timeout)
+            told = self.told(10.0 if timeout is None else timeout)
         except ProgramError as error:
             raise NotReceived(str(error)) from None
         source = (told["source"], int(told["source_port"]))
@@ -82,7 +84,7 @@ def test_a_receiver_joins_and_tells_of_each_datagram(mcast_lab: LabView, languag
     sender = tx.sender(channel, ttl=3)
     for payload in (b"first\n\xff\0", b"", b"x" * 3000):
         sender.send(payload)
-        told = reading.fields(10)
+        told = reading.told(10)
         expected = {"source": sender.source[0], "source_port": str(sender.source[1])}
         if language == "go":
             expected |= {"group": channel.group, "port": str(channel.port)}

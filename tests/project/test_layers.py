@@ -19,6 +19,7 @@ LAYERS = [
     "plugin",
     "report",
     "scenarios",
+    "catalogue",
     "cores",
     "packets",
     "doctor",
