@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from . import sources  # noqa: F401 - the areas, which register their cases, in the order of tables
-from .case import LEVELS, Case, Difference, Situation, find_case, matching, register
+from .case import LEVELS, Case, Difference, Situation, describe_cases, find_case, matching, register
 from .probing import ProbeCase
 from .runner import run_case
 
-__all__ = ["LEVELS", "Case", "Difference", "ProbeCase", "Situation", "find_case", "matching", "register", "run_case"]
+__all__ = [
+    "LEVELS",
+    "Case",
+    "Difference",
+    "ProbeCase",
+    "Situation",
+    "describe_cases",
+    "find_case",
+    "matching",
+    "register",
+    "run_case",
+]

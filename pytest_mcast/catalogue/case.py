@@ -13,7 +13,7 @@ from pytest_mcast.cores.behaviours import Bench
 from pytest_mcast.lab import VirtualHost
 from pytest_mcast.packets import Expectation
 
-__all__ = ["LEVELS", "Case", "Difference", "Probe", "Situation", "find_case", "matching", "register"]
+__all__ = ["LEVELS", "Case", "Difference", "Probe", "Situation", "describe_cases", "find_case", "matching", "register"]
 
 #: MUST and SHOULD of an RFC (RFC 2119); ``kernel``: what Linux does, where no RFC says, or it does otherwise.
 LEVELS = ("MUST", "SHOULD", "kernel")
@@ -34,7 +34,7 @@ class Difference:
     source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """One conformance case.
 
@@ -83,7 +83,7 @@ class Case:
         return self.id
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Situation(Case):
     """A case that is more than a datagram: ``run`` does it and looks, ``outcome`` says what a correct receiver does."""
 
@@ -120,6 +120,12 @@ def find_case(id: str) -> Case:  # noqa: A002 - the field's word
         areas = ", ".join(dict.fromkeys(case.area for case in _CASES.values()))
         raise LookupError(f"there is no case {id!r}; {hint}there are {len(_CASES)} in the areas {areas}")
     return _CASES[id]
+
+
+def describe_cases() -> list[tuple[str, str, str, str, str]]:
+    """Return id, level, reference, title, and what is expected and why, of each case in the order of the areas."""
+    cases = dict.fromkeys(case for case, _, _ in matching([(family, mode) for family in FAMILIES for mode in MODES]))
+    return [(case.id, case.level, case.reference, case.title, f"{case.expected}: {case.reason}") for case in cases]
 
 
 def matching(kinds: Sequence[tuple[str, str]]) -> Iterator[tuple[Case, str, str]]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ProbeCase"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ProbeCase(Case):
     """A case that sends ``probe`` after what is in ``before``, and expects ``expect`` of the probe.
 

@@ -15,6 +15,7 @@ from .headers import (
     ipv6_option,
     routing,
 )
+from .kernel_drops import KernelDrops
 from .prober import Prober
 from .raw import Raw, raw
 from .template import Template, frames_of
@@ -27,6 +28,7 @@ __all__ = [
     "Expectation",
     "ExtensionHeader",
     "Fragment",
+    "KernelDrops",
     "Packet",
     "ProbeVerdict",
     "Prober",

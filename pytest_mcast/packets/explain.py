@@ -18,8 +18,8 @@ class DropReasons(Protocol):
     def mark(self) -> object:
         """Return a point in time, now."""
 
-    def reasons_since(self, mark: object) -> list[str]:
-        """Return the reasons since then, a line each."""
+    def reasons_since(self, mark: object, last_hop: str | None) -> list[str]:
+        """Return the reasons since then, of what that interface has sent last (None: of all), a line each."""
 
 
 def describe_frames(frames: Sequence[bytes]) -> list[str]:

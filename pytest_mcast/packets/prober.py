@@ -86,6 +86,9 @@ class Prober:
             self._stack.close()
             raise
         self._drops = drops
+        # The interface that leads to the receiver's host: that of its switch, or over a cable the sender's.
+        plugged = self._host.plugged.get(self._interface.index) if isinstance(self._host, VirtualHost) else None
+        self._last_hop = out.name if plugged is None else plugged.device
         # Whether what was sent has been processed when the call that sent it returns.
         self._immediate = self._control.immediate and isinstance(sender_host, VirtualHost)
         self._grace = 0.0 if self._immediate else min(_GRACE, self.timeout)
@@ -190,7 +193,7 @@ class Prober:
                 raise self._no_verdict("the control has not seen it", shot, sighting, fence)
             if beside is not None and not self._got(beside, shot.number):
                 raise self._no_verdict(f"{beside!r}, which wants it, has not got it", shot, sighting, fence)
-        reasons = () if self._drops is None or main.found else tuple(self._drops.reasons_since(mark))
+        reasons = () if self._drops is None or main.found else tuple(self._drops.reasons_since(mark, self._last_hop))
         seen = sighting or f"{control} did not see it"
         seen += f", and {beside!r} got it" if beside is not None and not main.found else ""
         counted = cache(self._count)

@@ -367,7 +367,7 @@ class TestItExplains:
                 self.marks += 1
                 return self.marks
 
-            def reasons_since(self, mark: object) -> list[str]:
+            def reasons_since(self, mark: object, last_hop: str | None) -> list[str]:
                 return [f"UDP_CSUM at mark {mark}"]
 
         tx, rx, receiver = _hosts(mcast_lab)
