@@ -96,7 +96,7 @@ class Document:
         if errors:
             error = errors[0]
             while error.context:  # of alternatives, the one that got furthest tells most
-                error = max(error.context, key=lambda inner: (len(inner.absolute_path), inner.validator == "enum"))
+                error = max(error.context, key=_how_far)
             where, text = _explain(error)
             raise self.failure(where, text, of_key=len(where) > len(error.absolute_path))
 
@@ -112,6 +112,14 @@ def show(value: object) -> str:
     """Return a value as it is to be read in an error, at most 60 characters of it."""
     text = repr(str(value)) if isinstance(value, str) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _how_far(error: ValidationError) -> tuple[int, int]:
+    """Return how far a value got with an alternative: how deep, and then, where it has the right type, further."""
+    return len(error.absolute_path), ["type", "enum"].index(error.validator) if error.validator in (
+        "type",
+        "enum",
+    ) else 2
 
 
 def _explain(error: ValidationError) -> tuple[list[Any], str]:
@@ -151,8 +159,10 @@ def _kind(value: object) -> str:
         return "blank"
     if isinstance(value, bool):
         return "truth value"
-    return "text" if isinstance(value, str) else "number"
+    if isinstance(value, str):
+        return "text"
+    return "number" if isinstance(value, (int, float)) else type(value).__name__
 
 
 def _word(kind: str) -> str:
-    return {"object": "mapping", "array": "list", "string": "text"}.get(kind, kind)
+    return {"object": "mapping", "array": "list", "string": "text", "integer": "whole number"}.get(kind, kind)

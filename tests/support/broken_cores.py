@@ -276,7 +276,7 @@ class IsLate(Faulty):
         self._before: Datagram | None = None
 
     def told(self, datagram: Datagram) -> Iterable[Datagram]:
-        self._before, before = datagram, self._before
+        before, self._before = self._before, datagram
         return [] if before is None else [before]
 
 
