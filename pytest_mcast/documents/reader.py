@@ -49,7 +49,7 @@ class Document:
         return self._error(self.path, *self.position(where, of_key=of_key), text)
 
     def position(self, where: Iterable[Any], *, of_key: bool = False) -> tuple[int, int]:
-        """Return line and column, from 1, of the value at a path; of its key if it is no scalar, or if that is asked for."""
+        """Return line and column, from 1, of the value at a path; of its key if it is blank or no scalar, or if that is asked for."""
         node: Any = self.content
         position: tuple[int, int] = (0, 0)
         for step in where:
@@ -60,7 +60,7 @@ class Document:
                 inner = node[step]
                 if not isinstance(node, Mapping):
                     position = lines.item(step)
-                elif of_key or isinstance(inner, (Mapping, list)):
+                elif of_key or inner is None or isinstance(inner, (Mapping, list)):
                     position = lines.key(step)
                 else:
                     position = lines.value(step)
@@ -139,7 +139,8 @@ def _explain(error: ValidationError) -> tuple[list[Any], str]:
     if error.validator == "enum":
         return where, f"{name}: {show(value)} is not allowed; {choices(value, rule)}"
     if error.validator == "type":
-        return where, f"{name}: {show(value)} is a {_kind(value)}, where a {_word(rule)} belongs"
+        is_what = " is blank" if value is None else f": {show(value)} is a {_kind(value)}"
+        return where, f"{name}{is_what}, where a {_word(rule)} belongs"
     if error.validator in ("minItems", "minProperties"):
         return where, f"{name} is empty"
     if error.validator == "pattern":
@@ -155,8 +156,6 @@ def _kind(value: object) -> str:
         return "mapping"
     if isinstance(value, (list, tuple)):
         return "list"
-    if value is None:
-        return "blank"
     if isinstance(value, bool):
         return "truth value"
     if isinstance(value, str):
