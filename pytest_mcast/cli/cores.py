@@ -127,7 +127,7 @@ def _find(names: Sequence[str]) -> tuple[list[ReceiveCore], list[SendingProgram]
 def _list(titles: dict[str, str]) -> int:
     from pytest_mcast.cores import shipped_cores, shipped_senders
 
-    for what, names in (("receivers", shipped_cores()), ("senders", shipped_senders())):
+    for what, names in (("receivers", list(shipped_cores())), ("senders", ["builtin", *shipped_senders()])):
         print(f"{what}: {', '.join(names)}")
     print("behaviours:")
     for name, title in titles.items():
