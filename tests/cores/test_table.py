@@ -71,7 +71,9 @@ def test_a_new_failure_is_not_hidden_by_a_known_one_of_another_kind() -> None:
 def test_a_pass_where_a_failure_is_known_has_a_note() -> None:
     passed = result("x", "a.one", "pass", expected=KNOWN)
     assert cells(passed)[1][1] == "yes (1)"
-    assert notes(passed)[0].startswith("1. x, a.one: it passed, where a finding is known, versions <2: it is ")
+    (note,) = notes(passed)
+    expected = "1. x, a.one: it passed, where a finding is known, versions <2: it is | known"
+    assert note.replace("\\", "") == expected
 
 
 def test_one_that_is_absent_has_one_note() -> None:
@@ -93,12 +95,8 @@ def test_the_document_says_what_was_measured_and_how() -> None:
     assert text.startswith("# What receive cores do\n")
     assert "| a.one     | the first  |" in text
     assert "the second" not in text  # it was not looked at
-    assert (
-        text.index("## Receivers")
-        < text.index("| a.one  | yes")
-        < text.index("## Senders")
-        < text.index("| yes ", -200)
-    )
+    parts = ["## Receivers", "| a.one | yes", "## Senders", "| send.x | yes"]
+    assert [text.index(part) for part in parts] == sorted(text.index(part) for part in parts)
     assert text.endswith(
         f"Measured with pytest-mcast {__version__}, CPython {platform.python_version()}, Linux {platform.release()}, by\n"
         "`pytest-mcast cores x`."
