@@ -221,14 +221,9 @@ def test_a_sender(tmp_path: Path) -> None:
             "expected_failures.0 lacks the key 'reason'",
         ),
         (
-            LEAST + "expected_failures: [{behaviour: filter.prot, reason: a}]\n",
+            LEAST + "expected_failures: [{behaviour: groups, reason: a}]\n",
             "5:33",
-            "there is no behaviour 'filter.prot'; did you mean 'filter.port'? allowed: delivery.one, ",
-        ),
-        (
-            SENDER + "expected_failures: [{behaviour: filter.port, reason: a}]\n",
-            "4:33",
-            "there is no behaviour 'filter.port'; allowed: send.delivery, send.ttl, send.interface",
+            "expected_failures.0.behaviour: 'groups' is not made of an area, a dot and a name, as several.groups is",
         ),
         (
             LEAST + "expected_failures: [{behaviour: filter.port, reason: a, versions: old}]\n",
