@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -58,12 +59,14 @@ def run(options: argparse.Namespace) -> int:
     try:
         receivers, senders = _find(options.cores)
     except McastError as error:
-        print(f"pytest-mcast cores: {error}", file=sys.stderr)
-        return 2
-    chosen = [one for one in BEHAVIOURS if fnmatch.fnmatch(one.id, options.k)]
-    if not chosen and not any(fnmatch.fnmatch(name, options.k) for name in SENDING):
-        print(f"pytest-mcast cores: -k {options.k!r} fits no behaviour; there are {', '.join(titles)}", file=sys.stderr)
-        return 2
+        return _refuse(str(error))
+    chosen = [one for one in BEHAVIOURS if receivers and fnmatch.fnmatch(one.id, options.k)]
+    chosen_of_senders = [name for name in SENDING if senders and fnmatch.fnmatch(name, options.k)]
+    if not chosen and not chosen_of_senders:
+        ids = [*(one.id for one in BEHAVIOURS if receivers), *(SENDING if senders else ())]
+        return _refuse(f"-k {options.k!r} fits no behaviour; there are {', '.join(ids)}")
+    if options.write is not None and not options.write.absolute().parent.is_dir():
+        return _refuse(f"--write {str(options.write)!r}: there is no such directory")
     receiving: list[Result] = []
     sending: list[Result] = []
     try:
@@ -74,17 +77,30 @@ def run(options: argparse.Namespace) -> int:
     try:
         pool = HostPool(network.lab)
         receiving.extend(_receiving(receivers, chosen, pool))
-        sending.extend(_sending(senders, pool, options.k))
+        sending.extend(_sending(senders, chosen_of_senders, pool))
     finally:
         network.close()
     for results in (receiving, sending):
         if results:
             print("\n".join(["", *core_table(results, titles)]))
     if options.write is not None:
-        words = [word for word in sys.argv[1:] if word]
-        command = " ".join(["pytest-mcast", *words])
-        options.write.write_text("\n".join(core_document(command, receiving, sending, titles)) + "\n", encoding="utf-8")
+        text = "\n".join(core_document(_command(options), receiving, sending, titles)) + "\n"
+        try:
+            options.write.write_text(text, encoding="utf-8")
+        except OSError as error:
+            return _refuse(f"--write {str(options.write)!r}: {error.strerror}")
     return _verdict([*receiving, *sending], required=options.require)
+
+
+def _refuse(text: str) -> int:
+    print(f"pytest-mcast cores: {text}", file=sys.stderr)
+    return 2
+
+
+def _command(options: argparse.Namespace) -> str:
+    """Return what was typed, as far as it decides what is in the document."""
+    pattern = [] if options.k == "*" else ["-k", options.k]
+    return shlex.join(["pytest-mcast", "cores", *options.cores, *pattern, "--write", str(options.write)])
 
 
 def _find(names: Sequence[str]) -> tuple[list[ReceiveCore], list[SendingProgram]]:
@@ -111,7 +127,7 @@ def _find(names: Sequence[str]) -> tuple[list[ReceiveCore], list[SendingProgram]
 def _list(titles: dict[str, str]) -> int:
     from pytest_mcast.cores import shipped_cores, shipped_senders
 
-    for what, names in (("receivers", shipped_cores()), ("senders", shipped_senders())):
+    for what, names in (("receivers", list(shipped_cores())), ("senders", ["builtin", *shipped_senders()])):
         print(f"{what}: {', '.join(names)}")
     print("behaviours:")
     for name, title in titles.items():
@@ -127,12 +143,12 @@ def _receiving(cores: Sequence[ReceiveCore], behaviours: Sequence[Behaviour], po
         yield from run_core(core, behaviours, pool)
 
 
-def _sending(senders: Sequence[SendingProgram], pool: HostPool, pattern: str) -> Iterator[Result]:
+def _sending(senders: Sequence[SendingProgram], behaviours: Sequence[str], pool: HostPool) -> Iterator[Result]:
     from pytest_mcast.cores.sending import run_sender
 
-    for sender in senders:
+    for sender in senders if behaviours else ():
         print(f"{sender.name} (sender) ...", file=sys.stderr, flush=True)
-        yield from (result for result in run_sender(sender, pool) if fnmatch.fnmatch(result.behaviour, pattern))
+        yield from run_sender(sender, pool, behaviours=behaviours)
 
 
 def _verdict(results: Sequence[Result], *, required: bool) -> int:

@@ -77,7 +77,7 @@ class Description:
     @property
     def program(self) -> str:
         """The program, as the command names it."""
-        return next(word for word in self.words({"ipv4", "asm"}) if word)
+        return str(self.command[0])
 
     @property
     def fields(self) -> frozenset[str]:
@@ -121,7 +121,7 @@ def read_description(path: Path) -> Description:
         datagram=tuple(
             _pattern(document, ["datagram", number], GROUPS) for number in range(len(content.get("datagram", ())))
         ),
-        payload_limit=content.get("payload_limit"),
+        payload_limit=int(content["payload_limit"]) if "payload_limit" in content else None,
         error=_pattern(document, ["error"], ("error",)) if "error" in content else None,
         stop=str(content.get("stop", "SIGTERM")),
         expected_failures=tuple(
@@ -153,13 +153,17 @@ def _check_places(document: Document, allowed: Sequence[str]) -> None:
             _collect(["version", key], content["version"][key], texts)
     for where, text in texts:
         places = ("bin", "directory") if where[0] == "version" else allowed
+        if where == ["command", 0]:
+            places = ("directory",)  # the rest is known when the program is found
         try:
-            names = [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
+            found = [place for place in string.Formatter().parse(text) if place[1] is not None]
         except ValueError as error:
             raise document.failure(where, f"{show(text)}: {error}; a brace itself is written twice") from None
-        for name in names:
+        for _, name, form, conversion in found:
             if name not in places:
                 raise document.failure(where, f"{show(text)}: there is no {{{name}}}; {choices(name, places)}")
+            if form or conversion:
+                raise document.failure(where, f"{show(text)}: a placeholder is a name alone, {{{name}}}")
 
 
 def _collect(where: list[Any], value: Any, texts: list[tuple[list[Any], str]]) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core.deadline import Deadline
-from pytest_mcast.core.errors import NotReceived
+from pytest_mcast.core.errors import NotReceived, SubscriptionError
 from pytest_mcast.wire.expectations import WantedReport
 
-from .programs import DescribedProgram, explain
+from .programs import DescribedProgram, ending, explain
 from .protocol import Capabilities, CoreFailure, ExpectedFailure
 from .records import Records, ReportedDatagram
 
@@ -100,15 +100,20 @@ class ExternalReceiver:
     def recv(self, timeout: float | None = None) -> ReportedDatagram:
         """Return the next datagram; raises ``NotReceived`` after ``timeout`` seconds, ``CoreFailure`` when none can come."""
         deadline = Deadline(self.timeout if timeout is None else timeout)
+        if self._closed:
+            raise SubscriptionError(f"the receiver of {self.channel} is closed")
         while True:
+            flooded, ended = self._program.flooded, self._program.ended  # first: what was printed before counts
             seen = self._pull()
             if self._arrived:
                 return self._arrived.popleft()
-            if self._program.flooded:
+            if flooded:
                 raise self._failure("flooded", f"it has printed more than anybody can want: {seen} lines")
-            if self._program.ended and not self._closed:
+            if ended:
                 raise self._failure("died", f"it has ended, with {self._exit()}")
             if not self._program.wait_for_output(seen, deadline) and deadline.passed():
+                if self._program.returncode is not None:  # but a child of it holds its output open
+                    raise self._failure("died", f"it has ended, with {self._exit()}")
                 text = f"no datagram for {self.channel} on {self.interface.name} within {deadline.seconds:g} s"
                 raise NotReceived(f"{self._core.name}: {text}\n{explain(self._program)}")
 
@@ -181,12 +186,14 @@ class ExternalReceiver:
 
     def _reported(self, timeout: float) -> str:
         assert self._wire is not None
-        ended = os.pidfd_open(self._program.pid)
-        try:
-            wanted = WantedReport.of(self.channel, self._host, None, None, None, None)
-            report = self._wire.wait_for(wanted, Deadline(timeout), use=True, unless=ended)
-        finally:
-            os.close(ended)
+        report = None
+        if self._program.returncode is None:
+            ended = os.pidfd_open(self._program.pid)
+            try:
+                wanted = WantedReport.of(self.channel, self._host, None, None, None, None)
+                report = self._wire.wait_for(wanted, Deadline(timeout), use=True, unless=ended)
+            finally:
+                os.close(ended)
         if report is None:
             if self._program.returncode is not None:
                 raise self._failure("died", f"it ended before its host was a member, with {self._exit()}")
@@ -194,8 +201,7 @@ class ExternalReceiver:
         return f"its host reported {self.channel}"
 
     def _exit(self) -> str:
-        code = self._program.wait(_STOPPING)
-        return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+        return ending(self._program.wait(_STOPPING))
 
     def _failure(self, kind: str, text: str) -> CoreFailure:
         self._failed = True

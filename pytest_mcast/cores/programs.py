@@ -6,6 +6,7 @@ import functools
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_mcast.lab import VirtualHost
     from pytest_mcast.lab.programs import Program
 
-__all__ = ["DescribedProgram", "explain"]
+__all__ = ["DescribedProgram", "ending", "explain"]
 
 _SHOWN = 12  # lines of output in an error
 
@@ -41,12 +42,12 @@ class DescribedProgram:
     @functools.cached_property
     def path(self) -> Path:
         """The file that is run; raises ``MissingCapability`` when there is none."""
-        program = self.description.program.format_map({"directory": self.description.directory, "bin": "."})
+        program = self.description.program.format_map({"directory": self.description.directory})
         found = shutil.which(program)
         if found is None:
             cure = self.description.install or f"install {program}, and have it on PATH"
             raise MissingCapability("programs", f"there is no program {program!r} for {self.name} on PATH", cure)
-        return Path(found).resolve()
+        return Path(found).absolute()  # as it was found: programs look at their name, and beside it
 
     @functools.cached_property
     def version(self) -> str:
@@ -59,7 +60,7 @@ class DescribedProgram:
         path = self.path
         if version is None:
             return "unknown"
-        places = {"bin": str(path.parent), "directory": str(self.description.directory)}
+        places = {"bin": str(path.resolve().parent), "directory": str(self.description.directory)}
         where = (version.file or " ".join(version.command)).format_map(places)
         try:
             if version.file is not None:
@@ -84,7 +85,7 @@ class DescribedProgram:
         if channel.family not in self.description.families or channel.mode not in self.description.modes:
             kinds = f"{' and '.join(self.description.families)}, {' and '.join(self.description.modes)}"
             raise CoreFailure(
-                "refused", f"{self.name} is for {kinds}, and {channel} is {channel.family} {channel.mode}"
+                "unsupported", f"{self.name} is for {kinds}, and {channel} is {channel.family} {channel.mode}"
             )
         if not isinstance(host, VirtualHost):
             reason = f"{self.name} is a program, which runs in a virtual host, and {host} is none"
@@ -102,7 +103,7 @@ class DescribedProgram:
             "index": interface.index,
             "address": interface.address(channel.family, scope),
             "directory": self.description.directory,
-            "bin": self.path.parent,
+            "bin": self.path.resolve().parent,
             **more,
         }
         words = [word.format_map(values) for word in self.description.words({channel.family, channel.mode})]
@@ -126,6 +127,13 @@ class DescribedProgram:
                 if match:
                     return match["error"] if "error" in pattern.groupindex else match[0]
         return None
+
+
+def ending(code: int) -> str:
+    """Say in words how a program has ended: with which exit code, or by which signal."""
+    if code >= 0:
+        return f"exit code {code}"
+    return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
 
 
 def explain(program: Program) -> str:

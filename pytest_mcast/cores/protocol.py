@@ -38,8 +38,9 @@ FIELDS = ("source", "source_port", "group", "port", "interface", "ttl", "length"
 class CoreFailure(McastError, AssertionError):  # noqa: N818 - a verdict on the core, like the others
     """A core did not do its work; the text is one sentence that says what it did instead, then its output.
 
-    ``kind`` is one of ``wrong`` (it delivered what it should not, or not what it should), ``refused`` (it said so itself), ``not ready``, ``died``, ``flooded`` (more output than anybody can
-    want), ``rubbish`` (a record that is none) and ``killed`` (it had to be).
+    ``kind`` is one of ``wrong`` (it delivered what it should not, or not what it should), ``unsupported`` (it was asked for
+    what it does not claim), ``refused`` (it said so itself), ``not ready``, ``died``, ``flooded`` (more output than anybody
+    can want), ``rubbish`` (a record that is none) and ``killed`` (it had to be).
     """
 
     def __init__(self, kind: str, text: str) -> None:

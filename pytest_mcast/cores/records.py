@@ -14,7 +14,7 @@ from pytest_mcast.core.datagrams import Datagram
 
 from .protocol import CoreFailure
 
-__all__ = ["Records", "ReportedDatagram"]
+__all__ = ["Records", "ReportedDatagram", "length_of"]
 
 _PAYLOADS = {"payload", "payload_hex", "payload_base64"}
 _SHOWN = 200  # characters of a line in an error
@@ -25,6 +25,12 @@ class ReportedDatagram(Datagram):
     """A datagram as a program has told of it; ``length`` is the size of its payload in bytes, if it told that."""
 
     length: int | None = None
+
+
+def length_of(datagram: Datagram) -> int:
+    """Return what is told of the size of its payload, in bytes."""
+    told = datagram.length if isinstance(datagram, ReportedDatagram) else None
+    return len(datagram.payload) if told is None else told
 
 
 class Records:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ __all__ = ["CoreError", "find_any", "find_core", "shipped_cores", "shipped_sende
 
 _DESCRIPTIONS = Path(__file__).parent / "descriptions"
 _SUFFIXES = (".yaml", ".yml")
-_ATTRIBUTES = ("name", "version", "capabilities", "open")
+_ATTRIBUTES = ("name", "version", "capabilities", "expected_failures", "open")
 
 
 class CoreError(McastError, LookupError):
@@ -41,20 +42,20 @@ def shipped_senders() -> dict[str, Callable[[], ExternalSender]]:
     return {name: partial(_external_sender, path) for name, path in _described(senders=True).items()}
 
 
-def find_core(what: str, more: Iterable[ReceiveCore] = (), directory: Path | None = None) -> ReceiveCore:
-    """Find a core: a name (of this package, or of ``more``), ``module:attribute``, or a description's file.
+def find_core(what: str, more: Iterable[ReceiveCore] = ()) -> ReceiveCore:
+    """Find a core: a name (of ``more``, or of this package), ``module:attribute``, or a description's file.
 
-    The attribute is a core, or a function or class that makes one when it is called without arguments; a relative
-    path starts at ``directory``. Raises ``CoreError``, and ``DescriptionError`` for a file that is no good.
+    The attribute is a core, or a function or class that makes one when it is called without arguments. Raises
+    ``CoreError``, and ``DescriptionError`` for a file that is no good.
     """
     if what.endswith(_SUFFIXES):
-        found = _described_by(_read(what, directory))
+        found = _described_by(_read(what))
         if isinstance(found, ExternalSender):
             raise CoreError(f"{what} describes a sender, {found.name}, where a receiver belongs")
         return found
     if ":" in what:
         return _from_module(what)
-    others: Mapping[str, ReceiveCore] = {core.name: core for core in more}
+    others = {core.name: core for core in (_checked(one, "a receive core of a plugin") for one in more)}
     if what in others:
         return others[what]
     shipped = shipped_cores()
@@ -74,7 +75,7 @@ def find_any(what: str) -> ReceiveCore | ExternalSender:
     if what in senders:
         return senders[what]()
     if what.endswith(_SUFFIXES):
-        return _described_by(_read(what, None))
+        return _described_by(_read(what))
     return find_core(what)
 
 
@@ -95,8 +96,8 @@ def _described_by(description: Description) -> ExternalCore | ExternalSender:
     return ExternalSender(description) if description.kind == "sender" else ExternalCore(description)
 
 
-def _read(what: str, directory: Path | None) -> Description:
-    path = Path(what).expanduser() if directory is None else directory / Path(what).expanduser()
+def _read(what: str) -> Description:
+    path = Path(what).expanduser()
     try:
         return read_description(path)
     except OSError as error:
@@ -107,16 +108,29 @@ def _from_module(what: str) -> ReceiveCore:
     module_name, _, attribute = what.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
-    except ImportError as error:
-        raise CoreError(f"receive core {what!r}: cannot import {module_name!r}: {error}") from error
+    except Exception as error:  # a module of the user's may raise anything
+        raise CoreError(f"receive core {what!r}: cannot import {module_name!r}: {_said(error)}") from error
     for part in attribute.split("."):
         if not hasattr(found, part):
             names = ", ".join(sorted(name for name in vars(found) if not name.startswith("_"))) or "nothing"
             raise CoreError(f"receive core {what!r}: there is no {part!r} in it; there is {names}")
         found = getattr(found, part)
-    made = found() if isinstance(found, type) or (callable(found) and not hasattr(found, "open")) else found
-    missing = [name for name in _ATTRIBUTES if not hasattr(made, name)]
+    if isinstance(found, type) or (callable(found) and not hasattr(found, "open")):
+        try:
+            found = found()
+        except Exception as error:  # and so may a class
+            raise CoreError(f"receive core {what!r}: cannot be made without arguments: {_said(error)}") from error
+    return _checked(found, f"receive core {what!r}")
+
+
+def _checked(made: Any, what: str) -> ReceiveCore:
+    # Statically: to ask a program for its version is too much for now, and it may not even be there.
+    missing = [name for name in _ATTRIBUTES if inspect.getattr_static(made, name, None) is None]
     if missing:
-        raise CoreError(f"receive core {what!r} is {made!r}, which has no {', '.join(missing)}; see ReceiveCore")
+        raise CoreError(f"{what} is {made!r}, which has no {', '.join(missing)}; see pytest_mcast.cores.ReceiveCore")
     core: ReceiveCore = made
     return core
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import FAMILIES, MODES
-from pytest_mcast.core.errors import McastError, MissingCapability
+from pytest_mcast.core.errors import MissingCapability
 
 from .behaviours import Behaviour, Bench, Unsupported
 from .protocol import CoreFailure, ExpectedFailure, ReceiveCore
@@ -134,9 +134,9 @@ def look_at(
         outcome, reason = "skipped", str(error)
     except AssertionError as error:  # CoreFailure, NotReceived, Delivered: the core's
         outcome, reason = "fail", str(error)
-    except (McastError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - a core in this process may raise anything; the others are to go on
         outcome, reason = "error", f"{type(error).__name__}: {error}"
-    version = core.version if outcome != "skipped" else ""
+    version = _version(core) if outcome != "skipped" else ""
     return _result(core, version, name, family, mode, outcome, reason, evidence)
 
 
@@ -147,12 +147,12 @@ def _self_check(core: ReceiveCore, family: str, mode: str, pool: HostPool, timeo
         return _result(core, _version(core), SELF_CHECK, family, mode, "unsupported", f"it is not for {family} {mode}")
     try:
         with LabView(pool) as lab:
-            evidence = self_check(core, lab, family, mode, timeout=timeout)
+            evidence = [f"version {core.version}", *self_check(core, lab, family, mode, timeout=timeout)]
     except MissingCapability as error:
         return _result(core, "", SELF_CHECK, family, mode, "skipped", str(error))
     except AssertionError as error:
         return _result(core, _version(core), SELF_CHECK, family, mode, "fail", str(error))
-    except (McastError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - as above
         return _result(core, _version(core), SELF_CHECK, family, mode, "error", f"{type(error).__name__}: {error}")
     return _result(core, _version(core), SELF_CHECK, family, mode, "pass", "", evidence)
 
@@ -160,7 +160,7 @@ def _self_check(core: ReceiveCore, family: str, mode: str, pool: HostPool, timeo
 def _version(core: ReceiveCore) -> str:
     try:
         return core.version
-    except (MissingCapability, CoreFailure):  # is said where it matters
+    except (MissingCapability, CoreFailure):  # the self-check has said so
         return ""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_mcast.core.errors import NotReceived
 
 from .protocol import CoreFailure, ReceiveCore
+from .records import length_of
 
 if TYPE_CHECKING:
     from pytest_mcast.lab import LabView
@@ -27,7 +28,7 @@ def self_check(core: ReceiveCore, lab: LabView, family: str, mode: str, *, timeo
     evidence = []
     with core.open(channel, rx, timeout=timeout) as receiver, tx.sender(channel, timeout=timeout) as sender:
         evidence.append(f"ready: {receiver.ready()}")
-        for payload in (f"self-check {secrets.token_hex(8)}".encode() for _ in range(2)):
+        for payload in (f"{secrets.token_hex(8)} self-check".encode() for _ in range(2)):
             sender.send(payload)
             try:
                 datagram = receiver.recv(timeout)
@@ -36,12 +37,17 @@ def self_check(core: ReceiveCore, lab: LabView, family: str, mode: str, *, timeo
                     "wrong", f"{core.name} did not report a datagram that was sent to {channel}\n{error}"
                 ) from None
             told = {
-                "payload": (datagram.payload, payload),
+                "payload": (
+                    datagram.payload,
+                    payload[: len(datagram.payload) or None] if datagram.truncated else payload,
+                ),
+                "length": (length_of(datagram), len(payload)),
                 "source": (datagram.source[0], sender.source[0]),
                 "source_port": (datagram.source[1], sender.source[1]),
                 "group": (datagram.destination, channel.group),
                 "port": (datagram.port, channel.port),
                 "interface": (datagram.interface_index, receiver.interface.index),
+                "ttl": (datagram.ttl, sender.ttl),
             }
             for name, (said, right) in told.items():
                 if name in receiver.fields and said != right:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .programs import DescribedProgram
+from .programs import DescribedProgram, ending
 from .protocol import ExpectedFailure
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class ExternalSender(DescribedProgram):
             program.kill()
             raise self.failure("killed", f"it went on for {timeout:g} s, and was killed", program) from None
         if code != 0:
-            raise self.failure("died", f"it ended with exit code {code}", program)
+            raise self.failure("died", f"it ended with {ending(code)}", program)
 
     def __repr__(self) -> str:
         return f"<ExternalSender {self.name}>"

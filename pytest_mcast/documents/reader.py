@@ -49,7 +49,7 @@ class Document:
         return self._error(self.path, *self.position(where, of_key=of_key), text)
 
     def position(self, where: Iterable[Any], *, of_key: bool = False) -> tuple[int, int]:
-        """Return line and column, from 1, of the value at a path; of its key if it is no scalar, or if that is asked for."""
+        """Return line and column, from 1, of the value at a path; of its key if it is blank or no scalar, or if that is asked for."""
         node: Any = self.content
         position: tuple[int, int] = (0, 0)
         for step in where:
@@ -60,7 +60,7 @@ class Document:
                 inner = node[step]
                 if not isinstance(node, Mapping):
                     position = lines.item(step)
-                elif of_key or isinstance(inner, (Mapping, list)):
+                elif of_key or inner is None or isinstance(inner, (Mapping, list)):
                     position = lines.key(step)
                 else:
                     position = lines.value(step)
@@ -96,7 +96,7 @@ class Document:
         if errors:
             error = errors[0]
             while error.context:  # of alternatives, the one that got furthest tells most
-                error = max(error.context, key=lambda inner: (len(inner.absolute_path), inner.validator == "enum"))
+                error = max(error.context, key=_how_far)
             where, text = _explain(error)
             raise self.failure(where, text, of_key=len(where) > len(error.absolute_path))
 
@@ -112,6 +112,14 @@ def show(value: object) -> str:
     """Return a value as it is to be read in an error, at most 60 characters of it."""
     text = repr(str(value)) if isinstance(value, str) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _how_far(error: ValidationError) -> tuple[int, int]:
+    """Return how far a value got with an alternative: how deep, and then, where it has the right type, further."""
+    return len(error.absolute_path), ["type", "enum"].index(error.validator) if error.validator in (
+        "type",
+        "enum",
+    ) else 2
 
 
 def _explain(error: ValidationError) -> tuple[list[Any], str]:
@@ -131,7 +139,8 @@ def _explain(error: ValidationError) -> tuple[list[Any], str]:
     if error.validator == "enum":
         return where, f"{name}: {show(value)} is not allowed; {choices(value, rule)}"
     if error.validator == "type":
-        return where, f"{name}: {show(value)} is a {_kind(value)}, where a {_word(rule)} belongs"
+        is_what = " is blank" if value is None else f": {show(value)} is a {_kind(value)}"
+        return where, f"{name}{is_what}, where a {_word(rule)} belongs"
     if error.validator in ("minItems", "minProperties"):
         return where, f"{name} is empty"
     if error.validator == "pattern":
@@ -147,12 +156,12 @@ def _kind(value: object) -> str:
         return "mapping"
     if isinstance(value, (list, tuple)):
         return "list"
-    if value is None:
-        return "blank"
     if isinstance(value, bool):
         return "truth value"
-    return "text" if isinstance(value, str) else "number"
+    if isinstance(value, str):
+        return "text"
+    return "number" if isinstance(value, (int, float)) else type(value).__name__
 
 
 def _word(kind: str) -> str:
-    return {"object": "mapping", "array": "list", "string": "text"}.get(kind, kind)
+    return {"object": "mapping", "array": "list", "string": "text", "integer": "whole number"}.get(kind, kind)

@@ -29,6 +29,7 @@ from .refusal import refusal
 __all__ = ["Program", "ProgramError", "Programs"]
 
 _MOST_LINES = 100_000  # of output that are kept; what comes after them is read and thrown away
+_MOST_BYTES = 64 << 20  # the same
 _LONGEST_LINE = 1 << 20  # bytes; a longer one is several lines
 _LAUNCH = (sys.executable, "-I", "-S", str(Path(__file__).parent / "launch.py"))
 
@@ -50,6 +51,7 @@ class Program:
         self._drained = threading.Event()  # the process has ended, and what it wrote has been read
         self._seen = 0
         self._lines: list[str] = []
+        self._size = 0
         self._flooded = False
         exited = os.pidfd_open(process.pid)  # now, before anybody can have waited for it
         self._reader = threading.Thread(target=self._read, args=(exited,), name=f"output of {command[0]}", daemon=True)
@@ -72,7 +74,7 @@ class Program:
 
     @property
     def flooded(self) -> bool:
-        """Whether there was so much output (100,000 lines) that the rest of it is not kept."""
+        """Whether there was so much output (100,000 lines, or 64 MiB) that the rest of it is not kept."""
         return self._flooded
 
     def wait_for_output(self, seen: int, deadline: Deadline) -> bool:
@@ -99,7 +101,9 @@ class Program:
                     if match:
                         return match
                 if self._flooded:
-                    raise ProgramError(f"{self.command[0]}: no {pattern!r} in {_MOST_LINES} lines\n{self.transcript()}")
+                    raise ProgramError(
+                        f"{self.command[0]}: no {pattern!r} in {len(self._lines)} lines\n{self.transcript()}"
+                    )
                 if self._ended:
                     raise ProgramError(f"{self.command[0]} ended without {pattern!r}\n{self.transcript()}")
                 if not self._changed.wait(deadline.remaining()):
@@ -181,9 +185,10 @@ class Program:
 
     def _add(self, kept: list[str], lines: list[str]) -> None:
         with self._changed:
-            if len(self._lines) > _MOST_LINES:
+            if len(self._lines) > _MOST_LINES or self._size > _MOST_BYTES:
                 self._flooded = True
             else:
+                self._size += sum(map(len, lines))
                 kept.extend(lines)
                 self._lines.extend(lines)
             self._changed.notify_all()

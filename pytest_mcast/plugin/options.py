@@ -63,7 +63,9 @@ def add_options(parser: pytest.Parser) -> None:
         default=None,
         help="What an RFC only recommends (SHOULD) fails a conformance test as well",
     )
-    parser.addini("mcast_core", "Default of --mcast-core; a file is relative to the ini file", default=None)
+    parser.addini(
+        "mcast_core", "Default of --mcast-core; a file is relative to the ini file", type="string", default=None
+    )
     parser.addini("mcast_iface", "Default of --mcast-iface", type="string", default=None)
     parser.addini("mcast_timeout", "Default of --mcast-timeout, in seconds", type="float", default=None)
     parser.addini("mcast_require", "Default of --mcast-require", type="args", default=None)

@@ -71,12 +71,12 @@ def core_table(results: Sequence[Result], titles: Mapping[str, str]) -> Iterator
 
 
 def _cell(results: Sequence[Result], notes: dict[str, int]) -> str:
-    by_word: dict[str, list[Result]] = {}
+    alike: dict[tuple[str, bool], list[Result]] = {}
     for result in results:
-        by_word.setdefault(_WORDS[result.outcome], []).append(result)
+        alike.setdefault((_WORDS[result.outcome], result.surprising), []).append(result)
     parts = []
-    for word, found in by_word.items():
-        where = f" for {_kinds(found)}" if len(by_word) > 1 else ""
+    for (word, _), found in alike.items():
+        where = f" for {_kinds(found)}" if len(alike) > 1 else ""
         note = _note(found)
         number = f" ({notes.setdefault(note, len(notes) + 1)})" if note else ""
         parts.append(word + where + number)

@@ -106,7 +106,7 @@ def _expect_no_member(bench: Bench, host: VirtualHost, channel: Channel) -> None
 def _expect_record(bench: Bench, wire: Listener, host: VirtualHost, channel: Channel, records: dict[str, str]) -> None:
     record = records[channel.mode]
     try:
-        wire.expect_report(channel, sender=host, record=record)
+        wire.expect_report(channel, sender=host, record=record, timeout=bench.timeout)
     except NotReported as error:
         raise CoreFailure("wrong", f"{host} has not reported {record} for {channel}\n{error}") from None
     bench.evidence.append(f"wire: {record}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..protocol import CoreFailure
-from ..records import ReportedDatagram
+from ..records import length_of
 from .behaviour import behaviour
 from .bench import Bench
 
@@ -61,8 +61,7 @@ def length(bench: Bench) -> None:
     """Look at the length of a payload, of which the core may tell less."""
     bench.need("length")
     datagram, _, _ = _delivered(bench, _BINARY)
-    told = datagram.length if isinstance(datagram, ReportedDatagram) else None
-    _expect(bench, "length", len(datagram.payload) if told is None else told, len(_BINARY))
+    _expect(bench, "length", length_of(datagram), len(_BINARY))
 
 
 @behaviour(
