@@ -110,7 +110,7 @@ class Context:
 
     def remove(self, which: Union[Subscription, int]) -> None:
         """Leave and close a subscription; one that is closed is removed already."""
-        if isinstance(which, int) or not which.closed:
+        if isinstance(which, int) or which.context is self or not which.closed:
             self.get(which).close()
 
     def take(self, which: Union[Subscription, int]) -> Subscription:
