@@ -110,7 +110,7 @@ class Context:
 
     def remove(self, which: Union[Subscription, int]) -> None:
         """Leave and close a subscription; one that is closed is removed already."""
-        if isinstance(which, int) or not which.closed:
+        if isinstance(which, int) or which.context is self or not which.closed:
             self.get(which).close()
 
     def take(self, which: Union[Subscription, int]) -> Subscription:
@@ -243,13 +243,14 @@ class Context:
             self._forget(subscription)
 
     def _serve(self, subscription: Subscription) -> None:
-        descriptor = subscription.fileno()
-        stale = self._selector.get_map().get(descriptor)
-        if stale is not None:  # somebody has closed its socket
-            self._forget(stale.data)
         # By its number, which is known when the socket has been closed.
+        descriptor = subscription.fileno()
+        try:
+            self._selector.register(descriptor, selectors.EVENT_READ, subscription)
+        except KeyError:  # somebody has closed the socket that had the number before
+            self._forget(self._selector.get_key(descriptor).data)
+            self._selector.register(descriptor, selectors.EVENT_READ, subscription)
         self._descriptors[subscription.id] = descriptor
-        self._selector.register(descriptor, selectors.EVENT_READ, subscription)
 
     def _pass_over(self, subscription: Subscription) -> None:
         descriptor = self._descriptors.pop(subscription.id, None)

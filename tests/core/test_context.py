@@ -183,6 +183,12 @@ class Removing(ContextTestCase):
         added = self.context.add(another, self.lo, sock=self.wildcard_socket(another))
         self.assertEqual(added.channel, another)
 
+    def test_a_subscription_whose_socket_somebody_has_closed_is_removed(self) -> None:
+        subscription = self.joined(self.channel())
+        subscription.socket.close()
+        self.context.remove(subscription)
+        self.assertEqual(list(self.context), [])
+
     @unittest.skipUnless(support.LINUX, "what a selector does with a closed descriptor differs")
     def test_the_descriptor_of_a_socket_that_somebody_has_closed_is_used_again(self) -> None:
         gone, another = self.joined(self.channel()), self.context.add(self.channel(), self.lo)
