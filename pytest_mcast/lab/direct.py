@@ -38,11 +38,6 @@ class DirectLink(Link):
     def forget(self) -> None:
         """Delete nothing: it goes with its hosts."""
 
-    @property
-    def gateways(self) -> dict[str, str]:
-        """No default route: there is nobody else."""
-        return {}
-
     def set_mtu(self, mtu: int) -> None:
         """Change the MTU of both ends; raises as ``Link.set_mtu``."""
         self.check_mtu(mtu)
