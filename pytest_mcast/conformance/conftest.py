@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Say which cell a test is, and what was tested."""
+    """Say which cell a test is, what is tested, and mark it so that it can be selected."""
     case = getattr(item, "callspec", None) and item.callspec.params.get("case")  # type: ignore[attr-defined]
     if not isinstance(case, Case):
         return
@@ -43,5 +43,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         "mode": parameters["mode"],
         "case": case.id,
     }
+    for name in (parameters["family"], parameters["mode"], case.level.lower(), *(f"rfc{rfc}" for rfc in case.rfcs)):
+        item.add_marker(name)
     reference = f"{case.level}: {case.reference}"
     item.mcast_facts = {"features": {case.id: {"reference": reference, "title": case.title}}}  # type: ignore[attr-defined]

@@ -21,11 +21,9 @@ __all__ = ["parameters", "test_case"]
 
 
 def parameters() -> Iterator[Any]:
-    """Yield the parameters of the tests, with the markers that select them."""
+    """Yield the parameters of the tests; the markers that select them come from conftest.py."""
     for case, family, mode in matching(KINDS):
-        names = (family, mode, case.level.lower(), *(f"rfc{number}" for number in case.rfcs))
-        marks = [getattr(pytest.mark, name) for name in names]
-        yield pytest.param(case, family, mode, id=f"{case.id}-{family}-{mode}", marks=marks)
+        yield pytest.param(case, family, mode, id=f"{case.id}-{family}-{mode}")
 
 
 @pytest.mark.parametrize(("case", "family", "mode"), list(parameters()))

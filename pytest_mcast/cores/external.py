@@ -65,6 +65,8 @@ class ExternalReceiver:
         self.channel = channel
         self.interface: Interface = host.interface if interface is None else host.find(interface)
         self.fields = core.description.fields
+        #: How many bytes of a payload it tells at the most; None for all.
+        self.max_size = core.description.payload_limit
         self.timeout = timeout
         self._core = core
         self._host = host

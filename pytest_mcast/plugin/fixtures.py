@@ -145,7 +145,7 @@ def mcast_echo(mcast_echo_factory: Callable[..., EchoResponder]) -> EchoResponde
 
 @pytest.fixture(scope="session")
 def mcast_core(request: pytest.FixtureRequest) -> ReceiveCore:
-    """Receive core under test (--mcast-core), which has passed its self-check in virtual hosts; override it to choose."""
+    """Receive core under test (--mcast-core), after its self-check; override it to choose another."""
     from pytest_mcast.cores import BuiltInCore, CoreFailure
 
     core: ReceiveCore = request.config.stash.get(CORE, None) or BuiltInCore()

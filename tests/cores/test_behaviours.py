@@ -27,15 +27,15 @@ MUST_FAIL = {
     "ignores-source": "filter.source several.sources",
     "ignores-interface": "interface.*@asm",  # with a source it is another channel, which it keeps out by that
     "loses-flows": "delivery.senders interface.both several.*",
-    "duplicates": "delivery.* interface.* lifecycle.again lifecycle.rejoin several.*",
+    "duplicates": "delivery.* filter.* interface.* lifecycle.again lifecycle.rejoin several.*",
     "late": "delivery.one delivery.order interface.second lifecycle.again lifecycle.rejoin metadata.*",
     "wrong-order": "delivery.order",
     "truncates": "delivery.* interface.* lifecycle.again lifecycle.rejoin metadata.length metadata.payload several.*",
-    "mislabels-source": "metadata.source",
-    "mislabels-group": "metadata.destination",
-    "mislabels-port": "metadata.destination",
-    "mislabels-interface": "metadata.interface",
-    "mislabels-ttl": "metadata.ttl",
+    "mislabels-source": "metadata.source filter.*",
+    "mislabels-group": "metadata.destination filter.*",
+    "mislabels-port": "metadata.destination filter.*",
+    "mislabels-interface": "metadata.interface filter.*",
+    "mislabels-ttl": "metadata.ttl filter.*",
 }
 # Who does not deliver the fence of a proof as it was sent gets no verdict.
 NO_VERDICT = dict.fromkeys(("delivers-nothing", "never-joins", "late", "truncates"), "filter.*")

@@ -177,9 +177,9 @@ class TestWhatIsSaid:
 
     def test_an_unknown_field(self, mcast_lab: LabView) -> None:
         tx, rx, receiver = _hosts(mcast_lab)
-        with pytest.raises(ValueError, match=r"has the field 'hops'; there are group, index"):
+        with pytest.raises(ValueError, match=r"has the field 'hops'; there are group, interface"):
             Prober(Changes(receiver, lambda one: one, fields={"hops"}), tx, rx)
-        with pytest.raises(ValueError, match=r"'hops' is no field of a datagram; there are group, index"):
+        with pytest.raises(ValueError, match=r"'hops' is no field of a datagram; there are group, interface"):
             deliver(fields=["hops"])
         with pytest.raises(ValueError, match="1 to 0 copies cannot be expected"):
             type(drop())(1, 0)

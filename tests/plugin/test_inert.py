@@ -52,7 +52,7 @@ def test_the_header_has_a_line_only_when_an_option_is_set(pytester: pytest.Pytes
 def test_every_fixture_has_one_line_of_help(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("--fixtures")
     ours = [number for number, line in enumerate(result.outlines) if line.startswith("mcast_")]
-    assert len(ours) == 13
+    assert len(ours) == 14
     for number in ours:
         text = result.outlines[number + 1]
         assert text.startswith("    ")
