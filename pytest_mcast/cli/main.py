@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from pytest_mcast import __version__
+from pytest_mcast.core.commands import add_parsers
 
 __all__ = ["main"]
 
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.add_parser(commands)
     run.add_parser(commands)
     lab.add_parser(commands)
+    add_parsers(commands)
     options = parser.parse_args(arguments)
     code: int = options.run(options)
     return code

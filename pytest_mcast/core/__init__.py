@@ -5,9 +5,10 @@ This sub-package is complete in itself, because it is sent to remote hosts that 
 
 from __future__ import annotations
 
+from .aio import AsyncReceiver
 from .channels import FAMILIES, MODES, SCOPES, Channel, group_mac
 from .context import Context
-from .datagrams import Datagram, Sent, Statistics
+from .datagrams import Datagram, Sent
 from .deadline import Deadline
 from .echo import EchoResponder
 from .errors import (
@@ -22,11 +23,15 @@ from .errors import (
     NotReceived,
     NotReported,
     NoVerdict,
+    ReceiveError,
     Reported,
     SubscriptionError,
 )
 from .groups import ChannelPicker
 from .interfaces import Interface
+from .jsonlines import MetricsLog
+from .metrics import Change, ContextStatistics, Sampler, Snapshot, Statistics
+from .process import ProcessStatistics
 from .receiver import Receiver
 from .sender import Sender
 from .subscriptions import Subscription
@@ -36,11 +41,14 @@ __all__ = [
     "FAMILIES",
     "MODES",
     "SCOPES",
+    "AsyncReceiver",
     "CappedBufferWarning",
+    "Change",
     "Channel",
     "ChannelError",
     "ChannelPicker",
     "Context",
+    "ContextStatistics",
     "Datagram",
     "Deadline",
     "Delivered",
@@ -50,14 +58,19 @@ __all__ = [
     "InterfaceError",
     "McastError",
     "MembershipError",
+    "MetricsLog",
     "MissingCapability",
     "NoVerdict",
     "NotReceived",
     "NotReported",
+    "ProcessStatistics",
+    "ReceiveError",
     "Receiver",
     "Reported",
+    "Sampler",
     "Sender",
     "Sent",
+    "Snapshot",
     "Statistics",
     "Subscription",
     "SubscriptionError",

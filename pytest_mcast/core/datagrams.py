@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, Optional, Tuple
+from typing import Optional, Tuple
 
 from .channels import Channel
 
-__all__ = ["Datagram", "Sent", "Statistics"]
+__all__ = ["Datagram", "Sent"]
 
 
 @dataclass(frozen=True)
@@ -56,22 +56,3 @@ class Sent:
     interface: str
     ttl: int
     timestamp_ns: Optional[int] = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Counts of a subscription since it was opened.
-
-    ``rejected`` counts datagrams that came through the socket without belonging to the channel, by reason
-    (``group``, ``interface``, ``source``; ``membership``: it came while there was none); ``kernel_drops`` what the kernel threw away at this socket,
-    None where it does not tell.
-    """
-
-    received: int
-    rejected: Dict[str, int] = field(default_factory=dict)
-    kernel_drops: Optional[int] = None
-
-    def __str__(self) -> str:
-        reasons = ", ".join(f"{count} of another {reason}" for reason, count in sorted(self.rejected.items()))
-        drops = "unknown" if self.kernel_drops is None else str(self.kernel_drops)
-        return f"received {self.received}, rejected {reasons or 'none'}, dropped by the kernel {drops}"

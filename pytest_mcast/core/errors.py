@@ -5,6 +5,7 @@ McastError
 ├── InterfaceError (LookupError)       no such interface, or none that fits
 ├── SubscriptionError (RuntimeError)   a call that the state of a subscription forbids
 ├── MembershipError (OSError)          the kernel refused to join, leave, block or unblock
+├── ReceiveError (OSError)             the kernel reports an error of a subscription's socket
 ├── NotReceived (AssertionError, TimeoutError)
 │                                      the deadline passed without the datagram
 ├── Delivered (AssertionError)         a datagram was delivered that should not have been
@@ -20,6 +21,10 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .subscriptions import Subscription
 
 __all__ = [
     "CappedBufferWarning",
@@ -33,6 +38,7 @@ __all__ = [
     "NoVerdict",
     "NotReceived",
     "NotReported",
+    "ReceiveError",
     "Reported",
     "SubscriptionError",
 ]
@@ -132,6 +138,24 @@ class MembershipError(McastError, OSError):
         hint = _HINTS.get(code)
         name = errno.errorcode.get(code, str(code))
         return cls(code, f"cannot {action} {what}: {name} ({os.strerror(code)})" + (f": {hint}" if hint else ""))
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+
+class ReceiveError(McastError, OSError):
+    """The kernel reports an error of a subscription's socket; ``errno`` is the kernel's, ``subscription`` is whose."""
+
+    subscription: Subscription
+
+    @classmethod
+    def of(cls, subscription: Subscription, error: OSError) -> ReceiveError:
+        """Make one of what the kernel said."""
+        code = error.errno or 0
+        name = errno.errorcode.get(code, str(code))
+        made = cls(code, f"cannot receive from {subscription!r}: {name} ({os.strerror(code)})")
+        made.subscription = subscription
+        return made
 
     def __str__(self) -> str:
         return str(self.args[1])

@@ -20,8 +20,10 @@ from .verdicts import Control, Verdict, is_fence, is_sent, prove, read_until
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from .datagrams import Datagram, Statistics
+    from .datagrams import Datagram
     from .interfaces import Interface
+    from .metrics import Statistics
+    from .subscriptions import Watcher
 
 __all__ = ["FenceHost", "Receiver"]
 
@@ -109,6 +111,15 @@ class Receiver:
             if not is_fence(datagram.payload):
                 datagrams.append(datagram)
         return datagrams
+
+    def receive(self) -> Optional[Datagram]:
+        """Return the next datagram without waiting, or None; raises ``ReceiveError``."""
+        if self.control is not None:
+            self.control.pull()
+        while True:
+            datagram = self._kept.popleft() if self._kept else self.subscription.receive()
+            if datagram is None or not is_fence(datagram.payload):
+                return datagram
 
     def _next(self, deadline: Deadline) -> Optional[Datagram]:
         if self._kept:
@@ -206,10 +217,18 @@ class Receiver:
         """The socket's descriptor, for selectors and event loops; -1 when closed."""
         return self.subscription.fileno()
 
+    def watch(self, call: Watcher) -> None:
+        """Have this called when the subscription changes, as ``Subscription.watch`` says."""
+        self.subscription.watch(call)
+
+    def unwatch(self, call: Watcher) -> None:
+        """Have this called no more."""
+        self.subscription.unwatch(call)
+
     @property
     def closed(self) -> bool:
         """Whether ``close()`` was called."""
-        return self.subscription.state == "closed"
+        return self.subscription.closed
 
     def close(self) -> None:
         """Leave and close; again is no error."""

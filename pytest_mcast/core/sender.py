@@ -58,7 +58,7 @@ class Sender:
         self.timeout = Deadline(timeout).seconds
         ipv6 = channel.family == "ipv6"
         address = self._address(source)
-        self._socket = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket = system.open_socket(channel.family)
         try:
             level = socket.IPPROTO_IPV6 if ipv6 else socket.IPPROTO_IP
             option = system.interface_option(channel.family, self.interface.index, address)

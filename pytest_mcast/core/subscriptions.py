@@ -1,31 +1,35 @@
 """One membership and the socket that serves it: bind, join, leave, block, receive.
 
-The strict recipe. A socket that is bound to the wildcard address receives every group that any process of the host
-has joined, IPv6 matches memberships by group and never by interface, and leaving does not help while somebody else
-stays joined. So a socket of ours is bound to the group and to the interface, takes no foreign memberships, and every
-datagram's packet information is checked again, which is all that protects a socket the caller has brought.
+The socket is a strict one (see ``sockets``), and every datagram's packet information is checked again, which is all
+that protects a socket the caller has brought.
 """
 
 from __future__ import annotations
 
 import socket
 from collections import Counter
-from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, Optional, Set, Union
+from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, Optional, Set, Tuple, Union
 
 from . import system
 from .channels import Channel
-from .datagrams import Datagram, Statistics
-from .errors import MembershipError, SubscriptionError
+from .datagrams import Datagram
+from .errors import MembershipError, ReceiveError, SubscriptionError
 from .interfaces import Interface
+from .metrics import Statistics
+from .sockets import fit_socket, strict_socket
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from .context import Context
     from .deadline import Deadline
 
-__all__ = ["Subscription"]
+__all__ = ["Subscription", "Watcher"]
 
 _FLOOD = 65536  # datagrams
+
+#: Is told of a subscription, or of a context, and of its new state.
+Watcher = Callable[[object, str], object]
 
 
 class Subscription:
@@ -36,8 +40,8 @@ class Subscription:
     bytes that is taken whole. ``sock`` is a bound UDP socket of the caller's: it is made non-blocking, told to deliver
     packet information, and closed together with the subscription.
 
-    Raises ``InterfaceError``, ``SubscriptionError`` for an unfit socket, and ``OSError`` when the port is taken by
-    somebody who does not share it.
+    Raises ``InterfaceError``, ``SubscriptionError`` for an unfit socket, ``OSError`` when the port is taken by
+    somebody who does not share it, and ``MissingCapability`` when the system allows no more open files.
     """
 
     def __init__(
@@ -52,8 +56,10 @@ class Subscription:
     ) -> None:
         self.interface = Interface.best(channel.family) if interface is None else Interface.find(interface)
         self.id = id
+        #: The context that it belongs to.
+        self.context: Optional[Context] = None
         self.max_size = max_size
-        self.socket = self._open(channel) if sock is None else self._adopt(channel, sock)
+        self.socket = strict_socket(channel, self.interface) if sock is None else fit_socket(channel, sock)
         try:
             for option in system.metadata_options(channel.family):
                 system.set_option(self.socket, option)
@@ -67,37 +73,10 @@ class Subscription:
         self._sources: Set[str] = set()
         self._blocked: Set[str] = set()
         self._joined = False
-        self._was_joined = False
-        self._on_close: Optional[Callable[[Subscription], object]] = None
-        self._received = 0
+        self._watchers: Tuple[Watcher, ...] = ()
+        self._received = self._bytes = self._empty = self._errors = self._joins = self._leaves = 0
         self._rejected: Dict[str, int] = Counter()
-
-    def _open(self, channel: Channel) -> socket.socket:
-        sock = socket.socket(socket.AF_INET6 if channel.family == "ipv6" else socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            sock.setblocking(False)
-            name, index = self.interface.name, self.interface.index
-            options = system.reuse_options() if channel.port else []  # a port of the system's choice must be free
-            for option in options + system.strict_options(channel.family, name, index):
-                system.set_option(sock, option)
-            sock.bind(system.bind_address(channel.family, channel.group, channel.port, index))
-        except BaseException:  # whatever it is: let go, and pass it on
-            sock.close()
-            raise
-        return sock
-
-    def _adopt(self, channel: Channel, sock: socket.socket) -> socket.socket:
-        if sock.type != socket.SOCK_DGRAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
-            raise SubscriptionError(f"{sock!r} is not a UDP socket")
-        if (sock.family == socket.AF_INET6) != (channel.family == "ipv6"):
-            raise SubscriptionError(f"{sock!r} is not an {channel.family} socket, as {channel} needs")
-        port = sock.getsockname()[1]
-        if port == 0:
-            raise SubscriptionError(f"{sock!r} is not bound; bind it to the port of {channel} first")
-        if channel.port not in (0, port):
-            raise SubscriptionError(f"{sock!r} is bound to port {port}, not to the port of {channel}")
-        sock.setblocking(False)
-        return sock
+        self._last: Optional[Datagram] = None
 
     @property
     def state(self) -> str:
@@ -116,27 +95,33 @@ class Subscription:
         """The sources that are kept out of an any-source membership."""
         return frozenset(self._blocked)
 
-    def join(self) -> None:
+    @property
+    def closed(self) -> bool:
+        """Whether ``close()`` was called."""
+        return self.state == "closed"
+
+    def join(self, *, keep_queued: bool = False) -> None:
         """Become a member: of the group, or of the group from the channel's source (RFC 3376, RFC 3810).
 
-        What was queued before an earlier leave is discarded. Raises ``MembershipError`` and ``SubscriptionError``.
+        What is queued from before is discarded, and counted as rejected (``membership``); with ``keep_queued`` it is
+        delivered, as far as it belongs to the channel. Raises ``MembershipError`` and ``SubscriptionError``.
         """
         self._need("bound", "join")
-        if self._was_joined:
+        if not keep_queued:
             self._discard_queued()
         source = self.channel.source
         self._membership("join" if source is None else "join-source", source)
-        self._joined = self._was_joined = True
         if source is not None:
             self._sources.add(source)
+        self._become("joined")
 
     def leave(self) -> None:
         """Give up the membership with all its sources and blocks; the socket stays open for a later ``join()``."""
         self._need("joined", "leave")
         self._membership("leave", None)
-        self._joined = False
         self._sources.clear()
         self._blocked.clear()
+        self._become("bound")
 
     def join_source(self, source: str) -> None:
         """Let in one more source of a source-specific membership."""
@@ -155,7 +140,8 @@ class Subscription:
             raise SubscriptionError(f"{source} is not a source of {self.channel}; {sorted(self._sources)} are")
         self._membership("leave-source", source)
         self._sources.discard(source)
-        self._joined = bool(self._sources)
+        if not self._sources:
+            self._become("bound")
 
     def block(self, source: str) -> None:
         """Keep one source out of an any-source membership (RFC 3376: EXCLUDE mode)."""
@@ -179,18 +165,24 @@ class Subscription:
         """Return the next queued datagram of the channel without waiting, or None.
 
         Foreign datagrams are counted and passed over, so that none hides one of ours; but a flood of them, more than
-        any buffer holds, is given up when ``deadline`` has passed.
+        any buffer holds, is given up when ``deadline`` has passed (None: it has). Without a membership everything is
+        foreign. Raises ``ReceiveError``.
         """
         passed_over = 0
         while True:
             try:
                 payload, arrival, truncated, source = system.receive(self.socket, self.max_size)
             except (BlockingIOError, InterruptedError):  # also after select said readable: a bad checksum found late
+                self._empty += 1
                 return None
+            except OSError as error:
+                self._errors += 1
+                raise ReceiveError.of(self, error) from error
             reason = self._foreign(arrival, source[0])
             if reason is None:
                 self._received += 1
-                return Datagram(
+                self._bytes += len(payload)
+                self._last = datagram = Datagram(
                     payload,
                     source,
                     arrival.group,
@@ -201,20 +193,39 @@ class Subscription:
                     arrival.timestamp_ns,
                     truncated,
                 )
+                return datagram
             self._rejected[reason] += 1
             passed_over += 1
-            if passed_over % _FLOOD == 0 and deadline is not None and deadline.passed():
+            if passed_over % _FLOOD == 0 and (deadline is None or deadline.passed()):
                 return None
 
     def statistics(self) -> Statistics:
         """Return the counts up to now; raises ``SubscriptionError`` after ``close()``."""
-        if self.state == "closed":
+        if self.closed:
             raise SubscriptionError(f"{self.channel} is closed; take its statistics before")
-        return Statistics(self._received, dict(self._rejected), system.kernel_drops(self.socket))
+        return self.last_statistics()
 
-    def on_close(self, call: Optional[Callable[[Subscription], object]]) -> None:
-        """Have this called when the subscription is about to be closed (None: nothing)."""
-        self._on_close = call
+    def last_statistics(self) -> Statistics:
+        """Return the counts up to now, also after ``close()``, when the kernel's drops are unknown."""
+        return Statistics(
+            received=self._received,
+            rejected=dict(self._rejected),
+            kernel_drops=system.kernel_drops(self.socket),
+            bytes_received=self._bytes,
+            empty=self._empty,
+            errors=self._errors,
+            joins=self._joins,
+            leaves=self._leaves,
+            last=self._last,
+        )
+
+    def watch(self, call: Watcher) -> None:
+        """Have this called with the subscription and its new state: after each change, and just before it is closed."""
+        self._watchers += (call,)
+
+    def unwatch(self, call: Watcher) -> None:
+        """Have this called no more."""
+        self._watchers = tuple(watcher for watcher in self._watchers if watcher != call)
 
     def fileno(self) -> int:
         """The socket's descriptor, for selectors and event loops; -1 when closed."""
@@ -222,10 +233,10 @@ class Subscription:
 
     def close(self) -> None:
         """Leave and close the socket; again is no error."""
+        watchers, self._watchers = self._watchers, ()
         self._joined = False
-        if self._on_close is not None:
-            self._on_close(self)
-            self._on_close = None
+        for call in watchers:
+            call(self, "closed")
         self.socket.close()  # the kernel leaves with it, and sends the report
 
     def __enter__(self) -> Subscription:
@@ -256,8 +267,17 @@ class Subscription:
             return "source"
         return None
 
+    def _become(self, state: str) -> None:
+        self._joined = state == "joined"
+        if self._joined:
+            self._joins += 1
+        else:
+            self._leaves += 1
+        for call in self._watchers:
+            call(self, state)
+
     def _discard_queued(self) -> None:
-        while True:
+        for _ in range(_FLOOD):
             try:
                 self.socket.recv(1)
             except (BlockingIOError, InterruptedError):

@@ -9,6 +9,7 @@ so the numbers are spelled out.
 
 from __future__ import annotations
 
+import errno
 import functools
 import ipaddress
 import socket
@@ -16,9 +17,9 @@ import struct
 import sys
 import warnings
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, BinaryIO, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from .errors import CappedBufferWarning
+from .errors import CappedBufferWarning, MissingCapability
 
 __all__ = [
     "LINUX",
@@ -29,11 +30,14 @@ __all__ = [
     "arrival",
     "bind_address",
     "group_request",
+    "hears",
     "interface_option",
     "interface_table",
     "kernel_drops",
+    "lock",
     "membership_option",
     "metadata_options",
+    "open_socket",
     "receive",
     "reuse_options",
     "sender_options",
@@ -76,6 +80,38 @@ else:  # linux/in.h, linux/in6.h
     _IPV6_RECV = 49, 51, 66  # RECVPKTINFO, RECVHOPLIMIT, RECVTCLASS
     _IPV6_PKTINFO, _IPV6_HOPLIMIT = 50, 52
     _IPV6_TCLASS = 39 if _WINDOWS else 67
+
+
+def open_socket(family: str) -> socket.socket:
+    """Open a UDP socket.
+
+    When the soft limit of open files is reached (RLIMIT_NOFILE, getrlimit(2)) it is doubled, up to the hard limit.
+    Raises ``MissingCapability`` when that is reached too.
+    """
+    while True:
+        try:
+            return socket.socket(socket.AF_INET6 if family == "ipv6" else socket.AF_INET, socket.SOCK_DGRAM)
+        except OSError as error:
+            if error.errno != errno.EMFILE:
+                raise
+            _allow_more_files(error)
+
+
+def _allow_more_files(error: OSError) -> None:
+    if sys.platform == "win32":
+        raise error
+    else:  # noqa: RET506 - for the type checker, which sees one of the two
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        more = 2 * soft if hard == resource.RLIM_INFINITY else min(2 * soft, hard)
+        if more <= soft:
+            raise MissingCapability(
+                "open files",
+                f"this process may have no more than {soft} open files (soft limit {soft}, hard limit {hard})",
+                "raise the hard limit: ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of Docker",
+            ) from error
+        resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
 
 
 class SocketOption(NamedTuple):
@@ -144,6 +180,11 @@ def bind_address(family: str, group: str, port: int, index: int) -> Tuple[object
     """Return the address that a receiver of the group binds to: the group, except on Windows (wildcard)."""
     host = ("::" if family == "ipv6" else "0.0.0.0") if _WINDOWS else group  # noqa: S104 - Windows knows no other
     return (host, port, 0, index) if family == "ipv6" else (host, port)
+
+
+def hears(address: str, group: str) -> bool:
+    """Say whether a socket that is bound to the address can receive the group: bound to it, or to every address."""
+    return _WINDOWS or address.partition("%")[0] in ("0.0.0.0", "::", group)  # noqa: S104 - what is looked for
 
 
 def strict_options(family: str, name: str, index: int) -> List[SocketOption]:
@@ -275,6 +316,20 @@ def kernel_drops(sock: socket.socket) -> Optional[int]:
     except OSError:  # a kernel before 4.12
         return None
     return int(struct.unpack("=9I", data)[_SK_MEMINFO_DROPS])
+
+
+def lock(file: BinaryIO) -> None:
+    """Lock a file until it is closed, against who does the same (flock(2)); Windows: not.
+
+    Raises ``BlockingIOError`` when it is locked.
+    """
+    if sys.platform != "win32":
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BlockingIOError(error.errno, f"somebody is writing to {file.name}") from None
 
 
 @dataclass

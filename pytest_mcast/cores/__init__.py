@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .asynchronous import AsyncCore
 from .builtin import BuiltInCore
 from .description import Description, DescriptionError, read_description
 from .external import ExternalCore
@@ -13,6 +14,7 @@ from .sender import ExternalSender
 
 __all__ = [
     "FIELDS",
+    "AsyncCore",
     "BuiltInCore",
     "Capabilities",
     "CoreError",

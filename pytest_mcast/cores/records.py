@@ -16,6 +16,7 @@ from .protocol import CoreFailure
 
 __all__ = ["Records", "ReportedDatagram", "length_of"]
 
+_PAYLOADS = {"payload", "payload_hex", "payload_base64"}
 _SHOWN = 200  # characters of a line in an error
 
 
@@ -63,9 +64,14 @@ class Records:
                 continue
             self._told.update({name: text for name, text in match.groupdict().items() if text is not None})
             self._next += 1
-            if self._next == len(self._patterns):
+            if self._next == len(self._patterns) or self._is_empty():
                 told, self._told, self._next = self._told, {}, 0
                 yield self._datagram(told, line)
+
+    def _is_empty(self) -> bool:
+        """Say whether only the payload is left to come, and there is none, of which a program may print no line."""
+        left = {name for pattern in self._patterns[self._next :] for name in pattern.groupindex}
+        return self._told.get("length") == "0" and left <= _PAYLOADS
 
     def _datagram(self, told: Mapping[str, str], line: str) -> ReportedDatagram:
         try:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_mcast.core.errors import McastError
 
+from .asynchronous import AsyncCore
 from .builtin import BuiltInCore
 from .description import Description, read_description
 from .external import ExternalCore
@@ -33,7 +34,7 @@ class CoreError(McastError, LookupError):
 def shipped_cores() -> dict[str, Callable[[], ReceiveCore]]:
     """Return how to make each core of this package, by name, in the order of tables."""
     described = {name: partial(_external_core, path) for name, path in _described(senders=False).items()}
-    return {"builtin": BuiltInCore, "naive": NaiveCore, **described}
+    return {"builtin": BuiltInCore, "builtin-asyncio": AsyncCore, "naive": NaiveCore, **described}
 
 
 def shipped_senders() -> dict[str, Callable[[], ExternalSender]]:

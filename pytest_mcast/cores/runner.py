@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,9 @@ from .selfcheck import self_check
 if TYPE_CHECKING:
     from pytest_mcast.lab import LabView
     from pytest_mcast.lab.view import HostPool
+    from pytest_mcast.packets.explain import DropReasons
 
-__all__ = ["KINDS", "SELF_CHECK", "Result", "expected_failure", "run_behaviour", "run_core"]
+__all__ = ["KINDS", "SELF_CHECK", "Result", "expected_failure", "look_at", "run_behaviour", "run_core"]
 
 #: Family and mode of the kinds of channel.
 KINDS = tuple((family, mode) for family in FAMILIES for mode in MODES)
@@ -97,14 +98,29 @@ def run_behaviour(
     core: ReceiveCore, behaviour: Behaviour, pool: HostPool, family: str, mode: str, *, timeout: float = 5.0
 ) -> Result:
     """Look at one behaviour for one kind of channel, in hosts of its own."""
+    return look_at(core, behaviour.id, behaviour.run, pool, family, mode, timeout=timeout)
+
+
+def look_at(
+    core: ReceiveCore,
+    name: str,
+    function: Callable[[Bench], None],
+    pool: HostPool,
+    family: str,
+    mode: str,
+    *,
+    timeout: float = 5.0,
+    drops: DropReasons | None = None,
+) -> Result:
+    """Have a function look at a core on a bench, and return the result under a name."""
     from pytest_mcast.lab.view import LabView
 
     evidence: list[str] = []
 
     def look(lab: LabView) -> None:
-        with Bench(core, lab, family, mode, timeout=timeout) as bench:
+        with Bench(core, lab, family, mode, timeout=timeout, drops=drops) as bench:
             try:
-                behaviour.run(bench)
+                function(bench)
             finally:
                 evidence.extend(bench.evidence)
 
@@ -121,7 +137,7 @@ def run_behaviour(
     except Exception as error:  # noqa: BLE001 - a core in this process may raise anything; the others are to go on
         outcome, reason = "error", f"{type(error).__name__}: {error}"
     version = _version(core) if outcome != "skipped" else ""
-    return _result(core, version, behaviour.id, family, mode, outcome, reason, evidence)
+    return _result(core, version, name, family, mode, outcome, reason, evidence)
 
 
 def _self_check(core: ReceiveCore, family: str, mode: str, pool: HostPool, timeout: float) -> Result:

@@ -17,6 +17,7 @@ from pytest_mcast.wire.recorder import switch_frames
 
 from . import netlink
 from .counts import SwitchTap
+from .direct import DirectLink
 from .link import Fabric, Link
 from .link import mac_address as _mac
 from .namespace import Namespace
@@ -158,6 +159,26 @@ class Lab:
         """Make that many new hosts."""
         return [self.host() for _ in range(count)]
 
+    def direct(self, first: str | None = None, second: str | None = None) -> tuple[VirtualHost, VirtualHost]:
+        """Make two new hosts with a cable between them, from eth0 to eth0, and no switch that could drop anything.
+
+        Raises ``InterfaceError`` for a name that is taken.
+        """
+        taken = [name for name in (first, second) if name in self._hosts]
+        if taken or (first is not None and first == second):
+            raise InterfaceError(f"there is a host {taken[0] if taken else first} already; name another one, or none")
+        name = next(name for name in map("direct{}".format, itertools.count(1)) if name not in self._links)
+        link = DirectLink(name, self._free_number(name), self._fabric)
+        ends = self.host(first, interfaces={}), self.host(second, interfaces={})
+        try:
+            self._connect_directly(link, *ends)
+        except BaseException:  # whatever it is: let go, and pass it on
+            for end in ends:
+                self.remove(end)
+            raise
+        self._links[name] = link
+        return ends
+
     def channel(self, family: str = "ipv4", *, source: Host | str | None = None, scope: str | None = None) -> Channel:
         """Return a channel that nobody in this lab uses; source-specific when there is a ``source``, host or address."""
         if source is not None and not isinstance(source, str):
@@ -175,8 +196,10 @@ class Lab:
     def remove(self, host: VirtualHost) -> None:
         """Take a host out of the lab."""
         self._hosts = {name: other for name, other in self._hosts.items() if other is not host}
-        for link in self._links.values():
+        for link in list(self._links.values()):
             link.disconnect(host)
+            if isinstance(link, DirectLink) and host in link.ends:  # its number is free again
+                del self._links[link.name]
         host.close()
         self._free.extend(host.ports)
         host.ports.clear()
@@ -244,6 +267,22 @@ class Lab:
                 program = switch_frames(_PORT_INDEX, 0xFFFE)
                 self._recorder = with_packet_sockets(lambda: Recorder(program))
         return self._recorder
+
+    def _connect_directly(self, link: DirectLink, first: VirtualHost, second: VirtualHost) -> None:
+        numbers = []
+        for host in (first, second):
+            numbers.append(self._number())
+            host.ports.append(numbers[-1])
+        here, there = (_HOST_INDEX + number for number in numbers)
+        macs = [_mac(number, 0) for number in numbers]
+        peer, namespace = ("eth0", there, macs[1]), second.namespace.descriptor
+        cable = netlink.veth("eth0", here, macs[0], master=None, peer=peer, peer_namespace=namespace, mtu=link.mtu)
+        first.prepare(cable, netlink.no_automatic_addresses(here))
+        # Both are up before one is waited for: an end carries nothing until the other one is.
+        second.prepare(netlink.no_automatic_addresses(there), netlink.link(there, up=True))
+        for host, number in zip((first, second), numbers, strict=True):
+            host.plug("eth0", _HOST_INDEX + number, addresses=link.addresses(number), gateways={})
+        link.ends = (first, second)
 
     def _connect(self, host: VirtualHost, name: str, link: Link, mac: str | None) -> None:
         number = self._number()

@@ -108,9 +108,7 @@ class Link:
         Raises ``ValueError`` below 1280 bytes, where IPv6 ends, and above 65535, and ``InterfaceError`` when the link is
         shared with other tests.
         """
-        octets: object = mtu
-        if isinstance(octets, bool) or not isinstance(octets, int) or not _LEAST_MTU <= octets <= _MOST_MTU:
-            raise ValueError(f"mtu {mtu!r} is not a number of bytes from {_LEAST_MTU} (RFC 8200) to {_MOST_MTU}")
+        self.check_mtu(mtu)
         self.check_own("set_mtu")
         self.mtu = mtu
         self.connection.run(*(netlink.mtu(index, mtu) for index in (self.index, *(port.index for port in self._ports))))
@@ -161,6 +159,11 @@ class Link:
             raise InterfaceError(
                 f"{what}() would change link {self.name} for other tests; use a link of your own: mcast_lab.link('mine')"
             )
+
+    def check_mtu(self, mtu: object) -> None:
+        """Raise ``ValueError`` for what cannot be the MTU of a link."""
+        if isinstance(mtu, bool) or not isinstance(mtu, int) or not _LEAST_MTU <= mtu <= _MOST_MTU:
+            raise ValueError(f"mtu {mtu!r} is not a number of bytes from {_LEAST_MTU} (RFC 8200) to {_MOST_MTU}")
 
     def forget(self) -> None:
         """Delete it in the kernel."""

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import Channel
+from pytest_mcast.core.errors import InterfaceError
 
 from .lab import Lab
 from .link import Link
@@ -118,17 +119,31 @@ class LabView:
             host = self._pool.lab.host(interfaces=interfaces, macs=macs)
             self._stack.callback(self._pool.lab.remove, host)
         host.shared = frozenset(nic for nic, link in (interfaces or {"eth0": "lan"}).items() if str(link) == "lan")
+        self._adopt(host, name)
+        return host
+
+    def _adopt(self, host: VirtualHost, name: str | None) -> None:
         if name is None:
             name = next(name for name in map("host{}".format, itertools.count(1)) if name not in self._hosts)
         host.name = name
         self._hosts[host.name] = host
         if self._arrival is not None:
             self._arrival(host)
-        return host
 
     def hosts(self, count: int, *, link: Link | str = "lan") -> list[VirtualHost]:
         """Return that many hosts that the test has not used yet, with eth0 on a link."""
         return [self.host(interfaces=None if str(link) == "lan" else {"eth0": link}) for _ in range(count)]
+
+    def direct(self, first: str | None = None, second: str | None = None) -> tuple[VirtualHost, VirtualHost]:
+        """Make two new hosts with a cable between them, and no switch; see ``Lab.direct``."""
+        for name in (first, second):
+            if name is not None and (name in self._hosts or first == second):
+                raise InterfaceError(f"there is a host {name} already; name another one, or none")
+        ends = self._pool.lab.direct()
+        for host, name in zip(ends, (first, second), strict=True):
+            self._stack.callback(self._pool.lab.remove, host)
+            self._adopt(host, name)
+        return ends
 
     def listen(self, link: Link | str = "lan") -> Listener:
         """Hear all reports and queries of IGMP and MLD on a link from now on, in a host of its own; see ``Listener``."""

@@ -198,6 +198,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
             "cell": cell,
             "evidence": getattr(item, "mcast_evidence", []),
             "artifacts": artifacts,
+            "facts": getattr(item, "mcast_facts", {}),
             # "error": what ended it says nothing about what was tested.
             "outcome": getattr(call.excinfo and call.excinfo.value, "mcast_outcome", None),
         }

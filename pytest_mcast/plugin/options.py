@@ -57,6 +57,12 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="NAME|MODULE:ATTRIBUTE|FILE.yaml",
         help="Receive core under test, which the fixture mcast_core gives (default: builtin)",
     )
+    group.addoption(
+        "--mcast-strict",
+        action="store_true",
+        default=None,
+        help="What an RFC only recommends (SHOULD) fails a conformance test as well",
+    )
     parser.addini(
         "mcast_core", "Default of --mcast-core; a file is relative to the ini file", type="string", default=None
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_mcast.cores import ReceiveCore
     from pytest_mcast.lab import Lab
     from pytest_mcast.lab.view import HostPool
+    from pytest_mcast.packets.explain import DropReasons
 
 __all__ = ["Place", "find_interface", "loopback"]
 
@@ -39,6 +40,8 @@ class Place:
         self._lab = session_lab  # which the session closes
         self._pool: HostPool | None = None
         self._verdict: MissingCapability | Literal[False] | None = False  # on namespaces; False: not probed yet
+        self._drops: DropReasons | None = None
+        self._drops_tried = False
         self._probed: dict[tuple[Host, Host, str, str], MissingCapability | None] = {}
 
     @property
@@ -68,6 +71,17 @@ class Place:
 
             self._pool = HostPool(self.lab)
         return self._pool
+
+    @property
+    def drops(self) -> DropReasons | None:
+        """What says why the kernel has dropped something; None where that is not permitted. One for the session."""
+        if not self._drops_tried:
+            from pytest_mcast.packets import KernelDrops
+
+            self._drops_tried = True
+            with suppress(MissingCapability):  # it is evidence that is nice to have
+                self._drops = self._stack.enter_context(KernelDrops())
+        return self._drops
 
     @property
     def local(self) -> Host:

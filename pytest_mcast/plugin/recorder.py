@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .settings import Setting
-from .stash import LAB
+from .stash import CORE, LAB
 
 if TYPE_CHECKING:
     from pytest_mcast.report.record import Cell, Record
@@ -37,6 +37,8 @@ _GAVE_UP = ".XFailed: "  # what pytest.xfail() and xfail(run=False) raise
 _NODEID = re.compile(
     r"(?P<file>.*)::(?P<family>ipv[46])-(?P<mode>asm|ssm)\[(?P<sender>[\w.-]+)->(?P<receiver>[\w.-]+)\]", re.ASCII
 )
+# Those of the conformance suite.
+_CASE = re.compile(r"::test_case\[(?P<case>[a-z0-9]+\.[a-z0-9-]+)-(?P<family>ipv[46])-(?P<mode>asm|ssm)\]$")
 
 
 @dataclass
@@ -66,6 +68,8 @@ class Recorder:
         self._lock = threading.Lock()  # the thread of the writer looks at what the reports change
         self._cells: dict[str, _State] = {}
         self._titles: dict[str, str] = {}
+        self._subjects: dict[str, dict[str, str]] = {}
+        self._features: dict[str, dict[str, str]] = {}
         self._id = os.urandom(8).hex()
         self._started = datetime.now(UTC)
         self._begin = time.monotonic()
@@ -111,6 +115,13 @@ class Recorder:
             match = _NODEID.fullmatch(nodeid)
             if match and nodeid not in self._cells:
                 self._keep(nodeid, match.groupdict())
+            case = _CASE.search(nodeid)
+            if case and nodeid not in self._cells:
+                core = self._config.stash.get(CORE, None)
+                receiver = "builtin" if core is None else core.name
+                self._keep(
+                    nodeid, {"file": "conformance", "sender": "crafted", "receiver": receiver, **case.groupdict()}
+                )
         self._changed()
 
     def pytest_runtest_logstart(self) -> None:
@@ -126,6 +137,10 @@ class Recorder:
                 self.places.add(data["place"])
         if data.get("cell"):
             self._keep(report.nodeid, data["cell"])
+        facts = data.get("facts", {})
+        with self._lock:
+            self._subjects.update(facts.get("subjects", {}))
+            self._features.update(facts.get("features", {}))
         if report.nodeid in self._cells:  # a crashed worker's report has no data
             with self._lock:
                 _take(self._cells[report.nodeid], report, data)
@@ -159,7 +174,7 @@ class Recorder:
             self._writer.changed()
 
     def _snapshot(self) -> Record:
-        from pytest_mcast.report.record import Cell, Record, Run
+        from pytest_mcast.report.record import Cell, Feature, Record, Run
 
         with self._lock:
             return Record(
@@ -172,6 +187,8 @@ class Recorder:
                 ),
                 environment=_environment(self._place()),
                 files=dict(sorted(self._titles.items())),
+                subjects=dict(sorted(self._subjects.items())),
+                features={name: Feature(**facts) for name, facts in sorted(self._features.items())},
                 cells=tuple(_cell(nodeid, state, Cell) for nodeid, state in sorted(self._cells.items())),
             )
 

@@ -57,6 +57,7 @@ class Settings:
     output: Setting[Path]
     pause: Setting[bool]
     core: Setting[str]
+    strict: Setting[bool]
 
     def header(self) -> str | None:
         """Return one line with what was set; None when nothing was."""
@@ -103,8 +104,9 @@ def read_settings(config: pytest.Config) -> Settings:
         report=_path(config, _raw(config, "report")),
         capture=_choice(_raw(config, "capture"), CAPTURES),
         output=_output(config),
-        pause=_pause(config),
+        pause=_flag(config, "pause_on_failure"),
         core=_core(config),
+        strict=_flag(config, "strict"),
     )
 
 
@@ -156,10 +158,10 @@ def _output(config: pytest.Config) -> Setting[Path]:
     return Setting(path, raw.origin)
 
 
-def _pause(config: pytest.Config) -> Setting[bool]:
-    if not getattr(config.known_args_namespace, "mcast_pause_on_failure", None):
+def _flag(config: pytest.Config, name: str) -> Setting[bool]:
+    if not getattr(config.known_args_namespace, f"mcast_{name}", None):
         return Setting(False)
-    return Setting(True, "--mcast-pause-on-failure")
+    return Setting(True, f"--mcast-{name.replace('_', '-')}")
 
 
 def _core(config: pytest.Config) -> Setting[str]:

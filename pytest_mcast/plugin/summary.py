@@ -20,11 +20,16 @@ class Summary:
         """Print it."""
         record = None if config.option.collectonly else self._recorder.record()
         if record is not None:
-            from pytest_mcast.report import tables
+            from pytest_mcast.report import conformance_summary, tables
 
-            terminalreporter.section("multicast matrix")
-            for line in tables(record):
-                terminalreporter.line(line)
+            for title, lines in (
+                ("multicast matrix", tables(record)),
+                ("multicast conformance", conformance_summary(record)),
+            ):
+                for number, line in enumerate(lines):
+                    if number == 0:
+                        terminalreporter.section(title)
+                    terminalreporter.line(line)
         if NO_LAB in config.stash:
             terminalreporter.line(config.stash[NO_LAB])
         if self._recorder.places:

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from .conformance import conformance_document, conformance_summary
 from .markdown import markdown
 from .record import Cell, Feature, Record, RecordError, Run, read, write
 from .table import tables
 
-__all__ = ["Cell", "Feature", "Record", "RecordError", "Run", "markdown", "read", "tables", "write"]
+__all__ = [
+    "Cell",
+    "Feature",
+    "Record",
+    "RecordError",
+    "Run",
+    "conformance_document",
+    "conformance_summary",
+    "markdown",
+    "read",
+    "tables",
+    "write",
+]

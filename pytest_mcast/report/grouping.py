@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from .conformance import is_conformance
 from .record import Cell, Record
 
 __all__ = ["Table", "group", "word"]
@@ -37,6 +38,8 @@ def group(record: Record) -> Iterator[tuple[str, str, list[Table]]]:
     tables: dict[str, dict[tuple[str, str, tuple[tuple[str, str], ...]], dict[tuple[str, str], Cell]]] = {}
     for cell in record.cells:
         key = cell.key
+        if is_conformance(cell):
+            continue
         more = tuple(sorted((name, value) for name, value in key.items() if name not in _KNOWN))
         table = tables.setdefault(key["file"], {}).setdefault((key["family"], key["mode"], more), {})
         table[key["sender"], key["receiver"]] = cell

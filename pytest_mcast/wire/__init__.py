@@ -7,6 +7,7 @@ from .capture import Capture, CapturedFrame, save_captures
 from .codec import build_query, read_message
 from .control import TapControl
 from .counters import Counters
+from .drops import Drop, DropReasons
 from .filters import KINDS, Filter, frame_filter
 from .frames import Seen, seen
 from .listener import Listener
@@ -25,6 +26,8 @@ __all__ = [
     "Capture",
     "CapturedFrame",
     "Counters",
+    "Drop",
+    "DropReasons",
     "Filter",
     "Injector",
     "Listener",

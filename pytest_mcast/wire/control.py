@@ -94,12 +94,7 @@ class TapControl:
                 (*datagram.source, *datagram.destination, datagram.payload) for datagram in last[-4:]
             )
         ]
-        changes = ", ".join(
-            f"{name} +{change}"
-            for name, change in self._counters.changes().items()
-            if not name.endswith(("Octets", "Pkts")) or name.endswith("McastPkts")
-        )
-        return [*lines, f"counters of {self.name}: {changes or 'none has moved'}"]
+        return [*lines, f"counters of {self.name}: {self._counters.summary() or 'none has moved'}"]
 
     def close(self) -> None:
         """Close the tap (16 to 24 ms) and the counters."""

@@ -41,6 +41,14 @@ class Counters:
         changed = {name: value - before.get(name, 0) for name, value in now.items()}
         return {name: change for name, change in changed.items() if change}
 
+    def summary(self) -> str:
+        """Say in words what has changed, but for what merely counts bytes and packets; empty when nothing has."""
+        return ", ".join(
+            f"{name} +{change}"
+            for name, change in self.changes().items()
+            if not name.endswith(("Octets", "Pkts")) or name.endswith("McastPkts")
+        )
+
     def close(self) -> None:
         """Close the files; again is no error."""
         while self._files:

@@ -104,7 +104,7 @@ def test_what_is_not_as_it_is_known_is_exit_code_1(run: Runner, core: str, text:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["bultin"], "there is no receive core 'bultin'; did you mean 'builtin'? there are builtin, naive"),
+        (["bultin"], "there is no receive core 'bultin'; did you mean 'builtin'? there are builtin, "),
         (["none.yaml"], "cannot read the description none.yaml: No such file or directory"),
         (["bad.yaml"], "bad.yaml:1:1: the file lacks the key 'kind'"),
         (["my_cores:Nobody"], "receive core 'my_cores:Nobody': there is no 'Nobody' in it; there is "),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import selectors
 from unittest import mock
 
-from pytest_mcast.core import Channel, Context, Deadline, Subscription, SubscriptionError, system
+from pytest_mcast.core import (
+    Channel,
+    Context,
+    Subscription,
+    SubscriptionError,
+)
 
 from . import support
 
@@ -176,136 +180,92 @@ class Removing(ContextTestCase):
         added = self.context.add(another, self.lo, sock=self.wildcard_socket(another))
         self.assertEqual(added.channel, another)
 
-
-class Receiving(ContextTestCase):
-    def test_each_datagram_comes_with_its_subscription(self) -> None:
-        subscriptions = [self.joined(self.channel(family, mode)) for family, mode in support.KINDS]
-        for subscription in subscriptions:
-            self.sender(subscription.channel).send(str(subscription.channel).encode())
-        arrived = dict(self.received() for _ in subscriptions)
-        self.assertEqual(arrived, {each: str(each.channel).encode() for each in subscriptions})
-
-    def test_nothing_is_none_at_the_deadline(self) -> None:
-        self.joined(self.channel())
-        self.assertIsNone(self.context.receive(0.01))
-
-    def test_nothing_is_none_at_once_unless_said(self) -> None:
-        self.joined(self.channel())
-        with mock.patch("pytest_mcast.core.context.Deadline", wraps=Deadline) as deadline:
-            self.assertIsNone(self.context.receive())
-        deadline.assert_called_once_with(0)
-
-    def test_without_subscriptions_nothing_is_received(self) -> None:
-        self.assertIsNone(self.context.receive())
-
-    def test_what_is_queued_is_received_at_once(self) -> None:
-        subscription = self.joined(self.channel())
-        self.sender(subscription.channel).send(b"x")
-        self.fence()
-        arrived = self.context.receive()
-        self.assertEqual(arrived and arrived[1].payload, b"x")
-
-    def test_a_datagram_behind_foreign_ones_is_received_without_a_time_out(self) -> None:
+    def test_a_subscription_whose_socket_somebody_has_closed_is_in_nobodys_way(self) -> None:
         channel = self.channel()
-        self.context.add(channel, self.lo, sock=self.wildcard_socket(channel)).join()
-        other = Channel(self.channel().group, channel.port)
-        control, sender = self.receiver(other), self.sender(other)
-        for _ in range(5):
-            sender.send(b"foreign")
-        self.sender(channel).send(b"own")
-        control.expect(5)
-        self.fence()
-        arrived = self.context.receive(0)
-        self.assertEqual(arrived and arrived[1].payload, b"own")
-
-    def test_foreign_datagrams_without_end_do_not_outlast_the_deadline(self) -> None:
-        channel = self.channel()
-        self.context.add(channel, self.lo, sock=self.wildcard_socket(channel)).join()
-        self.sender(channel).send(b"stays queued, so that the socket stays readable")
-        self.fence()
-        foreign = b"", system.Arrival(group="224.0.0.1"), False, ("127.0.0.1", 1)
-        with mock.patch.object(system, "receive", return_value=foreign):
-            self.assertIsNone(self.context.receive(0))
-
-    def test_its_descriptor_is_readable_when_a_subscription_is(self) -> None:
-        subscription = self.joined(self.channel())
-        self.joined(self.channel())
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.context, selectors.EVENT_READ)
-            before = selector.select(0)
+        self.joined(channel).socket.close()
+        again = self.joined(channel)  # the same channel, and most likely the same descriptor
+        another = self.joined(self.channel())
+        for subscription in (again, another):
             self.sender(subscription.channel).send(b"x")
-            self.assertEqual((before, len(selector.select(5))), ([], 1))
+        self.assertEqual({self.received()[0] for _ in range(2)}, {again, another})
 
 
-class Fairness(ContextTestCase):
-    def served(self, *loads: int) -> list[int]:
-        """Queue so many datagrams at as many subscriptions, and return the ids in the order of their service."""
-        senders = [self.sender(self.joined(self.channel()).channel) for _ in loads]
-        for sender, load in zip(senders, loads):
-            for _ in range(load):
-                sender.send(b"x")
-        self.fence()
-        return [self.received()[0].id for _ in range(sum(loads))]
+class ById(ContextTestCase):
+    def test_a_subscription_is_found_by_its_id(self) -> None:
+        first, second = (self.context.add(self.channel(), self.lo) for _ in range(2))
+        self.assertEqual([self.context.get(id) for id in (2, 1)], [second, first])  # noqa: A001 - the field's word
 
-    def test_no_ready_subscription_waits_longer_than_one_round(self) -> None:
-        loads = {1: 40, 2: 1, 3: 20, 4: 7, 5: 3}
-        order = self.served(*loads.values())
-        for id, load in loads.items():  # noqa: A001 - the field's word
-            with self.subTest(id):
-                places = [-1, *(place for place, served in enumerate(order) if served == id)]
-                self.assertEqual(len(places) - 1, load)
-                waits = [later - earlier for earlier, later in zip(places, places[1:])]
-                self.assertLessEqual(max(waits), len(loads))
-
-    def test_equal_loads_are_served_in_turn(self) -> None:
-        order = self.served(3, 3, 3)
-        self.assertEqual([sorted(order[start : start + 3]) for start in (0, 3, 6)], [[1, 2, 3]] * 3)
-
-    def test_a_round_goes_on_after_a_new_flood(self) -> None:
-        flooded, waiting = self.joined(self.channel()), self.joined(self.channel())
-        flood, single = self.sender(flooded.channel), self.sender(waiting.channel)
-        flood.send(b"flood")
-        single.send(b"single")
-        self.fence()
-        order = []
+    def test_an_unknown_id_is_refused_with_those_there_are(self) -> None:
         for _ in range(3):
-            flood.send(b"flood")
-            self.fence()
-            order.append(self.received()[0])
-        self.assertIn(waiting, order[:2])
+            self.context.add(self.channel(), self.lo)
+        self.context.remove(2)
+        for call in (self.context.get, self.context.join, self.context.leave, self.context.remove, self.context.take):
+            with self.refused(SubscriptionError, "subscription 2 does not belong to this context, which has 1, 3"):
+                call(2)
+
+    def test_it_joins_leaves_and_is_removed_by_its_id(self) -> None:
+        subscription = self.context.add(self.channel(), self.lo)
+        states = []
+        for call in (self.context.join, self.context.leave, self.context.join, self.context.remove):
+            call(subscription.id)
+            states.append(subscription.state)
+        self.assertEqual(states, ["joined", "bound", "joined", "closed"])
+
+    def test_it_joins_and_leaves_by_itself(self) -> None:
+        subscription = self.context.add(self.channel(), self.lo)
+        self.context.join(subscription)
+        self.assertEqual(subscription.state, "joined")
+        self.context.leave(subscription)
+        self.assertEqual(subscription.state, "bound")
+
+    def test_it_is_taken_by_its_id(self) -> None:
+        subscription = self.opened(self.context.add(self.channel(), self.lo))
+        self.assertIs(self.context.take(subscription.id), subscription)
+
+    def test_it_is_contained_by_itself_and_by_its_id(self) -> None:
+        subscription = self.context.add(self.channel(), self.lo)
+        self.assertIn(subscription, self.context)
+        self.assertIn(subscription.id, self.context)
+        subscription.close()
+        self.assertNotIn(subscription, self.context)
+        self.assertNotIn(subscription.id, self.context)
 
 
-class Failing(ContextTestCase):
-    def broken_and_healthy(self) -> Subscription:
-        """Make one subscription fail whenever it is served; return another, and something is queued at both."""
-        broken, healthy = self.joined(self.channel()), self.joined(self.channel())
-        failure = mock.patch.object(broken, "receive", side_effect=OSError("broken"))
-        failure.start()
-        self.addCleanup(failure.stop)
-        for subscription in (broken, healthy):
-            self.sender(subscription.channel).send(b"x")
-        self.fence()
-        return healthy
+class Adopting(ContextTestCase):
+    def test_a_taken_subscription_is_adopted_joined_as_it_is(self) -> None:
+        subscription = self.opened(self.context.take(self.joined(self.channel())))
+        self.sender(subscription.channel).send(b"x")
+        self.assertEqual((self.context.adopt(subscription), subscription.id), (subscription, 2))
+        self.assertEqual(self.received(), (subscription, b"x"))
 
-    def test_a_failing_subscription_is_told(self) -> None:
-        self.broken_and_healthy()
-        with self.refused(OSError, "broken"):
-            for _ in range(2):
-                self.context.receive()
+    def test_one_made_alone_is_adopted(self) -> None:
+        subscription = self.context.adopt(self.subscription(self.channel()))
+        subscription.join()
+        self.sender(subscription.channel).send(b"x")
+        self.assertEqual(self.received(), (subscription, b"x"))
 
-    def test_a_failing_subscription_does_not_hide_others(self) -> None:
-        healthy = self.broken_and_healthy()
-        arrived = []
-        for _ in range(2):
-            with contextlib.suppress(OSError):
-                arrived.append(self.context.receive())
-        self.assertEqual([each[0] for each in arrived if each], [healthy])
+    def test_one_of_another_context_is_refused(self) -> None:
+        subscription = self.opened(Context()).add(self.channel(), self.lo)
+        with self.refused(SubscriptionError, f"{subscription!r} belongs to a context already"):
+            self.context.adopt(subscription)
 
-    def test_a_subscription_that_was_closed_does_not_hide_others(self) -> None:
-        closed, healthy = self.joined(self.channel()), self.joined(self.channel())
-        closed.close()
-        self.sender(healthy.channel).send(b"x")
-        self.assertEqual(self.received(), (healthy, b"x"))
+    def test_a_duplicate_is_refused_and_stays_open(self) -> None:
+        channel = self.channel()
+        first, second = self.context.add(channel, self.lo), self.subscription(channel)
+        with self.refused(SubscriptionError, f"is subscription {first.id} already"):
+            self.context.adopt(second)
+        self.assertEqual((second.state, second.context, list(self.context)), ("bound", None, [first]))
+
+    def test_a_closed_one_is_refused(self) -> None:
+        subscription = self.subscription(self.channel())
+        subscription.close()
+        with self.refused(SubscriptionError, "cannot adopt", "it is closed"):
+            self.context.adopt(subscription)
+
+    def test_a_closed_context_adopts_none(self) -> None:
+        self.context.close()
+        with self.refused(SubscriptionError, "cannot adopt", "the context is closed"):
+            self.context.adopt(self.subscription(self.channel()))
 
 
 class Closing(ContextTestCase):
@@ -352,6 +312,24 @@ class Closing(ContextTestCase):
             context = self.opened(Context())
         with self.refused(OSError, "no descriptor for several sockets; use those of the subscriptions"):
             context.fileno()
+
+    def test_who_watches_is_told_once_before_it_is_closed(self) -> None:
+        seen: list[object] = []
+        self.context.watch(lambda context, state: seen.append((context, state, self.context.closed)))
+        self.context.close()
+        self.context.close()
+        self.assertEqual(seen, [(self.context, "closed", False)])
+
+    def test_who_watches_no_more_is_told_nothing(self) -> None:
+        seen: list[object] = []
+
+        def watcher(_: object, state: str) -> None:
+            seen.append(state)
+
+        self.context.watch(watcher)
+        self.context.unwatch(watcher)
+        self.context.close()
+        self.assertEqual(seen, [])
 
     def test_a_context_without_a_descriptor_receives(self) -> None:
         with mock.patch.object(selectors, "DefaultSelector", selectors.SelectSelector):

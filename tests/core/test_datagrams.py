@@ -28,14 +28,3 @@ class Datagrams(support.CoreTestCase):
             first = dataclasses.fields(value)[0].name
             with self.subTest(type(value).__name__), self.assertRaises(dataclasses.FrozenInstanceError):
                 setattr(value, first, None)
-
-
-class StatisticsText(support.CoreTestCase):
-    def test_nothing_rejected_and_drops_unknown(self) -> None:
-        self.assertEqual(str(Statistics(3)), "received 3, rejected none, dropped by the kernel unknown")
-
-    def test_reasons_are_listed_in_order(self) -> None:
-        self.assertEqual(
-            str(Statistics(3, {"source": 2, "group": 1}, 4)),
-            "received 3, rejected 1 of another group, 2 of another source, dropped by the kernel 4",
-        )

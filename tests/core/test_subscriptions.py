@@ -71,6 +71,40 @@ class States(support.LoopbackTestCase):
         )
 
     @support.each_kind
+    def test_what_was_queued_before_it_left_is_kept_when_asked_for(self, family: str, mode: str) -> None:
+        channel = self.channel(family, mode)
+        receiver, control, sender = self.receiver(channel), self.control(channel), self.sender(channel)
+        sender.send(b"queued")
+        control.recv()
+        receiver.subscription.leave()
+        receiver.subscription.join(keep_queued=True)
+        sender.send(b"fresh")
+        self.assertEqual((support.payloads(receiver, 2), receiver.statistics().rejected), ([b"queued", b"fresh"], {}))
+
+    @support.each_kind
+    def test_what_was_queued_before_it_joined_is_stale(self, family: str, mode: str) -> None:
+        channel = self.channel(family, mode)
+        subscription, control = self.subscription(channel, sock=self.wildcard_socket(channel)), self.control(channel)
+        self.sender(channel).send(b"stale")
+        control.recv()
+        subscription.join()
+        self.assertIsNone(subscription.receive())
+        self.assertEqual(subscription.statistics().rejected, {"membership": 1})
+
+    def test_who_watches_is_told_of_each_new_state(self) -> None:
+        subscription = self.subscription(self.channel(mode="ssm"))
+        seen: list[object] = []
+        subscription.watch(lambda who, state: seen.append((who, state, subscription.fileno() >= 0)))
+        subscription.join()
+        subscription.leave()
+        subscription.join()
+        subscription.leave_source("127.0.0.1")
+        subscription.close()
+        subscription.close()
+        states = ("joined", "bound", "joined", "bound", "closed")
+        self.assertEqual(seen, [(subscription, state, True) for state in states])  # closed: not yet
+
+    @support.each_kind
     def test_leaving_its_only_source_or_group_keeps_the_socket(self, family: str, mode: str) -> None:
         channel = self.channel(family, mode)
         receiver = self.receiver(channel)

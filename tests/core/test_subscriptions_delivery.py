@@ -310,6 +310,33 @@ class CallersSockets(support.LoopbackTestCase):
         with self.refused(SubscriptionError, f"is bound to port {port}, not to the port of {channel}"):
             self.subscription(channel, sock=sock)
 
+    def test_a_closed_socket_is_refused(self) -> None:
+        channel = self.channel()
+        sock = self.wildcard_socket(channel)
+        sock.close()
+        with self.refused(SubscriptionError, f"{sock!r} is closed"):
+            self.subscription(channel, sock=sock)
+
+    @support.each_family
+    @unittest.skipUnless(support.LINUX, "elsewhere a socket is bound to the interface's address")
+    def test_a_socket_that_is_bound_to_another_address_is_refused(self, family: str) -> None:
+        channel = self.channel(family)
+        sock = self.opened(support.udp_socket(family))
+        sock.bind((support.SOURCES[family], channel.port))
+        with self.refused(
+            SubscriptionError, f"is bound to {support.SOURCES[family]}: bind it to the group of {channel}"
+        ):
+            self.subscription(channel, sock=sock)
+
+    @support.each_family
+    def test_a_socket_that_is_bound_to_the_group_is_taken(self, family: str) -> None:
+        channel = self.channel(family)
+        sock = self.opened(support.udp_socket(family))
+        sock.bind(system.bind_address(family, channel.group, channel.port, self.lo.index))
+        receiver = self.receiver(channel, sock=sock)
+        self.sender(channel).send(b"x")
+        self.assertEqual(receiver.recv().payload, b"x")
+
     @support.each_kind
     def test_after_leaving_what_others_have_joined_is_rejected(self, family: str, mode: str) -> None:
         channel = self.channel(family, mode)

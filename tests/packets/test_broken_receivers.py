@@ -10,7 +10,18 @@ from contextlib import contextmanager
 
 import pytest
 
-from pytest_mcast import Channel, Datagram, Deadline, Delivered, LabView, NotReceived, NoVerdict, Receiver, VirtualHost
+from pytest_mcast import (
+    Channel,
+    Datagram,
+    Deadline,
+    Delivered,
+    LabView,
+    NotReceived,
+    NoVerdict,
+    Receiver,
+    Verdict,
+    VirtualHost,
+)
 from pytest_mcast.core import system
 from pytest_mcast.packets import CASES, Prober, cases
 
@@ -193,7 +204,7 @@ def test_no_time_out_is_waited_for_where_a_proof_succeeds(
     rx, tx, other = mcast_lab.hosts(3)
     receiver = rx.receiver(mcast_lab.channel(family, source=tx if mode == "ssm" else None))
     with Prober(receiver, tx, rx) as probe:
-        verdicts = [probe(case).check() for case in cases(family, mode)]
+        verdicts: list[Verdict] = [probe(case).check() for case in cases(family, mode)]
     assert {verdict.delivered for verdict in verdicts} == {True, False}
     if mode == "ssm":
         sent = other.sender(receiver.channel).send(b"spoof")

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from pytest_mcast.core import FAMILIES, MODES
-from pytest_mcast.packets import CASES, Case, Packet, Prober, case, cases
+from pytest_mcast.packets import CASES, Case, Packet, Prober, case, cases, deliver, drop
 
 KINDS = list(itertools.product(FAMILIES, MODES))
 
@@ -32,7 +32,7 @@ def test_a_receiver_does_what_is_expected(mcast_probe: Prober, edge: Case) -> No
         assert datagram.ttl == edge.changes.get("ttl", 1)
     # The same probe with the other expectation is a failure, with the evidence.
     with pytest.raises(AssertionError) as info:
-        dataclasses.replace(verdict, expected=not edge.delivered).check()
+        verdict.expect(drop() if edge.delivered else deliver())
     assert verdict.evidence in str(info.value)
 
 

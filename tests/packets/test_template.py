@@ -14,19 +14,19 @@ from scapy.layers.l2 import Ether
 from scapy.utils import checksum
 
 from pytest_mcast.core.channels import group_mac
-from pytest_mcast.packets import Packet, Template
-from pytest_mcast.packets.template import MARK_SIZE, mark_of, new_mark
+from pytest_mcast.packets import Packet, Template, hop_by_hop
+from pytest_mcast.packets.marks import MARK_PLACE, MARK_SIZE, MARKED, RECOGNISED, mark_of, new_mark, payload_with
 
 ADDRESSES = {"ipv4": ("10.1.2.3", "239.1.2.3"), "ipv6": ("fe80::1:2", "ff12::8000:1")}
 MAC = "02:00:00:00:00:01"
-SIZES = [36, 37, 64, 65, 1000, 1001]
+SIZES = [MARKED, MARKED + 1, 64, 65, 1000, 1001]
 
 families = pytest.mark.parametrize("family", list(ADDRESSES))
 
 
 def _packet(family: str, **changes: Any) -> Packet:
     source, group = ADDRESSES[family]
-    values: dict[str, Any] = {"source": source, "source_port": 40000, "group": group, "port": 5000, "mac": MAC}
+    values: dict[str, Any] = {"source": source, "source_port": 40000, "group": group, "port": 5000, "source_mac": MAC}
     return Packet(**{**values, **changes})
 
 
@@ -73,7 +73,7 @@ def test_a_packet_has_the_fields_asked_for(family: str, size: int) -> None:
     (frame,) = Template(packet).frames(mark, 13)
     ether = Ether(frame)
     network, udp = ether.payload, ether[UDP]
-    assert (ether.src, ether.dst) == (MAC, group_mac(packet.group))
+    assert (ether.src, ether.dst) == (MAC, group_mac(str(packet.group)))
     assert (network.src, network.dst) == ADDRESSES[family]
     assert (network.ttl if family == "ipv4" else network.hlim) == 7
     assert (udp.sport, udp.dport, udp.len) == (40000, 5000, 8 + size)
@@ -173,26 +173,56 @@ def test_what_was_sent_is_not_changed_by_what_is_sent_next() -> None:
 def test_a_payload_without_a_mark_has_none() -> None:
     assert mark_of(b"") is None
     assert mark_of(b"somebody else's") is None
-    (frame,) = Template(_packet("ipv4")).frames(new_mark(3, 4), 1)
-    payload = bytes(Ether(frame)[UDP].payload)
-    assert mark_of(payload[: len(payload) - 28]) == (3, 4)
-    assert mark_of(payload[:30]) != (3, 4)  # cut off in its mark
+    payload = payload_with(new_mark(3, 4), 64)
+    for size in range(RECOGNISED, 64):
+        assert mark_of(payload[:size]) == (3, 4)
+    for size in range(RECOGNISED):  # cut off in its mark
+        assert mark_of(payload[:size]) is None
+    for place in range(MARKED):
+        assert mark_of(payload[:place] + b" " + payload[place + 1 :]) is None
+        assert mark_of(payload[:place] + bytes([payload[place] ^ 1]) + payload[place + 1 :]) is None
 
 
-def test_a_mark_and_its_complement_add_up_to_nothing() -> None:
-    mark = new_mark(0x12345678, 0x1_0000_0002)
+@pytest.mark.parametrize("numbers", [(0, 0), (0xFFFFFFFF, 0xFFFFFFFF), (0x12345678, 0x1_0000_0002)])
+def test_a_mark_and_its_complement_always_add_up_to_the_same(numbers: tuple[int, int]) -> None:
+    mark = new_mark(*numbers)
     assert len(mark) == MARK_SIZE
-    assert checksum(mark) == 0
+    assert checksum(mark) == checksum(b"\xd1\xd1" * (MARK_SIZE // 4))
+    assert mark_of(payload_with(mark, MARKED)) == (numbers[0], numbers[1] & 0xFFFFFFFF)
+
+
+@pytest.mark.parametrize("size", [1, 43, 44, 64, 137, 138, 139, 1000, 65507])
+def test_a_payload_is_printable_and_known_by_its_beginning(size: int) -> None:
+    payload = payload_with(new_mark(5, 6), size)
+    assert len(payload) == size
+    assert payload.isascii()
+    assert payload.decode().isprintable()
+    assert b" " not in payload  # so that a pattern of words finds all of it
+    assert MARK_PLACE + MARK_SIZE == MARKED <= 60
 
 
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
         ({"source": "fe80::1"}, "source fe80::1 and group 239.1.2.3 are of different families"),
-        ({"size": 35}, "size=35 is not from 36 (a probe's mark) to 65507 bytes"),
-        ({"size": 65508}, "size=65508 is not from 36"),
-        ({"fragment": 56}, "fragment=56 is not a multiple of 8 from 64"),
-        ({"fragment": 100}, "fragment=100 is not a multiple of 8 from 64"),
+        ({"size": -1}, "size=-1 is not from 0 to 65507 bytes"),
+        ({"size": 65508}, "size=65508 is not from 0 to 65507"),
+        ({"fragment": 0}, "fragment=0 is not a multiple of 8 from 8"),
+        ({"fragment": 100}, "fragment=100 is not a multiple of 8 from 8"),
+        (
+            {"udp_length": "5"},
+            "udp_length='5' is neither a number from 0 to 65535 nor a difference such as '-5' nor None",
+        ),
+        ({"mac": "2:0:0:0:0:1"}, "mac='2:0:0:0:0:1' is no Ethernet address, such as '02:00:00:00:00:01'"),
+        ({"flow_label": 1}, "flow_label is for ipv6, and this is ipv4"),
+        ({"options": (bytes(41),)}, "41 bytes of options are more than the 40 of IPv4"),
+        ({"options": (hop_by_hop(),)}, "is not for ipv4: IPv4 has options (bytes), IPv6 has extension headers"),
+        ({"ip_fields": (("hlim", 1),)}, "ipv4 has no field 'hlim'; it has chksum, flags, frag"),
+        ({"order": (0, 1)}, "an order and a first fragment belong to fragments: name their size as well"),
+        ({"fragment": 64, "order": "odd"}, "order='odd' is neither 'reversed' nor numbers of fragments"),
+        ({"fragment": 64, "order": (0, 9)}, "order=(0, 9) names more than 2 fragments"),
+        ({"vlan": (1 << 16,)}, "vlan=(65536,) is not made of numbers of 16 bits"),
+        ({"source_mac": None}, "does not say everything: it needs addresses, ports and an Ethernet source"),
         ({"checksum": "wrong"}, "checksum='wrong' is neither 'bad' nor a number from 0 to 65535 nor None"),
         ({"checksum": 70000}, "checksum=70000"),
         ({"checksum": -1}, "checksum=-1"),
@@ -213,7 +243,7 @@ def test_what_cannot_be_is_a_value_error(changes: dict[str, Any], text: str) -> 
 
 def test_ipv6_takes_twenty_bytes_more() -> None:
     assert len(Template(_packet("ipv6", size=65527)).frames(new_mark(1, 1), 1)) == 46
-    with pytest.raises(ValueError, match=r"size=65528 is not from 36 \(a probe's mark\) to 65527 bytes"):
+    with pytest.raises(ValueError, match=r"size=65528 is not from 0 to 65527 bytes"):
         _packet("ipv6", size=65528)
 
 

@@ -80,7 +80,7 @@ def test_a_probe_that_turns_up_late_fails_the_test_at_its_end(pytester: pytest.P
         @pytest.mark.mcast(family="ipv4", mode="asm")
         def test_it(mcast_probe, mcast_receiver):
             verdict = mcast_probe()
-            mcast_probe._unproved[mcast_probe._number - 1] = "the probe"
+            mcast_probe._subjects[0].judged[mcast_probe._crafter._number - 1] = "the probe", False
             mcast_receiver.give_back(verdict.datagrams)
     """)
     result = pytester.runpytest_subprocess("--mcast-require=all")

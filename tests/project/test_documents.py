@@ -70,9 +70,23 @@ def test_console_examples_work(tmp_path: Path, command: str) -> None:
     assert words[0] == "pytest-mcast"
     if words[1] == "report":
         write(Record(Run("an id", "2026-02-03T04:05:06Z", 1.0)), tmp_path / "record.json")
+    if words[1] in ("recv", "echo"):
+        _ends_with_a_signal([sys.executable, "-m", "pytest_mcast", *words[1:]])
+        return
     result = home([sys.executable, "-m", "pytest_mcast", *words[1:]])
     assert result.returncode in ((0, 1) if "doctor" in words else (0,)), result.stderr
     assert result.stdout
+
+
+def _ends_with_a_signal(command: list[str]) -> None:
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert "ready" in process.stdout.readline()
+            process.terminate()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
 
 
 def test_yaml_examples_are_valid(tmp_path: Path) -> None:

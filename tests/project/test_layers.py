@@ -16,9 +16,11 @@ PACKAGE = Path(pytest_mcast.__file__).parent
 # From the top to the bottom; a package imports itself and what is below it.
 LAYERS = [
     "cli",
+    "conformance",
     "plugin",
     "report",
     "scenarios",
+    "catalogue",
     "cores",
     "packets",
     "doctor",
@@ -28,7 +30,7 @@ LAYERS = [
     "wire",
     "core",
 ]
-MAY_IMPORT_PYTEST = {"plugin"}
+MAY_IMPORT_PYTEST = {"plugin", "conformance"}
 HEAVY = {"scapy", "ruamel", "jsonschema", "jinja2", "asyncio", "execnet"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -1,8 +1,8 @@
 """``as_user.py COMMAND...``: run a command as an ordinary user (nobody), whoever runs this.
 
-An ordinary user gives up what he may have been given in a user namespace. Root gives up everything, after having made the Python installation and
-the working tree readable in a mount namespace of its own: they may be below directories that only root can search, which
-are covered there, in part, by empty ones.
+An ordinary user gives up what he may have been given in a user namespace. Root gives up everything, after having made the
+Python installation, the working tree and what is on PATH readable in a mount namespace of its own: they may be below
+directories that only root can search, which are covered there, in part, by empty ones.
 """
 
 from __future__ import annotations
@@ -35,6 +35,12 @@ def _closed_ancestor(path: Path) -> Path | None:
     return None
 
 
+def _on_path() -> set[Path]:
+    """Return where programs are: the directories on PATH, and for a ``bin`` what it belongs to."""
+    directories = {Path(name) for name in os.environ.get("PATH", "").split(os.pathsep) if Path(name).is_absolute()}
+    return {each.parent if each.name == "bin" else each for each in directories if each.is_dir()}
+
+
 def _open_up(paths: set[Path]) -> None:
     """Make the paths readable for everybody, for this process and its children only."""
     _check(_libc.unshare(_NEWNS), "unshare")
@@ -54,7 +60,7 @@ def main() -> None:
         root = Path(__file__).resolve().parents[2]
         # pyvenv.cfg leads from the one prefix to the other; the executable may be reached over links in between.
         needed = {Path(sys.prefix), Path(sys.base_prefix), root, Path(sys.executable).resolve().parents[1]}
-        _open_up({path.resolve() for path in needed})
+        _open_up({path.resolve() for path in needed | _on_path()})
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)

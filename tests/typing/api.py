@@ -28,7 +28,9 @@ from pytest_mcast import (
     Subscription,
     Switch,
     Verdict,
+    VirtualHost,
 )
+from pytest_mcast.packets import Packet, ProbeVerdict, deliver, raw, udp
 
 
 def fixtures(
@@ -63,7 +65,11 @@ def fixtures(
 def proofs_and_switches(
     mcast_lab: LabView, mcast_probe: Prober, mcast_sender: Sender, mcast_receiver: Receiver
 ) -> None:
-    assert_type(mcast_probe("ttl.zero").check(), Verdict)
+    assert_type(mcast_probe("ttl.zero").check(), ProbeVerdict)
+    assert_type(udp(mcast_receiver.channel, ttl=0).fragmented(512, order=(0, 1)).with_length("-5"), Packet)
+    assert_type(mcast_probe(raw(b"frame"), expect=deliver(2)).expect_delivered(), ProbeVerdict)
+    tx, _ = mcast_lab.direct("tx", "rx")
+    assert_type(tx, VirtualHost)
     assert_type(mcast_receiver.expect_nothing(mcast_sender.send(b""), fence=mcast_lab.host()), Verdict)
     switch = mcast_lab.switch(snooping=True, timers=COMPRESSED)
     assert_type(switch, Switch)

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_mcast import LabView
 from pytest_mcast.packets import Packet, Template
-from pytest_mcast.packets.template import new_mark
+from pytest_mcast.packets.marks import new_mark
 from pytest_mcast.wire import Counters
 
 
@@ -50,7 +50,7 @@ def test_what_is_wrong_with_a_datagram_is_counted(mcast_lab: LabView, family: st
     channel = rx.receiver(mcast_lab.channel(family)).channel
     with rx.inside():
         counters = Counters()
-    packet = Packet(tx.source(family), 40000, channel.group, channel.port, tx.injector().mac, checksum="bad")
+    packet = Packet(tx.source(family), 40000, channel.group, channel.port, source_mac=tx.injector().mac, checksum="bad")
     tx.inject(*Template(packet).frames(new_mark(1, 1), 1))
     assert counters.changes()[name] == 1
     counters.close()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_mcast.core.datagrams import Datagram
     from pytest_mcast.core.sender import Sender
     from pytest_mcast.lab import LabView, VirtualHost
+    from pytest_mcast.packets.explain import DropReasons
 
 __all__ = ["Bench", "Flows", "Unsupported"]
 
@@ -60,12 +61,23 @@ class Flows:
 class Bench:
     """One run of one behaviour; what it opens is closed with it. ``timeout`` in seconds is spent in vain only."""
 
-    def __init__(self, core: ReceiveCore, lab: LabView, family: str, mode: str, *, timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        core: ReceiveCore,
+        lab: LabView,
+        family: str,
+        mode: str,
+        *,
+        timeout: float = 5.0,
+        drops: DropReasons | None = None,
+    ) -> None:
         self.core = core
         self.lab = lab
         self.family = family
         self.mode = mode
         self.timeout = timeout
+        #: What says why the kernel has dropped something, where that is permitted.
+        self.drops = drops
         #: What was shown, a line each.
         self.evidence: list[str] = []
         self._stack = ExitStack()
