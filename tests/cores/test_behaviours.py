@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 import pytest
 
 from pytest_mcast import LabView
-from pytest_mcast.cores import BuiltInCore, Capabilities, NaiveCore
+from pytest_mcast.cores import AsyncCore, BuiltInCore, Capabilities, NaiveCore, ReceiveCore
 from pytest_mcast.cores.behaviours import BEHAVIOURS, Behaviour, find_behaviour
 from pytest_mcast.cores.runner import KINDS, SELF_CHECK, Result, run_behaviour, run_core
 
@@ -83,12 +83,13 @@ def test_each_behaviour_fails_for_a_broken_core_in_each_kind_of_channel() -> Non
             assert [core for core in BROKEN if _expected(core, behaviour.id, mode) == "fail"], f"{behaviour.id} {mode}"
 
 
-def _run(core: BuiltInCore | NaiveCore, lab: LabView) -> list[Result]:
+def _run(core: ReceiveCore, lab: LabView) -> list[Result]:
     return list(run_core(core, BEHAVIOURS, lab._pool))
 
 
-def test_the_built_in_core_has_every_behaviour(mcast_lab: LabView) -> None:
-    results = _run(BuiltInCore(), mcast_lab)
+@pytest.mark.parametrize("core", [BuiltInCore(), AsyncCore()], ids=lambda core: core.name)
+def test_the_built_in_core_has_every_behaviour(mcast_lab: LabView, core: ReceiveCore) -> None:
+    results = _run(core, mcast_lab)
     assert not [str(result) for result in results if result.outcome != "pass"]
     wanted = {(one.id, family, mode) for one in BEHAVIOURS for family in one.families for mode in one.modes}
     wanted |= {(SELF_CHECK, family, mode) for family, mode in KINDS}
