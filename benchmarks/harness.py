@@ -1,4 +1,4 @@
-"""Pairs of times, and how they are taken."""
+"""Pairs of times, or of bytes, and how they are taken."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Skip(Exception):  # noqa: N818 - not an error
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds for one operation, pair by pair: ours, and what it is compared with."""
+    """Seconds (or bytes) for one operation, pair by pair: ours, and what it is compared with."""
 
     ours: list[float] = field(default_factory=list)
     beside: list[float] = field(default_factory=list)
@@ -38,19 +38,20 @@ class Times:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A pair to be measured: ``what`` is ours, ``beside`` what it is compared with, in words."""
+    """A pair to be measured: ``what`` is ours, ``beside`` what it is compared with, in words; ``unit`` is s or B."""
 
     name: str
     what: str
     beside: str
     run: Callable[[], Times]
+    unit: str = "s"
 
 
 BENCHMARKS: list[Benchmark] = []
 
 
 def benchmark(
-    what: str, *, beside: str, each: Sequence[str] = ()
+    what: str, *, beside: str, each: Sequence[str] = (), unit: str = "s"
 ) -> Callable[[Callable[..., Times]], Callable[..., Times]]:
     """Declare a function to be a benchmark; its name is that of the function, the texts are those of ``Benchmark``.
 
@@ -60,10 +61,10 @@ def benchmark(
     def declare(function: Callable[..., Times]) -> Callable[..., Times]:
         name = function.__name__.replace("_", "-")
         if not each:
-            BENCHMARKS.append(Benchmark(name, what, beside, function))
+            BENCHMARKS.append(Benchmark(name, what, beside, function, unit))
         for one in each:
             run = partial(function, one)
-            BENCHMARKS.append(Benchmark(f"{name}-{one.replace(' ', '-')}", what.format(one), beside, run))
+            BENCHMARKS.append(Benchmark(f"{name}-{one.replace(' ', '-')}", what.format(one), beside, run, unit))
         return function
 
     return declare

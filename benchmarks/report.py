@@ -35,8 +35,10 @@ def table(benchmarks: Sequence[Benchmark], found: Sequence[Times | Skip]) -> str
             lines.append(f"| {benchmark.what} | skipped | {times} | |")
         else:
             ours, beside = times.best
-            compared = f"{_time(beside)}: {benchmark.beside}"
-            lines.append(f"| {benchmark.what} | {_time(ours)} | {compared} | {_ratio(ours / beside)} |")
+            compared = f"{_amount(beside, benchmark.unit)}: {benchmark.beside}"
+            lines.append(
+                f"| {benchmark.what} | {_amount(ours, benchmark.unit)} | {compared} | {_ratio(ours / beside)} |"
+            )
     return "\n".join(lines)
 
 
@@ -51,6 +53,11 @@ def _versions() -> str:
         f"pytest-mcast {pytest_mcast.__version__}, {platform.python_implementation()} {platform.python_version()}, "
         f"pytest {pytest.__version__}, {kernel}"
     )
+
+
+def _amount(number: float, unit: str) -> str:
+    """Write a time with three significant digits, or bytes."""
+    return f"{number:,.0f} bytes" if unit == "B" else _time(number)
 
 
 def _time(seconds: float) -> str:

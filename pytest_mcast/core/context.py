@@ -7,6 +7,7 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING, Any, Deque, Dict, Iterator, List, Optional, Tuple, Union
 
+from . import system
 from .deadline import Deadline
 from .errors import SubscriptionError
 from .metrics import ContextStatistics
@@ -33,7 +34,7 @@ class Context:
     """
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._selector = system.opened(selectors.DefaultSelector)
         self._subscriptions: Dict[int, Subscription] = {}
         self._places: Dict[Tuple[Channel, int], Subscription] = {}  # by channel and interface
         self._keys: Dict[int, Tuple[Channel, int]] = {}  # the same, by id

@@ -8,6 +8,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Optional, Union
 
+from . import system
 from .deadline import Deadline
 from .errors import EchoError, NotReceived
 from .receiver import Receiver
@@ -110,7 +111,7 @@ class EchoResponder:
 
     def _serve(self) -> None:
         try:
-            with selectors.DefaultSelector() as selector:
+            with system.opened(selectors.DefaultSelector) as selector:
                 selector.register(self._woken, selectors.EVENT_READ)
                 selector.register(self._receiver, selectors.EVENT_READ)
                 while not any(key.fileobj is self._woken for key, _ in selector.select()):

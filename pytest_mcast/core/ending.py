@@ -78,10 +78,13 @@ class Ending:
         """Have it end when the interface is gone, of which the sockets on it tell nothing (Linux, rtnetlink(7))."""
         self._interface = interface
         if sys.platform == "linux":
-            links = self._stack.enter_context(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE))
-            links.setblocking(False)
-            links.bind((0, 1))  # RTMGRP_LINK
-            self._selector.register(links, selectors.EVENT_READ, "links")
+            with suppress(OSError):  # a sandbox without rtnetlink: as on other systems
+                links = self._stack.enter_context(
+                    socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+                )
+                links.setblocking(False)
+                links.bind((0, 1))  # RTMGRP_LINK
+                self._selector.register(links, selectors.EVENT_READ, "links")
             self._look_at_interface()  # it may have gone before
 
     def wait(self, until: Optional[Deadline] = None) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import socket
 from typing import TYPE_CHECKING, Optional, Set, Tuple
 
+from . import system
 from .channels import FAMILIES, Channel
 from .errors import ChannelError
 
@@ -101,7 +101,7 @@ def _group(family: str, scope: str, ssm: bool, number: int) -> Optional[str]:
 
 def _free_port(family: str, group: str, interface: Optional[Interface]) -> int:
     """Ask the system for a port that nobody has at this group (bind succeeds without sharing)."""
-    with socket.socket(socket.AF_INET6 if family == "ipv6" else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    with system.open_socket(family) as sock:
         index = interface.index if interface is not None else 0
         wildcard: Tuple[object, ...] = ("::", 0, 0, 0) if family == "ipv6" else ("", 0)
         exact: Tuple[object, ...] = (group, 0, 0, index) if family == "ipv6" else (group, 0)

@@ -183,6 +183,6 @@ class Sender:
         return self._socket.getsockopt(level, system.sender_options(self.channel.family)[which])
 
     def _wait(self, event: int, deadline: Deadline) -> bool:
-        with selectors.DefaultSelector() as selector:
+        with system.opened(selectors.DefaultSelector) as selector:
             selector.register(self._socket, event)
             return bool(selector.select(deadline.remaining()))

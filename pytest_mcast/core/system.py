@@ -17,7 +17,7 @@ import struct
 import sys
 import warnings
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, BinaryIO, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from .errors import CappedBufferWarning, MissingCapability
 
@@ -38,6 +38,7 @@ __all__ = [
     "membership_option",
     "metadata_options",
     "open_socket",
+    "opened",
     "receive",
     "reuse_options",
     "sender_options",
@@ -47,6 +48,7 @@ __all__ = [
 ]
 
 RemoteAddress = Tuple[str, int]
+_T = TypeVar("_T")
 
 #: Whether this is Linux.
 LINUX: bool = sys.platform.startswith("linux")
@@ -83,14 +85,19 @@ else:  # linux/in.h, linux/in6.h
 
 
 def open_socket(family: str) -> socket.socket:
-    """Open a UDP socket.
+    """Open a UDP socket; raises as ``opened``."""
+    return opened(lambda: socket.socket(socket.AF_INET6 if family == "ipv6" else socket.AF_INET, socket.SOCK_DGRAM))
+
+
+def opened(call: Callable[[], _T]) -> _T:
+    """Call what opens a file, a socket, a selector.
 
     When the soft limit of open files is reached (RLIMIT_NOFILE, getrlimit(2)) it is doubled, up to the hard limit.
     Raises ``MissingCapability`` when that is reached too.
     """
     while True:
         try:
-            return socket.socket(socket.AF_INET6 if family == "ipv6" else socket.AF_INET, socket.SOCK_DGRAM)
+            return call()
         except OSError as error:
             if error.errno != errno.EMFILE:
                 raise
@@ -350,7 +357,7 @@ def interface_table() -> Sequence[RawInterface]:
     if sys.platform == "win32":
         return _windows_interfaces()
     else:  # noqa: RET505 - as above
-        return _posix_interfaces()
+        return opened(_posix_interfaces)
 
 
 if sys.platform != "win32":

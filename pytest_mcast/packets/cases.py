@@ -9,8 +9,11 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from pytest_mcast.core.channels import FAMILIES, MODES
+
+from .expectations import Expectation, deliver, drop
 
 __all__ = ["CASES", "Case", "case", "cases"]
 
@@ -20,9 +23,10 @@ class Case:
     """One edge case.
 
     ``changes`` are those fields of ``Packet`` that differ from a legitimate datagram; the value ``"other"`` stands for
-    another source, group or port than the receiver's. With a ``neighbour`` another receiver of the same host does want
-    the datagram, so that the host lets it in and the receiver alone can keep it out. ``delivered`` is what a correct
-    receiver does with it; ``reference`` says who asks for that, ``reason`` why.
+    another source, group or port than the receiver's. ``packet`` is what is sent where that does not say it: all that a
+    ``Prober`` takes. With a ``neighbour`` another receiver of the same host does want the datagram, so that the host lets
+    it in and the receiver alone can keep it out. ``delivered`` is what a correct receiver does with it, ``expect`` says
+    that more exactly; ``reference`` says who asks for that, ``reason`` why.
     """
 
     id: str
@@ -33,9 +37,18 @@ class Case:
     neighbour: bool = False
     families: tuple[str, ...] = FAMILIES
     modes: tuple[str, ...] = MODES
+    packet: Any = None
+    expect: Expectation | None = None
 
     def __post_init__(self) -> None:
+        if self.expect is not None and self.expect.delivered != self.delivered:
+            raise ValueError(f"{self.id}: delivered={self.delivered} and expect={self.expect} contradict each other")
         object.__setattr__(self, "changes", MappingProxyType(dict(self.changes)))
+
+    @property
+    def expectation(self) -> Expectation:
+        """What a correct receiver does with it."""
+        return self.expect or (deliver() if self.delivered else drop())
 
     def __str__(self) -> str:
         return self.id

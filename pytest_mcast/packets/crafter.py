@@ -80,8 +80,8 @@ class Crafter:
             packet.copies,
         )
 
-    def raw_shot(self, what: Raw) -> Shot:
-        """Make one of what is sent as it is."""
+    def raw_shot(self, what: Raw, prefix: str = "") -> Shot:
+        """Make one of what is sent as it is; ``prefix`` goes before its name."""
         self._number += 1
         frames = tuple(what.frames(self._legitimate.source_mac or ""))
         seen = what.read(frames)
@@ -93,7 +93,7 @@ class Crafter:
             )
             if payload is None and len(frames) == 1:
                 payload = seen.payload
-        return Shot(self._number, str(what), frames, payload, labels, marked=False)
+        return Shot(self._number, f"{prefix}{what}", frames, payload, labels, marked=False)
 
     def fence(self, legitimate: Packet, *, fragmented: bool) -> Shot:
         """Make a fence, which the receiver of that legitimate datagram must deliver."""

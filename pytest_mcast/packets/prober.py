@@ -21,7 +21,7 @@ from pytest_mcast.wire import Counters
 from .build import Packet
 from .cases import Case, case
 from .crafter import DYNAMIC_PORT, Crafter
-from .expectations import Expectation, deliver, drop
+from .expectations import Expectation
 from .explain import DropReasons, describe_frames
 from .marks import mark_of
 from .places import places
@@ -143,18 +143,20 @@ class Prober:
         edge = case(what) if isinstance(what, str) else what if isinstance(what, Case) else None
         if edge is not None:
             self._check_fits(edge)
-            expect = expect or (None if changes else deliver() if edge.delivered else drop())
-            changes, neighbour, what = {**edge.changes, **changes}, neighbour or edge.neighbour, None
+            expect = expect or (None if changes else edge.expectation)
+            changes, neighbour, what = {**edge.changes, **changes}, neighbour or edge.neighbour, edge.packet
         if callable(what) and not isinstance(what, (Packet, Raw)) and not is_scapy(what):
             what = what(self.legitimate)
+        prefix = "" if edge is None else f"{edge.id}: "
+        beside = None
         if what is None or isinstance(what, Packet):
             packet = self._crafter.complete(what or _LEGITIMATE, changes)
             beside = self._neighbour(packet) if neighbour else None
-            shot = self._crafter.shot(packet, "" if edge is None else f"{edge.id}: ")
+            shot = self._crafter.shot(packet, prefix)
+        elif changes or neighbour:
+            raise ValueError(f"{what!r} is sent as it is: it has no fields to change, and no neighbour")
         else:
-            if changes or neighbour:
-                raise ValueError(f"{what!r} is sent as it is: it has no fields to change, and no neighbour")
-            beside, shot = None, self._crafter.raw_shot(what if isinstance(what, Raw) else raw(what))
+            shot = self._crafter.raw_shot(what if isinstance(what, Raw) else raw(what), prefix)
         return self._probe(shot, beside, expect)
 
     def close(self) -> None:
@@ -165,7 +167,9 @@ class Prober:
         with self._stack:
             if all(subject.is_member for subject in self._subjects) and any(one.judged for one in self._subjects):
                 fences, outcomes = self._send(None)
-                if any(outcome.arrived is None for outcome in outcomes):
+                # What was delivered is proved, whatever becomes of this fence.
+                unproved = any(not delivered for one in self._subjects for _, delivered in one.judged.values())
+                if unproved and any(outcome.arrived is None for outcome in outcomes):
                     raise self._no_verdict("a last fence did not arrive", None, None, fences[0].name)
                 self._forget()
 

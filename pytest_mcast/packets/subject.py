@@ -74,11 +74,14 @@ class Subject:
     def _number(self, datagram: Datagram, probe: Shot | None) -> int | None:
         """Return the number of what was sent that this is; None when it is not ours."""
         mark = mark_of(datagram.payload) if self.sight.marks else None
+        if mark is not None and mark[0] == self._run:
+            return mark[1]
+        if probe is not None and not (probe.marked and self.sight.marks):
+            known = mark is None or probe.payload is not None  # by its payload, which may have another run's mark
+            if known and probe.is_it(datagram, self.sight):
+                return probe.number
         if mark is not None:
-            return mark[1] if mark[0] == self._run else None
-        marked = probe is not None and probe.marked and self.sight.marks
-        if probe is not None and not marked and probe.is_it(datagram, self.sight):
-            return probe.number
+            return None
         return self._ports.get(datagram.source[1]) if "source_port" in self.sight.fields else None
 
     def _late(self, number: int, datagram: Datagram) -> str | None:

@@ -34,9 +34,11 @@ class Command:
     """One of the commands, running; its output is read line by line."""
 
     def __init__(self, arguments: Sequence[object], prefix: Sequence[str] = MODULE) -> None:
+        # None of what Python is told otherwise: PYTHONUNBUFFERED would hide what is not flushed.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         self.process = subprocess.Popen(
             [*prefix, *map(str, arguments)],
-            env={**os.environ, "PYTHONPATH": str(Path(pytest_mcast.__file__).parents[1])},
+            env={**environment, "PYTHONPATH": str(Path(pytest_mcast.__file__).parents[1])},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -469,10 +471,12 @@ class Output(CommandTestCase):
         self.hang_up(command)
 
     def hang_up(self, command: Command) -> None:
+        """Close the pipe that it writes to, and expect that it ends without a word."""
         assert command.process.stdout is not None
         assert command.process.stderr is not None
         command.process.stdout.close()
-        self.assertEqual((command.process.stderr.read(), command.process.wait(WITHIN_S)), (b"", 141))
+        code = command.process.wait(WITHIN_S)
+        self.assertEqual((code, command.process.stderr.read()), (141, b""))
 
     def test_it_ends_when_there_never_was_a_reader(self) -> None:
         self.assertEqual(self.into(">&-"), (141, ""))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import selectors
+import socket
+import unittest
 from unittest import mock
 
 from pytest_mcast.core import (
@@ -179,6 +182,18 @@ class Removing(ContextTestCase):
         self.context.add(channel, self.lo).close()
         added = self.context.add(another, self.lo, sock=self.wildcard_socket(another))
         self.assertEqual(added.channel, another)
+
+    @unittest.skipUnless(support.LINUX, "what a selector does with a closed descriptor differs")
+    def test_the_descriptor_of_a_socket_that_somebody_has_closed_is_used_again(self) -> None:
+        gone, another = self.joined(self.channel()), self.context.add(self.channel(), self.lo)
+        descriptor = gone.fileno()
+        gone.socket.close()
+        os.dup2(another.fileno(), descriptor)
+        another.socket.close()
+        another.socket = socket.socket(fileno=descriptor)
+        another.join()
+        self.sender(another.channel).send(b"x")
+        self.assertEqual((self.received(), list(self.context)), ((another, b"x"), [another]))
 
     def test_a_subscription_whose_socket_somebody_has_closed_is_in_nobodys_way(self) -> None:
         channel = self.channel()

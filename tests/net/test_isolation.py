@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import resource
 
 import pytest
 
@@ -63,8 +62,6 @@ def test_all_receivers_of_one_channel_get_it(mcast_lab: LabView) -> None:
 
 
 def test_a_thousand_receivers_do_not_hit_the_limit_of_select(mcast_lab: LabView) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
     rx, tx = mcast_lab.hosts(2)
     channel = mcast_lab.channel()
     receivers: list[Receiver] = []

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_mcast import Channel, Context, LabView, Sender, VirtualHost
+from pytest_mcast import Channel, Context, Datagram, LabView, Sender, Subscription, VirtualHost
 
 PORT = 5000
 FLOWS = 20  # of each source, on each interface, to each group
@@ -160,6 +160,29 @@ def test_with_sockets_that_were_bound_carelessly(network: Network, family: str) 
         network.send(family)
         assert finish(context, len(network.sources)) == network.expected(wanted)
         assert set(context.statistics().rejected) == {"group", "interface"}  # by source the kernel has filtered
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_a_thousand_across_a_wire(mcast_lab: LabView, family: str) -> None:
+    rx, tx = mcast_lab.hosts(2)
+    group = {"ipv4": "239.255.{}.{}", "ipv6": "ff12::8000:{:02x}{:02x}"}[family]
+    with rx, Context() as context:
+        for number in range(1000):
+            context.join(context.add(Channel(group.format(number // 250, number % 250 + 1), PORT), rx.interface))
+        assert {membership.group for membership in rx.memberships()} >= {one.channel.group for one in context}
+        for subscription in context:
+            with tx, Sender(subscription.channel, tx.interface) as sender:
+                sender.send(subscription.channel.group.encode())
+        got = dict(arrived(context) for _ in range(1000))
+        assert set(got) == set(context)
+        assert all(datagram.payload == one.channel.group.encode() for one, datagram in got.items())
+        assert context.receive() is None
+
+
+def arrived(context: Context) -> tuple[Subscription, Datagram]:
+    found = context.receive(10)
+    assert found is not None
+    return found
 
 
 def wildcard_socket(family: str) -> socket.socket:

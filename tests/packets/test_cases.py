@@ -8,8 +8,9 @@ import re
 
 import pytest
 
+from pytest_mcast import NotReceived
 from pytest_mcast.core import FAMILIES, MODES
-from pytest_mcast.packets import CASES, Case, Packet, Prober, case, cases, deliver, drop
+from pytest_mcast.packets import CASES, Case, Packet, Prober, Raw, case, cases, deliver, drop, frames_of, raw, udp
 
 KINDS = list(itertools.product(FAMILIES, MODES))
 
@@ -57,6 +58,23 @@ def test_the_changes_of_a_case_are_fields_of_a_packet(one: Case) -> None:
     with pytest.raises(TypeError):
         one.changes["ttl"] = 3  # type: ignore[index]
     assert hash(one) == hash(case(one.id))
+
+
+@pytest.mark.mcast(family="ipv4", mode="asm")
+def test_a_case_of_ones_own_has_any_packet_and_expectation(mcast_probe: Prober) -> None:
+    def as_it_is(right: Packet) -> Raw:
+        return raw(*frames_of(udp(source_port=9).over(right)))
+
+    texts = ("RFC 768", "the length says where the datagram ends")
+    probe = mcast_probe
+    probe(Case("mine.short", {}, True, *texts, packet=udp().with_length("-5"), expect=deliver(size=59))).check()
+    probe(Case("mine.both", {"ttl": 3}, False, *texts, packet=udp().with_checksum("bad"))).check()
+    verdict = probe(Case("mine.twice", {}, True, *texts, packet=udp().repeated(2), expect=deliver(2))).check()
+    assert verdict.probe.startswith("mine.twice: 64 bytes")
+    with pytest.raises(NotReceived, match=r"^delivered once instead of 2 times: mine\.raw: 106 bytes as they are"):
+        probe(Case("mine.raw", {}, True, *texts, packet=as_it_is, expect=deliver(2))).check()
+    with pytest.raises(ValueError, match="mine: delivered=False and expect=delivered once contradict each other"):
+        Case("mine", {}, False, *texts, expect=deliver())
 
 
 def test_a_case_is_found_by_its_id() -> None:

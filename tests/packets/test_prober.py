@@ -347,6 +347,20 @@ class TestEnd:
         with pytest.raises(NoVerdict, match="no verdict: a last fence did not arrive"):
             probe.close()
 
+    def test_what_was_delivered_needs_no_last_fence(self, mcast_lab: LabView) -> None:
+        tx, rx, receiver = _hosts(mcast_lab, "ipv4", "asm")
+        with Prober(receiver, tx, rx, timeout=0.05) as probe:
+            probe("legitimate").check()
+            rx.configure(netlink.link(rx.find("eth0").index, up=False))
+
+    def test_a_copy_that_turns_up_at_the_end_is_found_out(self, mcast_lab: LabView) -> None:
+        tx, rx, receiver = _hosts(mcast_lab, "ipv4", "asm")
+        repeats = Repeats(receiver)
+        probe = Prober(repeats, tx, rx)
+        repeats.again += probe("legitimate").check().datagrams
+        with pytest.raises(Delivered, match="delivered again, after the verdict: legitimate: 64 bytes"):
+            probe.close()
+
     def test_a_receiver_that_is_closed_or_has_left_delivers_nothing_late(self, mcast_lab: LabView) -> None:
         tx, rx, receiver = _hosts(mcast_lab, "ipv4", "asm")
         with Prober(receiver, tx, rx, timeout=0.05) as probe:

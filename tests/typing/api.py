@@ -7,6 +7,7 @@ from typing import Optional, assert_type
 
 from pytest_mcast import (
     COMPRESSED,
+    AsyncReceiver,
     Capture,
     Channel,
     Context,
@@ -80,10 +81,20 @@ def proofs_and_switches(
         assert_type(capture, Capture)
 
 
+async def event_loops(context: Context, mcast_receiver: Receiver) -> None:
+    async with AsyncReceiver(context) as both:
+        assert_type(await both.receive(timeout=1), tuple[Subscription, Datagram])
+        both.on_datagram(lambda arrived: assert_type(arrived, tuple[Subscription, Datagram]))
+    async for datagram in AsyncReceiver(mcast_receiver):
+        assert_type(datagram, Datagram)
+
+
 def core() -> None:
     with Context() as context:
         assert_type(context.add(Channel("239.1.2.3", 0), "eth0"), Subscription)
         assert_type(context.receive(), Optional[tuple[Subscription, Datagram]])
+        assert_type(context.receive_batch(2), list[tuple[Subscription, Datagram]])
+        assert_type(context.statistics().since(context.statistics()).per_second("received"), Optional[float])
     # These are mistakes, and must be found.
     Channel("239.1.2.3", "5000")  # type: ignore[arg-type]
     Sender(Channel("239.1.2.3", 5000), ttl="1")  # type: ignore[arg-type]
