@@ -160,7 +160,5 @@ def _verdict(results: Sequence[Result], *, required: bool) -> int:
         print(f"\nabsent: {name}: {reason}")
     known = sum(result.outcome == "fail" and not result.surprising for result in results)
     passed = sum(result.outcome == "pass" and not result.surprising for result in results)
-    print(
-        f"\n{passed} passed, {known} failed as is known, {len(surprising)} not as is known, {len(absent)} cores absent"
-    )
+    print(f"\n{passed} passed, {known} failed as is known, {len(surprising)} not as is known, {len(absent)} absent")
     return 1 if surprising or (required and absent) else 0

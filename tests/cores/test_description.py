@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from pytest_mcast.catalogue import matching
 from pytest_mcast.core.channels import FAMILIES, MODES
 from pytest_mcast.cores import FIELDS, Description, DescriptionError, ExpectedFailure, read_description
 from pytest_mcast.cores.behaviours import BEHAVIOURS
 from pytest_mcast.cores.description import GROUPS, schema
 from pytest_mcast.cores.registry import _DESCRIPTIONS
 from pytest_mcast.cores.runner import KINDS
+from pytest_mcast.cores.sending import SENDING
 
 LEAST = """\
 name: small
@@ -266,6 +268,8 @@ def test_those_that_are_shipped_are_good(path: Path) -> None:
     assert found.title
     assert found.install
     assert found.version
+    known = [one.id for one in BEHAVIOURS] + list(SENDING) + [case.id for case, _, _ in matching(KINDS)]
+    assert {one.behaviour for one in found.expected_failures} <= set(known)
 
 
 def test_schema_and_loader_know_the_same_keys() -> None:

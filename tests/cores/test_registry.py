@@ -26,6 +26,7 @@ from pytest_mcast.cores.registry import _DESCRIPTIONS
 from ..support.broken_cores import BROKEN
 from .support import described
 
+IN_PROCESS = ["builtin", "builtin-asyncio", "naive"]
 MODULE = """
 from pytest_mcast import MissingCapability
 from pytest_mcast.cores import BuiltInCore, NaiveCore
@@ -73,7 +74,7 @@ def refusal(what: str, *more: ReceiveCore) -> str:
 
 
 def test_those_of_the_package_are_found_by_name() -> None:
-    assert list(shipped_cores())[:3] == ["builtin", "builtin-asyncio", "naive"]
+    assert list(shipped_cores())[:3] == IN_PROCESS
     assert isinstance(find_core("builtin"), BuiltInCore)
     assert isinstance(find_core("naive"), NaiveCore)
 
@@ -82,7 +83,7 @@ def test_each_that_is_shipped_has_the_name_it_is_found_by() -> None:
     assert {name: make().name for name, make in shipped_cores().items()} == {name: name for name in shipped_cores()}
     assert {name: make().name for name, make in shipped_senders().items()} == {name: name for name in shipped_senders()}
     files = {path.stem for path in _DESCRIPTIONS.glob("*")}
-    assert files == {*shipped_cores(), *shipped_senders()} - {"builtin", "builtin-asyncio", "naive"}
+    assert files == {*shipped_cores(), *shipped_senders()} - set(IN_PROCESS)
 
 
 def test_an_unknown_name_is_named_with_the_nearest() -> None:

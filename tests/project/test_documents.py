@@ -17,6 +17,26 @@ from ..conftest import Runner
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MY_RECEIVER = """
+import sys
+from pytest_mcast.core import Channel, Receiver
+
+if sys.argv[1] == "--version":
+    sys.exit("my_receiver 1.4")
+group, _, port = sys.argv[1].partition(":")
+source = sys.argv[3] if sys.argv[2] == "--source" else None
+interface = sys.argv[-1].removeprefix("--interface=")
+ready, packet, payload = OUTPUT.splitlines()
+with Receiver(Channel(group, int(port), source), interface, timeout=60) as receiver:
+    print(ready.replace("239.1.2.3:5000", sys.argv[1]), flush=True)
+    while True:
+        datagram = receiver.recv()
+        told = {"10.0.0.1:40000": "%s:%d" % datagram.source, "eth0": interface, "5": str(len(datagram.payload))}
+        words = packet.split()
+        shown = bytes(octet if octet >= 32 else 46 for octet in datagram.payload[:64])
+        line = " ".join(told.get(word.rstrip(","), word) + "," * word.endswith(",") for word in words)
+        print(line, payload.replace("68656c6c6f", shown.hex()), sep="\\n", flush=True)
+"""
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -98,6 +118,20 @@ def test_yaml_examples_are_valid(tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stdout
     assert "15 passed" in result.stdout
+
+
+def test_the_receive_core_that_is_described_works(tmp_path: Path) -> None:
+    document = ROOT / "docs" / "receive-cores.md"
+    (description,) = _blocks("yaml", document)
+    (output,) = _blocks("text", document)
+    home = Runner(tmp_path)
+    home.write(description, "my_receiver.yaml")
+    home.write(f"#!{sys.executable}\nOUTPUT = {output!r}\n{MY_RECEIVER}", "my_receiver")
+    (tmp_path / "my_receiver").chmod(0o755)
+    result = home([sys.executable, "-m", "pytest_mcast", "cores", "my_receiver.yaml"])
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "my_receiver 1.4" in result.stdout
+    assert " 2 failed as is known, 0 not as is known, 0 absent" in result.stdout
 
 
 def test_the_set_up_is_two_commands_and_ci_runs_the_second() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Optional, assert_type
 
 from pytest_mcast import (
@@ -30,6 +31,19 @@ from pytest_mcast import (
     Switch,
     Verdict,
     VirtualHost,
+)
+from pytest_mcast.cores import (
+    AsyncCore,
+    BuiltInCore,
+    Capabilities,
+    CoreReceiver,
+    ExpectedFailure,
+    ExternalCore,
+    NaiveCore,
+    ReceiveCore,
+    find_core,
+    read_description,
+    self_check,
 )
 from pytest_mcast.packets import Packet, ProbeVerdict, deliver, raw, udp
 
@@ -87,6 +101,29 @@ async def event_loops(context: Context, mcast_receiver: Receiver) -> None:
         both.on_datagram(lambda arrived: assert_type(arrived, tuple[Subscription, Datagram]))
     async for datagram in AsyncReceiver(mcast_receiver):
         assert_type(datagram, Datagram)
+
+
+class MyCore:
+    """A core as a user writes one."""
+
+    name = "mine"
+    version = "1"
+    capabilities = Capabilities(families=("ipv4",), fields=frozenset({"payload"}))
+    expected_failures = (ExpectedFailure("several.groups", "it loses some"),)
+
+    def open(self, channel: Channel, host: Host, *, interface: str | None = None, timeout: float = 5.0) -> CoreReceiver:
+        return BuiltInCore().open(channel, host, interface=interface, timeout=timeout)
+
+
+def cores(mcast_core: ReceiveCore, mcast_lab: LabView) -> None:
+    described = ExternalCore(read_description(Path("a.yaml")))
+    every: list[ReceiveCore] = [mcast_core, MyCore(), BuiltInCore(), AsyncCore(), NaiveCore(), described]
+    assert_type(find_core("naive", every), ReceiveCore)
+    assert_type(self_check(mcast_core, mcast_lab, "ipv4", "asm"), list[str])
+    with mcast_core.open(mcast_lab.channel(), mcast_lab.host(), interface="eth0") as receiver:
+        assert_type(receiver, CoreReceiver)
+        assert_type(receiver.recv().payload, bytes)
+        assert_type(receiver.ready(), str)
 
 
 def core() -> None:
