@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
+import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.packets import Expectation, Packet, Raw, deliver, drop, frames_of, raw, udp
 from pytest_mcast.packets.template import load_scapy
+from pytest_mcast.wire.packets import internet_checksum
 
 from .case import Probe, register
 from .probing import ProbeCase
@@ -22,6 +25,7 @@ _HEADER, _LENGTH = "ip_rcv_core(), RFC 791 section 3.1", "__udp4_lib_rcv(), RFC 
 _TTL = "RFC 1122 section 3.2.1.7, RFC 1112 section 7.2"
 _DSCP, _ECN = "RFC 1122 section 3.2.1.6, RFC 2474 section 3", "RFC 3168 section 5"
 _PROTOCOL = "ip_protocol_deliver_rcu(), RFC 791 section 3.1"
+_UDP_LITE = 136
 _TAGGED = 16  # random bytes, by which a payload is known
 
 
@@ -51,6 +55,15 @@ def _syn(scapy: Any, right: Packet, payload: bytes) -> Any:
 def _tunnel(scapy: Any, right: Packet, payload: bytes) -> Any:
     inner = scapy.IP(frames_of(replace(right, payload=payload))[0][14:])
     return scapy.IP(src=right.source, dst=right.group, ttl=1, proto=4) / inner
+
+
+def _udp_lite(scapy: Any, right: Packet, payload: bytes) -> Any:
+    ports = struct.pack(">HH", right.source_port or 0, right.port)
+    addresses = (ipaddress.ip_address(one or "").packed for one in (right.source, right.group))
+    pseudo = b"".join(addresses) + struct.pack(">II", 8 + len(payload), _UDP_LITE)
+    checksum = internet_checksum(pseudo + ports + bytes(4) + payload)  # RFC 3828 section 3.1: coverage 0 is all
+    data = ports + struct.pack(">HH", 0, checksum) + payload
+    return scapy.IP(src=right.source, dst=right.group, ttl=1, proto=_UDP_LITE) / data
 
 
 def _case(
@@ -325,11 +338,11 @@ register(
     ),
     _case(
         "protocol-udp-lite",
-        "of protocol 136 (UDP-Lite) in place of 17",
+        "a UDP-Lite datagram to the group and the port",
         "MUST",
         "RFC 3828 section 3.1",
         "UDP-Lite is a protocol of its own, whose ports are not those of UDP",
-        udp().with_ip(proto=136),
+        _inside(_udp_lite, "UDP-Lite"),
         drop(),
     ),
     _case(
