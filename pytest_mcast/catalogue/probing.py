@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,9 @@ from pytest_mcast.packets import Expectation, Prober, deliver, drop
 from .case import Case, Probe, Setup
 
 if TYPE_CHECKING:
+    from pytest_mcast.core.channels import Channel
     from pytest_mcast.cores.behaviours import Bench
+    from pytest_mcast.lab import VirtualHost
 
 __all__ = ["ProbeCase"]
 
@@ -23,7 +25,8 @@ class ProbeCase(Case):
 
     ``probe`` and ``before`` are what ``Prober`` takes. ``before`` is sent without a verdict, such as the datagram whose
     fragments get into the way. ``setup`` is done to the hosts first. With a ``neighbour``, another receiver of the host
-    wants the probe and gets it. ``direct``: over a cable, because a switch may drop it.
+    wants the probe and gets it. ``direct``: over a cable, because a switch may drop it. ``channel``: what is received, when
+    it is not just any channel; a function of the bench and the sender's host.
     """
 
     probe: Probe = None
@@ -32,6 +35,7 @@ class ProbeCase(Case):
     setup: Sequence[Setup] = ()
     neighbour: bool = False
     direct: bool = False
+    channel: Callable[[Bench, VirtualHost], Channel] | None = None
 
     @property
     def expected(self) -> str:
@@ -50,7 +54,7 @@ class ProbeCase(Case):
         rx, tx = bench.lab.direct() if self.direct else bench.lab.hosts(2)
         for prepare in self.setup:
             prepare(bench, rx, tx)
-        receiver = bench.open(bench.channel(tx), rx)
+        receiver = bench.open(bench.channel(tx) if self.channel is None else self.channel(bench, tx), rx)
         with Prober(receiver, tx, rx, timeout=bench.timeout, drops=bench.drops) as probe:
             probe().expect(deliver())  # or nothing that is not delivered would mean anything
             for other in self.before:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from .case import Setup
 
-__all__ = ["default_route", "joined", "sysctl"]
+__all__ = ["another_default_route", "default_route", "joined", "sysctl"]
+
+_AWAY, _AWAY_PEER = 9001, 9002  # numbers of interfaces, far from those of a lab
 
 
 def sysctl(path: str, value: int, *, which: str = "receiver") -> Setup:
@@ -36,6 +38,29 @@ def default_route(family: str = "ipv4") -> Setup:
     def prepare(_: Bench, rx: VirtualHost, __: VirtualHost) -> None:
         net = "0.0.0.0/0" if family == "ipv4" else "::/0"
         rx.configure(netlink.route(net, index=rx.interface.index))
+
+    return prepare
+
+
+def another_default_route(family: str = "ipv4") -> Setup:
+    """Give the receiver's host a default route by another interface, which is made for that and leads nowhere."""
+
+    def prepare(_: Bench, rx: VirtualHost, __: VirtualHost) -> None:
+        net = "0.0.0.0/0" if family == "ipv4" else "::/0"
+        peer = ("away-peer", _AWAY_PEER, "02:6d:63:ff:fe:02")
+        rx.configure(
+            netlink.veth(
+                "away",
+                _AWAY,
+                "02:6d:63:ff:fe:01",
+                master=None,
+                peer=peer,
+                peer_namespace=rx.namespace.descriptor,
+                mtu=1500,
+            ),
+            netlink.link(_AWAY_PEER, up=True),
+            netlink.route(net, index=_AWAY),
+        )
 
     return prepare
 
