@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from . import ipv6_destinations, ipv6_sources, scopes, sources  # noqa: F401 - the areas, which register their cases, in the order of tables
+from . import (  # noqa: F401 - the areas, which register their cases, in the order of tables
+    extension_headers,
+    ipv6_destinations,
+    ipv6_header,
+    ipv6_sources,
+    scopes,
+    sources,
+)
 from .case import LEVELS, Case, Difference, Situation, describe_cases, find_case, matching, register
 from .probing import ProbeCase
 from .runner import run_case

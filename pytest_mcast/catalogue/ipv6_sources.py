@@ -170,8 +170,9 @@ register(
         "link-local-of-another",
         "from another host's link-local address",
         "other",
-        "RFC 4007 section 6, RFC 4291 section 2.5.6",
+        "RFC 3810 section 4.2, RFC 4291 section 2.5.6",
         "an any-source receiver takes any source of its link",
+        level="MUST",
     ),
     _any(
         "link-local-to-global-group",
@@ -199,8 +200,9 @@ register(
         "global-of-another",
         "to a global group from another host of the prefix",
         "other",
-        "RFC 4291 section 2.5.4",
+        "RFC 3810 section 4.2, RFC 4291 section 2.5.4",
         "an any-source receiver takes any source",
+        level="MUST",
         groups="ff1e::/16",
     ),
     _any(
