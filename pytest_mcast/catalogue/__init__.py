@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from . import destinations, ipv4_header, ipv4_options, link_layer, sources  # noqa: F401 - the areas, which register their cases, in the order of tables
+from . import (  # noqa: F401 - the areas, which register their cases
+    destinations,
+    extension_headers,
+    ipv4_header,
+    ipv4_options,
+    ipv6_destinations,
+    ipv6_header,
+    ipv6_sources,
+    link_layer,
+    scopes,
+    sources,
+)
 from .case import LEVELS, Case, Difference, Situation, describe_cases, find_case, matching, register
 from .probing import ProbeCase
 from .runner import run_case

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_mcast.cores import CoreFailure
+from pytest_mcast.cores.behaviours import Unsupported
 from pytest_mcast.packets import Expectation, Prober, deliver, drop
 
 from .case import Case, Probe, Setup
 
 if TYPE_CHECKING:
-    from pytest_mcast.core.channels import Channel
+    from pytest_mcast.cores import CoreReceiver
     from pytest_mcast.cores.behaviours import Bench
     from pytest_mcast.lab import VirtualHost
 
@@ -25,8 +27,8 @@ class ProbeCase(Case):
 
     ``probe`` and ``before`` are what ``Prober`` takes. ``before`` is sent without a verdict, such as the datagram whose
     fragments get into the way. ``setup`` is done to the hosts first. With a ``neighbour``, another receiver of the host
-    wants the probe and gets it. ``direct``: over a cable, because a switch may drop it. ``channel``: what is received, when
-    it is not just any channel; a function of the bench and the sender's host.
+    wants the probe and gets it. ``direct``: over a cable, because a switch may drop it. ``groups``: the channel's group is
+    one of these, such as ``ff0e::/16``; with ``refusable`` a core may refuse to join it, and the case is unsupported then.
     """
 
     probe: Probe = None
@@ -35,7 +37,8 @@ class ProbeCase(Case):
     setup: Sequence[Setup] = ()
     neighbour: bool = False
     direct: bool = False
-    channel: Callable[[Bench, VirtualHost], Channel] | None = None
+    groups: str | None = None
+    refusable: bool = False
 
     @property
     def expected(self) -> str:
@@ -54,7 +57,7 @@ class ProbeCase(Case):
         rx, tx = bench.lab.direct() if self.direct else bench.lab.hosts(2)
         for prepare in self.setup:
             prepare(bench, rx, tx)
-        receiver = bench.open(bench.channel(tx) if self.channel is None else self.channel(bench, tx), rx)
+        receiver = self._receiver(bench, rx, tx)
         with Prober(receiver, tx, rx, timeout=bench.timeout, drops=bench.drops) as probe:
             probe().expect(deliver())  # or nothing that is not delivered would mean anything
             for other in self.before:
@@ -65,3 +68,12 @@ class ProbeCase(Case):
             f"{'delivered' if verdict.delivered else 'not delivered'}: {verdict.control}; fence arrived"
         )
         bench.evidence += [f"the kernel dropped: {reason}" for reason in verdict.reasons]
+
+    def _receiver(self, bench: Bench, rx: VirtualHost, tx: VirtualHost) -> CoreReceiver:
+        channel = bench.channel(tx) if self.groups is None else bench.channel_in(self.groups, tx)
+        try:
+            return bench.open(channel, rx)
+        except CoreFailure as failure:
+            if not self.refusable or failure.kind != "refused":
+                raise
+            raise Unsupported(str(failure)) from failure

@@ -15,7 +15,6 @@ from .setup import another_default_route, default_route, sysctl
 
 if TYPE_CHECKING:
     from pytest_mcast.cores.behaviours import Bench
-    from pytest_mcast.lab import VirtualHost
 
 __all__: list[str] = []
 
@@ -57,11 +56,6 @@ def _from_far_away(bench: Bench) -> None:
 def _far(family: str, more: int = 0) -> str:
     """Return an address that is on no link (RFC 5737, RFC 3849)."""
     return str(ipaddress.ip_address(_OFF_SUBNET if family == "ipv4" else "2001:db8::9") + more)
-
-
-def _local_control(bench: Bench, tx: VirtualHost) -> Channel:
-    """Return a channel in the local network control block (RFC 5771 section 4)."""
-    return Channel("224.0.0.77", bench.channel(tx).port)
 
 
 def _network(right: Packet) -> ipaddress.IPv4Network:
@@ -233,7 +227,7 @@ register(
         "an invalid source, but for protocols by which a host gets its address",
         families=("ipv4",),
         modes=("asm",),
-        channel=_local_control,
+        groups="224.0.0.77/32",  # of the local network control block (RFC 5771 section 4)
         probe=udp(source="0.0.0.0"),  # noqa: S104 - it is sent, nothing is bound to it
         expect=drop(),
         differences={

@@ -35,7 +35,7 @@ _RANGES = {
 #: The words there are, by the field of a packet.
 WORDS = {
     "source": ("other", "receiver", "group"),
-    "group": ("other", "receiver", "same-mac"),
+    "group": ("other", "receiver", "same-mac", "solicited-node"),
     "port": ("other",),
     "mac": ("broadcast", "group", "other", "receiver"),
     "source_mac": ("receiver",),

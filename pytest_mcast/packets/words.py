@@ -73,6 +73,7 @@ class Words:
                 ("group", "other"): lambda: self._other_channel().group,
                 ("group", "receiver"): self._own_address,
                 ("group", "same-mac"): self._same_mac,
+                ("group", "solicited-node"): self._solicited_node,
                 ("port", "other"): lambda: self._other_channel().port,
                 ("mac", "broadcast"): lambda: "ff:ff:ff:ff:ff:ff",
                 ("mac", "group"): lambda: group_mac(self._channel.group),
@@ -97,6 +98,13 @@ class Words:
         group = ipaddress.ip_address(self._channel.group)
         different = 1 << 23 if isinstance(group, ipaddress.IPv4Address) else 1 << 40
         return str(type(group)(int(group) ^ different))
+
+    def _solicited_node(self) -> str:
+        """Return the group that the receiver's host is in with its address, unasked (RFC 4291 section 2.7.1)."""
+        own = ipaddress.ip_address(self._own_address())
+        if own.version == 4:
+            raise ValueError("group='solicited-node' is for IPv6")
+        return str(ipaddress.IPv6Address(int(ipaddress.IPv6Address("ff02::1:ff00:0")) | int(own) & 0xFFFFFF))
 
     def _other_channel(self) -> Channel:
         channel = self._channel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.errors import NotReceived, NoVerdict
 from pytest_mcast.wire import socket_settings, udp_sockets
@@ -18,7 +20,6 @@ from ..protocol import CoreFailure, CoreReceiver, ReceiveCore
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from pytest_mcast.core.channels import Channel
     from pytest_mcast.core.datagrams import Datagram
     from pytest_mcast.core.sender import Sender
     from pytest_mcast.lab import LabView, VirtualHost
@@ -96,6 +97,15 @@ class Bench:
         if interface is None:
             return self.lab.channel(family, source=source)
         return self.lab.channel(family, source=source.find(interface).address(family, "link-local"))
+
+    def channel_in(self, groups: str, source: VirtualHost) -> Channel:
+        """Return a new channel with one of these groups, such as ``ff0e::/16``; unchecked, for it may be a reserved one."""
+        network = ipaddress.ip_network(groups)
+        picked = self.lab.channel(self.family)
+        number = int(ipaddress.ip_address(picked.group)) & int(network.hostmask) & 0xFFFFFFFF  # a transient one
+        group = str(network.network_address + number)
+        scope = Channel.unchecked(group, picked.port).scope
+        return Channel.unchecked(group, picked.port, source.source(self.family, scope) if self.mode == "ssm" else None)
 
     def open(self, channel: Channel, host: VirtualHost, interface: str | None = None) -> CoreReceiver:
         """Return a receiver of the core that is ready."""
