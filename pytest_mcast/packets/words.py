@@ -102,7 +102,7 @@ class Words:
     def _solicited_node(self) -> str:
         """Return the group that the receiver's host is in with its address, unasked (RFC 4291 section 2.7.1)."""
         own = ipaddress.ip_address(self._own_address())
-        if isinstance(own, ipaddress.IPv4Address):
+        if own.version == 4:
             raise ValueError("group='solicited-node' is for IPv6")
         return str(ipaddress.IPv6Address(int(ipaddress.IPv6Address("ff02::1:ff00:0")) | int(own) & 0xFFFFFF))
 
