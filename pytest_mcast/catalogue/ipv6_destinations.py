@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_mcast.core.channels import Channel
+from pytest_mcast.core.channels import Channel, group_mac
 from pytest_mcast.core.errors import NoVerdict
-from pytest_mcast.packets import Expectation, Packet, deliver, drop, frames_of, udp
+from pytest_mcast.packets import Expectation, Packet, Raw, deliver, drop, frames_of, raw, udp
 
 from .case import Situation, register
 from .probing import ProbeCase
@@ -22,6 +22,7 @@ __all__ = ["other_interface", "other_interface_alone"]
 
 _STATE = "RFC 3810 section 4.2"  # what was asked for on a socket decides what is delivered there
 _ELSEWHERE = "ff12::8765:4321"  # joined by nobody else in the hosts of a case
+_IPV4_ELSEWHERE, _IPV4_SOURCE = "239.255.135.101", "198.51.100.9"
 
 
 def _case(
@@ -30,7 +31,7 @@ def _case(
     level: str,
     reference: str,
     reason: str,
-    probe: Packet | Callable[[Packet], Packet],
+    probe: Packet | Callable[[Packet], Packet | Raw],
     expect: Expectation = drop(),  # noqa: B008 - a frozen value
     **more: Any,
 ) -> ProbeCase:
@@ -57,6 +58,23 @@ def _other_flags(right: Packet) -> Packet:
     """Return a datagram to the group of the same number and scope that is well known instead of transient."""
     head, _, tail = (right.group or "").partition(":")
     return udp(group=f"ff0{head[3]}:{tail}")
+
+
+def _ipv4(destination: str, mac: str | None = None) -> Callable[[Packet], Raw]:
+    """Return what makes a datagram of IPv4 to the same port."""
+
+    def make(right: Packet) -> Raw:
+        other = replace(right, source=_IPV4_SOURCE, group=destination, mac=mac, payload=b"a datagram of IPv4")
+        return raw(*frames_of(other), name=f"a datagram of IPv4 to {destination}")
+
+    return make
+
+
+def _mapped(right: Packet) -> Raw:
+    """Return a datagram of IPv6 whose addresses are those of IPv4, mapped."""
+    source, group = f"::ffff:{right.source}", f"::ffff:{right.group}"
+    other = replace(right, source=source, group=group, mac=group_mac(right.group or ""), payload=b"a datagram of IPv6")
+    return raw(*frames_of(other), name="a datagram of IPv6 between mapped addresses")
 
 
 register(
@@ -192,7 +210,7 @@ register(
         "MUST",
         "RFC 768",
         "the destination port counts",
-        lambda right: udp(source_port=right.port, port=right.source_port),
+        lambda right: udp(source_port=int(right.port or 0), port=right.source_port),
     ),
     _case(
         "unicast",
@@ -294,6 +312,33 @@ register(
         "Linux eth_type_trans, ip6_rcv_core",
         "the frame is not for this host (PACKET_OTHERHOST)",
         udp().as_frame(mac="other"),
+    ),
+    _case(
+        "ipv4-group",
+        "of IPv4, to this port of a group that another socket of the host has joined",
+        "MUST",
+        f"{_STATE}, RFC 3493 section 3.7",
+        "a channel is of one family, though a socket of IPv6 may hear IPv4 as well",
+        _ipv4(_IPV4_ELSEWHERE),
+        setup=(joined(_IPV4_ELSEWHERE),),
+    ),
+    _case(
+        "ipv4-broadcast",
+        "of IPv4, to this port of the limited broadcast address",
+        "kernel",
+        "RFC 3493 section 3.7, Linux __udp4_lib_mcast_deliver",
+        "a socket of IPv6 that is bound to no address hears it, one that is bound to the group does not",
+        _ipv4("255.255.255.255", "ff:ff:ff:ff:ff:ff"),
+    ),
+    ProbeCase(
+        "destination6.mapped-group",
+        "of IPv6, to a receiver of IPv4, from and to its addresses as IPv4-mapped ones",
+        "kernel",
+        "RFC 4291 section 2.5.5.2, RFC 6890 section 2.2.3, Linux ip6_route_input",
+        "mapped addresses are for the interface of sockets, never on the wire",
+        families=("ipv4",),
+        probe=_mapped,
+        expect=drop(),
     ),
     _case(
         "own-source-mac",

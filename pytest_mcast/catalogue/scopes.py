@@ -167,14 +167,13 @@ register(
         "RFC 3306 section 4",
         "it is not in the range of source-specific groups, for its prefix length is not 0",
     ),
-    _joined(
+    _odd(
         "ssm-prefix-based",
         "a group that is based on a unicast prefix, from the source that was asked for",
         "ff3e:30:2001:db8::/96",
         "RFC 3306 section 4",
         "a source can be asked for with any group",
         modes=("ssm",),
-        refusable=True,
     ),
     _joined(
         "interface-identifier-based",

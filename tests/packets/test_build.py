@@ -167,6 +167,9 @@ ONE: dict[str, tuple[Packet, tuple[str, ...], Any, Callable[[Any], object], obje
     "MAC of nobody": (udp().as_frame(mac="other"), BOTH, drop(), lambda f: f.dst, "02:6d:63:ff:ff:fe"),
     "ethertype": (udp().as_frame(ethertype=0x88B5), BOTH, drop(), lambda f: f.type, 0x88B5),
     "cut off": (udp().as_frame(cut=14 + 10), BOTH, drop(), len, 24),
+    "group, solicited-node": (
+        udp(group="solicited-node"), ("ipv6",), drop(), lambda f: f[IPv6].dst.startswith("ff02::1:ff"), True
+    ),
     "group, unicast": (udp(group="receiver"), BOTH, drop(), lambda f: f.dst.startswith("02:"), True),
     "port, other": (udp(port="other"), BOTH, drop(), lambda f: f[UDP].len, UNFRAGMENTED),
     "priority tag": (udp().as_frame(vlan=5 << 13), BOTH, deliver(), lambda f: (f[Dot1Q].vlan, f[Dot1Q].prio), (0, 5)),
