@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.errors import NotReceived, NoVerdict
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 __all__ = ["Bench", "Flows", "Unsupported"]
 
 _SHOWN = 6  # of a list in a message
+# What a core does that lacks one of the optional capabilities.
+_CANNOT = {
+    "rejoins": "it joins once",
+    "filters": "it cannot change its sources",
+    "idle": "it reads all the time",
+    "receive_buffer": "its receive buffer cannot be set",
+    "counts_drops": "it does not tell what was lost",
+}
 
 
 class Unsupported(Exception):  # noqa: N818 - an outcome, not an error
@@ -97,10 +105,27 @@ class Bench:
             return self.lab.channel(family, source=source)
         return self.lab.channel(family, source=source.find(interface).address(family, "link-local"))
 
-    def open(self, channel: Channel, host: VirtualHost, interface: str | None = None) -> CoreReceiver:
-        """Return a receiver of the core that is ready."""
+    def can(self, *capabilities: str) -> None:
+        """Raise ``Unsupported`` unless the core has these of the optional ``Capabilities``."""
+        for name in capabilities:
+            if not getattr(self.core.capabilities, name):
+                raise Unsupported(_CANNOT[name])
+
+    def open(
+        self,
+        channel: Channel,
+        host: VirtualHost,
+        interface: str | None = None,
+        *,
+        receive_buffer: int | None = None,
+    ) -> CoreReceiver:
+        """Return a receiver of the core that is ready; raises ``Unsupported`` when its buffer (bytes) cannot be set."""
         _ = host.control  # sees from here on what comes in
-        receiver = self.core.open(channel, host, interface=interface, timeout=self.timeout)
+        options: dict[str, Any] = {"interface": interface, "timeout": self.timeout}
+        if receive_buffer is not None:
+            self.can("receive_buffer")
+            options["receive_buffer"] = receive_buffer
+        receiver = self.core.open(channel, host, **options)
         return self._stack.enter_context(receiver)
 
     def flows(self, channel: Channel, host: VirtualHost, count: int = 1, **options: str) -> Flows:
