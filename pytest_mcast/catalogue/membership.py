@@ -11,7 +11,7 @@ from pytest_mcast.cores import CoreFailure
 from pytest_mcast.cores.behaviours import lifecycle
 from pytest_mcast.packets import deliver, drop
 
-from .situations import beside, expect_come, prober, proved, situation
+from .situations import beside, prober, proved, situation, stray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,9 +122,8 @@ def _own_source_left(bench: Bench) -> None:
     receiver = cast("Filters", bench.open(channel, rx))
     receiver.join_source(second)
     receiver.leave_source(channel.source or "")
-    stray, flows = bench.flows(channel, one), bench.flows(beside(channel, second), another)
-    stray.send("from the source that was left")
-    expect_come(rx, stray.payloads)
+    stray(bench, channel, one, rx, "from the source that was left")
+    flows = bench.flows(beside(channel, second), another)
     flows.send("from the other one")
     bench.expect_exactly({receiver: flows}, rx)
 
@@ -265,11 +264,10 @@ def _blocked_for_a_while(bench: Bench) -> None:
     channel = bench.channel(one)
     receiver = cast("Filters", bench.open(channel, rx))
     source = another.source(bench.family, channel.scope)
-    flows, stray = bench.flows(channel, another), bench.flows(channel, another)
+    flows = bench.flows(channel, another)
     flows.send("before")
     receiver.block(source)
-    stray.send("while it is blocked")
-    expect_come(rx, stray.payloads)
+    stray(bench, channel, another, rx, "while it is blocked")
     receiver.unblock(source)
     flows.send("after")
     bench.expect_exactly({receiver: flows}, rx, ordered=True)
@@ -345,9 +343,9 @@ def _left_with_neighbour(bench: Bench) -> None:
     channel = bench.channel(tx)
     receiver = cast("Rejoins", bench.open(channel, rx))
     neighbour = rx.receiver(channel, timeout=bench.timeout)
-    stray, flows = bench.flows(channel, tx), bench.flows(channel, tx)
+    flows = bench.flows(channel, tx)
     receiver.leave()
-    stray.send("for the neighbour")
+    stray(bench, channel, tx, rx, "for the neighbour")
     neighbour.recv()
     try:
         delivered = receiver.recv(0)
@@ -373,14 +371,13 @@ def _other_source_next(bench: Bench) -> None:
     rx, one, another = bench.lab.hosts(3)
     first = bench.channel(one)
     second = beside(first, bench.channel(another).source)
-    wanted, stray, flows = bench.flows(first, one), bench.flows(first, one), bench.flows(second, another)
+    wanted, flows = bench.flows(first, one), bench.flows(second, another)
     before = bench.open(first, rx)
     wanted.send("while it is wanted")
     bench.expect_exactly({before: wanted}, rx)
     before.close()
     receiver = bench.open(second, rx)
-    stray.send("from the source that was before")
-    expect_come(rx, stray.payloads)
+    stray(bench, first, one, rx, "from the source that was before")
     flows.send("from the source that is now")
     bench.expect_exactly({receiver: flows}, rx)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import FAMILIES, MODES, Channel
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_mcast.cores.behaviours.bench import Flows
     from pytest_mcast.lab import VirtualHost
 
-__all__ = ["beside", "expect_come", "prober", "proved", "situation"]
+__all__ = ["beside", "pour", "prober", "proved", "situation", "stray"]
 
 Run = Callable[["Bench"], None]
 
@@ -82,16 +82,19 @@ def beside(channel: Channel, source: str | None = None, *, group: str | None = N
     return Channel.unchecked(group or channel.group, channel.port, source)
 
 
-def expect_come(host: VirtualHost, payloads: Iterable[bytes]) -> None:
-    """Raise ``NoVerdict`` unless a host has seen all of these come in, whoever wanted them."""
-    for payload in payloads:
-        if host.control.find(lambda frame, payload=payload: payload in frame) is None:  # type: ignore[misc]
-            raise NoVerdict("\n".join([f"{payload!r} has not come to {host}", *host.control.account()]))
-
-
-def stray(bench: Bench, channel: Channel, tx: VirtualHost, rx: VirtualHost, name: str, **options: str) -> Flows:
-    """Send one datagram that is not to be delivered, and see that it comes in."""
-    flows = bench.flows(channel, tx, **options)
+def stray(bench: Bench, channel: Channel, tx: VirtualHost, rx: VirtualHost, name: str, count: int = 1) -> None:
+    """Send what is not to be delivered, from so many ports, and see that it comes in; raises ``NoVerdict`` if not."""
+    flows = bench.flows(channel, tx, count)
     flows.send(name)
-    expect_come(rx, flows.payloads)
-    return flows
+    last = flows.payloads[-1]
+    if rx.control.find(lambda frame: last in frame) is None:
+        raise NoVerdict("\n".join([f"{last!r} has not come to {rx}", *rx.control.account()]))
+
+
+def pour(flows: Flows, count: int, rx: VirtualHost, name: str) -> None:
+    """Send that many datagrams at once, from one port after the other, while the tap of the receiver's host is read."""
+    while count > 0:
+        flows.send(name)
+        count -= len(flows.senders)
+        if count % 64 == 0:
+            rx.control.pull()
