@@ -67,11 +67,11 @@ def _order_of_sizes(bench: Bench) -> None:
     receiver, flows = bench.open(channel, rx), bench.flows(channel, tx)
     for _ in range(_ROUNDS // 2):  # as many as a buffer holds
         for size in _SIZES:
-            flows.send("x" * size)
+            flows.send("one", size)
     bench.expect_exactly({receiver: flows}, rx, ordered=True)
     for _ in range(_ROUNDS // 2):
         for size in _SIZES:
-            flows.send("y" * size)
+            flows.send("another", size)
     flows.payloads = flows.payloads[len(flows.payloads) // 2 :]
     bench.expect_exactly({receiver: flows}, rx, ordered=True)
 

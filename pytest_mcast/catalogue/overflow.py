@@ -33,12 +33,11 @@ def _dropped(rx: VirtualHost, port: int) -> int:
 
 def _overfill(bench: Bench, rx: VirtualHost, flows: Flows, size: int) -> int:
     """Send until the kernel has dropped something for want of room, and some more; return how many it has dropped."""
-    name = "x" * size
     while not (dropped := _dropped(rx, flows.channel.port)):
         if len(flows.payloads) > _MOST:
             raise NoVerdict(f"{len(flows.payloads)} datagrams of {size} bytes have not filled the buffer")
-        pour(flows, 8, rx, name)
-    pour(flows, _BEYOND, rx, name)
+        pour(flows, 8, rx, "too much", size)
+    pour(flows, _BEYOND, rx, "too much", size)
     dropped = _dropped(rx, flows.channel.port)
     bench.evidence.append(f"{len(flows.payloads)} datagrams sent, {dropped} dropped by the kernel")
     return dropped
@@ -240,7 +239,7 @@ def _rejoined(bench: Bench) -> None:
     reason="a burst that fits is no reason to lose anything",
 )
 def _burst_of_small(bench: Bench) -> None:
-    _burst(bench, _BURST["small"], "small")
+    _burst(bench, _BURST["small"], 0)
 
 
 @situation(
@@ -252,14 +251,14 @@ def _burst_of_small(bench: Bench) -> None:
     reason="a burst that fits is no reason to lose anything",
 )
 def _burst_of_large(bench: Bench) -> None:
-    _burst(bench, _BURST["large"], "x" * _LARGE)
+    _burst(bench, _BURST["large"], _LARGE)
 
 
-def _burst(bench: Bench, count: int, name: str) -> None:
+def _burst(bench: Bench, count: int, size: int) -> None:
     rx, tx = bench.lab.hosts(2)
     channel = bench.channel(tx)
     receiver, flows = bench.open(channel, rx), bench.flows(channel, tx)
-    pour(flows, count, rx, name)
+    pour(flows, count, rx, "burst", size)
     bench.expect_exactly({receiver: flows}, rx, ordered=True)
 
 

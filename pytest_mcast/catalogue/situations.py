@@ -91,10 +91,10 @@ def stray(bench: Bench, channel: Channel, tx: VirtualHost, rx: VirtualHost, name
         raise NoVerdict("\n".join([f"{last!r} has not come to {rx}", *rx.control.account()]))
 
 
-def pour(flows: Flows, count: int, rx: VirtualHost, name: str) -> None:
-    """Send that many datagrams at once, from one port after the other, while the tap of the receiver's host is read."""
+def pour(flows: Flows, count: int, rx: VirtualHost, name: str, size: int = 0) -> None:
+    """Send that many datagrams at once, of ``size`` bytes at least, while the tap of the receiver's host is read."""
     while count > 0:
-        flows.send(name)
+        flows.send(name, size)
         count -= len(flows.senders)
         if count % 64 == 0:
             rx.control.pull()
