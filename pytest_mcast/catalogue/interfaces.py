@@ -9,10 +9,9 @@ from pytest_mcast.cores import CoreFailure
 from pytest_mcast.cores.behaviours import interfaces
 from pytest_mcast.cores.behaviours.interfaces import network, seen_from
 from pytest_mcast.lab import netlink
-from pytest_mcast.packets import deliver, drop
 from pytest_mcast.wire import Membership
 
-from .situations import beside, pour, prober, proved, situation, stray
+from .situations import beside, pour, situation, stray
 
 if TYPE_CHECKING:
     from pytest_mcast.core.channels import Channel
@@ -118,7 +117,7 @@ def _other_source_elsewhere(bench: Bench) -> None:
 
 @situation(
     "interface.other-source-here",
-    "from the source that is wanted on the other interface, on this one",
+    f"one receiver on each interface; from the source that is wanted on the other one, {_FLOWS} flows each",
     "MUST",
     _HOST,
     outcome="not delivered, to either receiver",
@@ -129,12 +128,16 @@ def _other_source_here(bench: Bench) -> None:
     rx, one, two = network(bench)
     first = bench.channel(one, interface="eth0")
     second = seen_from(bench, first, two)
-    receiver, other = bench.open(first, rx, "eth0"), bench.open(second, rx, "eth1")
-    for each, tx, wrong in ((receiver, one, second.source), (other, two, first.source)):
-        with prober(bench, each, tx, rx) as probe:
-            probe(source=wrong).expect(drop())
-            probe().expect(deliver())
-    proved(bench, "each interface keeps out what the other one wants")
+    receivers = {
+        bench.open(channel, rx, name): bench.flows(channel, tx, _FLOWS)
+        for channel, name, tx in ((first, "eth0", one), (second, "eth1", two))
+    }
+    for tx, wrong in ((one, second), (two, first)):
+        _same_address(bench, tx, wrong)
+        stray(bench, wrong, tx, rx, "from the source of the other one", _FLOWS)
+    for number, flows in enumerate(receivers.values()):
+        flows.send(f"on eth{number}")
+    bench.expect_exactly(receivers, rx)
 
 
 @situation(
