@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from . import (  # noqa: F401 - the areas, which register their cases
+    delivery,
     destinations,
     extension_headers,
+    interfaces,
     ipv4_header,
     ipv4_options,
     ipv6_destinations,
     ipv6_header,
     ipv6_sources,
     link_layer,
+    membership,
+    overflow,
+    reports,
     scopes,
+    sharing,
     sources,
 )
 from .case import LEVELS, Case, Difference, Situation, describe_cases, find_case, matching, register

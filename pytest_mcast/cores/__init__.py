@@ -7,7 +7,17 @@ from .builtin import BuiltInCore
 from .description import Description, DescriptionError, read_description
 from .external import ExternalCore
 from .naive import NaiveCore
-from .protocol import FIELDS, Capabilities, CoreFailure, CoreReceiver, ExpectedFailure, ReceiveCore, Rejoins
+from .protocol import (
+    FIELDS,
+    Capabilities,
+    CoreFailure,
+    CoreReceiver,
+    CountsDrops,
+    ExpectedFailure,
+    Filters,
+    ReceiveCore,
+    Rejoins,
+)
 from .registry import CoreError, find_any, find_core, shipped_cores, shipped_senders
 from .selfcheck import self_check
 from .sender import ExternalSender
@@ -20,11 +30,13 @@ __all__ = [
     "CoreError",
     "CoreFailure",
     "CoreReceiver",
+    "CountsDrops",
     "Description",
     "DescriptionError",
     "ExpectedFailure",
     "ExternalCore",
     "ExternalSender",
+    "Filters",
     "NaiveCore",
     "ReceiveCore",
     "Rejoins",

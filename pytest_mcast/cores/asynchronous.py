@@ -31,7 +31,7 @@ class AsyncCore:
 
     name = "builtin-asyncio"
     version: str = pytest_mcast.__version__
-    capabilities = Capabilities(rejoins=True)
+    capabilities = Capabilities(rejoins=True, filters=True)
     expected_failures: tuple[ExpectedFailure, ...] = ()
 
     def open(self, channel: Channel, host: Host, *, interface: str | None = None, timeout: float = 5.0) -> LoopReceiver:
@@ -88,6 +88,22 @@ class LoopReceiver:
     def join(self) -> None:
         """Become a member again."""
         self._in_loop(self._receiver.subscription.join)
+
+    def block(self, source: str) -> None:
+        """Keep a source out."""
+        self._in_loop(lambda: self._receiver.subscription.block(source))
+
+    def unblock(self, source: str) -> None:
+        """Let a blocked source in again."""
+        self._in_loop(lambda: self._receiver.subscription.unblock(source))
+
+    def join_source(self, source: str) -> None:
+        """Let in one more source."""
+        self._in_loop(lambda: self._receiver.subscription.join_source(source))
+
+    def leave_source(self, source: str) -> None:
+        """Give up one source of several."""
+        self._in_loop(lambda: self._receiver.subscription.leave_source(source))
 
     def close(self) -> None:
         """Leave, and end the loop; again is no error."""

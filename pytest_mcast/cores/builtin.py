@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest_mcast
+from pytest_mcast.core.errors import MissingCapability
 
 from .protocol import FIELDS, Capabilities, ExpectedFailure
 
@@ -24,14 +25,22 @@ class BuiltInCore:
 
     name = "builtin"
     version: str = pytest_mcast.__version__
-    capabilities = Capabilities(rejoins=True)
+    capabilities = Capabilities(rejoins=True, filters=True, idle=True, receive_buffer=True, counts_drops=True)
     expected_failures: tuple[ExpectedFailure, ...] = ()
 
     def open(
-        self, channel: Channel, host: Host, *, interface: str | None = None, timeout: float = 5.0
+        self,
+        channel: Channel,
+        host: Host,
+        *,
+        interface: str | None = None,
+        timeout: float = 5.0,
+        receive_buffer: int | None = None,
     ) -> BuiltInReceiver:
         """Open a receiver on the host; see ``ReceiveCore.open``."""
-        options = {} if interface is None else {"interface": interface}
+        options: dict[str, Any] = {} if interface is None else {"interface": interface}
+        if receive_buffer is not None:
+            options["receive_buffer"] = receive_buffer
         return BuiltInReceiver(host.receiver(channel, timeout=timeout, **options))
 
 
@@ -60,6 +69,29 @@ class BuiltInReceiver:
     def join(self) -> None:
         """Become a member again."""
         self._receiver.subscription.join()
+
+    def block(self, source: str) -> None:
+        """Keep a source out."""
+        self._receiver.subscription.block(source)
+
+    def unblock(self, source: str) -> None:
+        """Let a blocked source in again."""
+        self._receiver.subscription.unblock(source)
+
+    def join_source(self, source: str) -> None:
+        """Let in one more source."""
+        self._receiver.subscription.join_source(source)
+
+    def leave_source(self, source: str) -> None:
+        """Give up one source of several."""
+        self._receiver.subscription.leave_source(source)
+
+    def drops(self) -> int:
+        """Return how many datagrams the kernel has dropped here; raises ``MissingCapability`` where it does not tell."""
+        drops = self._receiver.statistics().kernel_drops
+        if drops is None:
+            raise MissingCapability("drops", "the kernel does not tell what it dropped (SO_MEMINFO)", "use Linux 4.12")
+        return drops
 
     def close(self) -> None:
         """Leave and close; again is no error."""

@@ -41,7 +41,7 @@ class NaiveCore:
 
     name = "naive"
     version: str = pytest_mcast.__version__
-    capabilities = Capabilities(fields=frozenset({"source", "source_port", "length", "payload"}))
+    capabilities = Capabilities(fields=frozenset({"source", "source_port", "length", "payload"}), idle=True)
     expected_failures = (
         ExpectedFailure("filter.group", _EVERY_GROUP),
         ExpectedFailure("several.groups", _EVERY_GROUP),

@@ -25,7 +25,9 @@ __all__ = [
     "Capabilities",
     "CoreFailure",
     "CoreReceiver",
+    "CountsDrops",
     "ExpectedFailure",
+    "Filters",
     "ReceiveCore",
     "Rejoins",
 ]
@@ -66,13 +68,20 @@ class ExpectedFailure:
 class Capabilities:
     """What a core can do: for which families and modes, and which of ``FIELDS`` it tells of a datagram.
 
-    ``rejoins``: its receivers can leave and join again without being closed (``Rejoins``).
+    ``rejoins``: its receivers can leave and join again without being closed (``Rejoins``). ``filters``: they can change
+    which sources they accept (``Filters``). ``idle``: they read when they are asked, so that what nobody asks for stays
+    in the kernel's buffer. ``receive_buffer``: ``open()`` takes the size of that buffer in bytes by this name.
+    ``counts_drops``: they know how many datagrams the kernel had no room for (``CountsDrops``).
     """
 
     families: tuple[str, ...] = FAMILIES
     modes: tuple[str, ...] = MODES
     fields: frozenset[str] = frozenset(FIELDS)
     rejoins: bool = False
+    filters: bool = False
+    idle: bool = False
+    receive_buffer: bool = False
+    counts_drops: bool = False
 
 
 class CoreReceiver(Protocol):
@@ -120,6 +129,32 @@ class Rejoins(CoreReceiver, Protocol):
 
     def join(self) -> None:
         """Become a member again; what came in meanwhile is not delivered."""
+
+
+class Filters(CoreReceiver, Protocol):
+    """A receiver whose sources can be changed while it is a member (RFC 3678 section 4.1).
+
+    All of them take an address, and raise ``OSError`` when the system refuses; nothing has changed then.
+    """
+
+    def block(self, source: str) -> None:
+        """Keep a source out of an any-source channel."""
+
+    def unblock(self, source: str) -> None:
+        """Let a blocked source in again."""
+
+    def join_source(self, source: str) -> None:
+        """Let in one more source of a source-specific channel."""
+
+    def leave_source(self, source: str) -> None:
+        """Give up one source of several."""
+
+
+class CountsDrops(CoreReceiver, Protocol):
+    """A receiver that knows what was lost."""
+
+    def drops(self) -> int:
+        """Return how many datagrams the kernel has dropped at this receiver for want of room."""
 
 
 class ReceiveCore(Protocol):

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.deadline import Deadline
@@ -16,6 +16,7 @@ from pytest_mcast.core.errors import NotReceived, NoVerdict
 from pytest_mcast.wire import socket_settings, udp_sockets
 
 from ..protocol import CoreFailure, CoreReceiver, ReceiveCore
+from ..records import ReportedDatagram
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
 __all__ = ["Bench", "Flows", "Unsupported"]
 
 _SHOWN = 6  # of a list in a message
+# What a core does that lacks one of the optional capabilities.
+_CANNOT = {
+    "rejoins": "it joins once",
+    "filters": "it cannot change its sources",
+    "idle": "it reads all the time",
+    "receive_buffer": "its receive buffer cannot be set",
+    "counts_drops": "it does not tell what was lost",
+}
 
 
 class Unsupported(Exception):  # noqa: N818 - an outcome, not an error
@@ -44,10 +53,10 @@ class Flows:
     ports: dict[bytes, int] = field(default_factory=dict)  # by payload
     fence: bytes = b""
 
-    def send(self, name: str) -> None:
-        """Send one datagram from each port."""
+    def send(self, name: str, size: int = 0) -> None:
+        """Send one datagram from each port, of ``size`` bytes at least."""
         for number, sender in enumerate(self.senders):
-            payload = f"{name} {number} {secrets.token_hex(8)}".encode()
+            payload = f"{name} {number} {secrets.token_hex(8)} ".encode().ljust(size, b".")
             sender.send(payload)
             self.payloads.append(payload)
             self.ports[payload] = sender.source[1]
@@ -107,10 +116,27 @@ class Bench:
         scope = Channel.unchecked(group, picked.port).scope
         return Channel.unchecked(group, picked.port, source.source(self.family, scope) if self.mode == "ssm" else None)
 
-    def open(self, channel: Channel, host: VirtualHost, interface: str | None = None) -> CoreReceiver:
-        """Return a receiver of the core that is ready."""
+    def can(self, *capabilities: str) -> None:
+        """Raise ``Unsupported`` unless the core has these of the optional ``Capabilities``."""
+        for name in capabilities:
+            if not getattr(self.core.capabilities, name):
+                raise Unsupported(_CANNOT[name])
+
+    def open(
+        self,
+        channel: Channel,
+        host: VirtualHost,
+        interface: str | None = None,
+        *,
+        receive_buffer: int | None = None,
+    ) -> CoreReceiver:
+        """Return a receiver of the core that is ready; raises ``Unsupported`` when its buffer (bytes) cannot be set."""
         _ = host.control  # sees from here on what comes in
-        receiver = self.core.open(channel, host, interface=interface, timeout=self.timeout)
+        options: dict[str, Any] = {"interface": interface, "timeout": self.timeout}
+        if receive_buffer is not None:
+            self.can("receive_buffer")
+            options["receive_buffer"] = receive_buffer
+        receiver = self.core.open(channel, host, **options)
         return self._stack.enter_context(receiver)
 
     def flows(self, channel: Channel, host: VirtualHost, count: int = 1, **options: str) -> Flows:
@@ -161,7 +187,8 @@ class Bench:
         arrived: bool,
         ordered: bool,
     ) -> str:
-        wanted, have = Counter(flows.payloads), Counter(datagram.payload for datagram in got)
+        payloads = [_whole(datagram, flows.payloads) for datagram in got]
+        wanted, have = Counter(flows.payloads), Counter(payloads)
         missing, extra = list((wanted - have).elements()), list((have - wanted).elements())
         for payload in missing:
             if not _has_come(host, payload):
@@ -178,7 +205,7 @@ class Bench:
             return f"{receiver!r} delivered {len(extra)} datagrams that it should not, or twice: {_some(list(map(repr, extra)))}"
         if not arrived:
             return f"{receiver!r} did not deliver a datagram that was sent last"
-        if ordered and [datagram.payload for datagram in got] != flows.payloads:
+        if ordered and payloads != flows.payloads:
             return f"{receiver!r} delivered in another order than was sent"
         return ""
 
@@ -196,6 +223,14 @@ class Bench:
         traceback: TracebackType | None,
     ) -> None:
         self._stack.__exit__(exception_type, exception, traceback)
+
+
+def _whole(datagram: Datagram, sent: Sequence[bytes]) -> bytes:
+    """Return the payload of a datagram, of which a program may tell the beginning only."""
+    told = datagram.payload
+    if not isinstance(datagram, ReportedDatagram) or not datagram.truncated:
+        return told
+    return next((one for one in sent if one.startswith(told) and datagram.length in (None, len(one))), told)
 
 
 def _sockets(receivers: Iterable[CoreReceiver], host: VirtualHost) -> Iterator[str]:

@@ -13,7 +13,7 @@ from .bench import Bench
 if TYPE_CHECKING:
     from pytest_mcast.lab import VirtualHost
 
-__all__ = ["both", "second"]
+__all__ = ["both", "network", "second", "seen_from"]
 
 _FLOWS = 24
 
@@ -26,7 +26,7 @@ _FLOWS = 24
 def second(bench: Bench) -> None:
     """Look whether the interface that was named is joined, and the other one, where a neighbour listens, keeps silent."""
     bench.need("payload")
-    rx, one, two = _network(bench)
+    rx, one, two = network(bench)
     channel = bench.channel(two, interface="eth0")
     receiver = bench.open(channel, rx, "eth1")
     joined = {membership.interface for membership in rx.memberships(channel.group)}
@@ -34,7 +34,7 @@ def second(bench: Bench) -> None:
         raise CoreFailure(
             "wrong", f"told to receive on eth1, it joined on {', '.join(sorted(joined)) or 'no interface'}"
         )
-    elsewhere = _seen_from(bench, channel, one)
+    elsewhere = seen_from(bench, channel, one)
     flows, stray = bench.flows(channel, two), bench.flows(elsewhere, one)
     with rx.receiver(elsewhere, interface="eth0") as neighbour:  # so that the host lets it in
         stray.send("on eth0")
@@ -51,9 +51,9 @@ def second(bench: Bench) -> None:
 def both(bench: Bench) -> None:
     """Look whether receivers of one group and port on two interfaces get what comes in on theirs."""
     bench.need("payload")
-    rx, one, two = _network(bench)
+    rx, one, two = network(bench)
     first = bench.channel(one, interface="eth0")
-    second_channel = _seen_from(bench, first, two)
+    second_channel = seen_from(bench, first, two)
     receivers = {
         bench.open(first, rx, "eth0"): bench.flows(first, one, _FLOWS),
         bench.open(second_channel, rx, "eth1"): bench.flows(second_channel, two, _FLOWS),
@@ -63,7 +63,7 @@ def both(bench: Bench) -> None:
     bench.expect_exactly(receivers, rx)
 
 
-def _network(bench: Bench) -> tuple[VirtualHost, VirtualHost, VirtualHost]:
+def network(bench: Bench) -> tuple[VirtualHost, VirtualHost, VirtualHost]:
     """Return a host with two interfaces, and a neighbour on each of them."""
     lab = bench.lab
     rx = lab.host(interfaces={"eth0": "first", "eth1": "second"})
@@ -71,7 +71,7 @@ def _network(bench: Bench) -> tuple[VirtualHost, VirtualHost, VirtualHost]:
     return rx, one, two
 
 
-def _seen_from(bench: Bench, channel: Channel, host: VirtualHost) -> Channel:
+def seen_from(bench: Bench, channel: Channel, host: VirtualHost) -> Channel:
     """Return the channel of the same group and port that the host is a source of."""
     source = None if channel.source is None else bench.channel(host, interface="eth0").source
     return Channel(channel.group, channel.port, source)

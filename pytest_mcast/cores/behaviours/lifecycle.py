@@ -9,7 +9,7 @@ from pytest_mcast.wire import Membership
 
 from ..protocol import CoreFailure, Rejoins
 from .behaviour import behaviour
-from .bench import Bench, Unsupported
+from .bench import Bench
 
 if TYPE_CHECKING:
     from pytest_mcast.core.channels import Channel
@@ -72,8 +72,7 @@ def closed_and_opened(bench: Bench) -> None:
 @behaviour("lifecycle.rejoin", "left and joined again in place: the same", "RFC 1112 section 6.1")
 def again_in_place(bench: Bench) -> None:
     """Look whether what was queued before, and what is sent in between, is lost."""
-    if not bench.core.capabilities.rejoins:
-        raise Unsupported("it joins once")
+    bench.can("rejoins")
     rx, tx = bench.lab.hosts(2)
     channel = bench.channel(tx)
     stale, flows = bench.flows(channel, tx), bench.flows(channel, tx)
