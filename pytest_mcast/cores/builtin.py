@@ -24,15 +24,21 @@ class BuiltInCore:
 
     name = "builtin"
     version: str = pytest_mcast.__version__
-    capabilities = Capabilities(rejoins=True)
+    capabilities = Capabilities(rejoins=True, limits=True)
     expected_failures: tuple[ExpectedFailure, ...] = ()
 
     def open(
-        self, channel: Channel, host: Host, *, interface: str | None = None, timeout: float = 5.0
+        self,
+        channel: Channel,
+        host: Host,
+        *,
+        interface: str | None = None,
+        timeout: float = 5.0,
+        max_size: int = 65535,
     ) -> BuiltInReceiver:
-        """Open a receiver on the host; see ``ReceiveCore.open``."""
+        """Open a receiver on the host; see ``ReceiveCore.open``, and ``limits`` of ``Capabilities``."""
         options = {} if interface is None else {"interface": interface}
-        return BuiltInReceiver(host.receiver(channel, timeout=timeout, **options))
+        return BuiltInReceiver(host.receiver(channel, timeout=timeout, max_size=max_size, **options))
 
 
 class BuiltInReceiver:
@@ -44,6 +50,7 @@ class BuiltInReceiver:
         self._receiver = receiver
         self.channel = receiver.channel
         self.interface = receiver.interface
+        self.max_size = receiver.subscription.max_size
 
     def ready(self, timeout: float = 10.0) -> str:  # noqa: ARG002 - it is, once it is open
         """Return the evidence that it is ready."""

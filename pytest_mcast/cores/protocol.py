@@ -65,13 +65,15 @@ class ExpectedFailure:
 class Capabilities:
     """What a core can do: for which families and modes, and which of ``FIELDS`` it tells of a datagram.
 
-    ``rejoins``: its receivers can leave and join again without being closed (``Rejoins``).
+    ``rejoins``: its receivers can leave and join again without being closed (``Rejoins``). ``limits``: ``open`` takes
+    ``max_size`` as well, how many bytes of a payload its receiver gives at the most, which has it as an attribute.
     """
 
     families: tuple[str, ...] = FAMILIES
     modes: tuple[str, ...] = MODES
     fields: frozenset[str] = frozenset(FIELDS)
     rejoins: bool = False
+    limits: bool = False
 
 
 class CoreReceiver(Protocol):

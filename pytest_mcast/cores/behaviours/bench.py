@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.errors import NotReceived, NoVerdict
@@ -97,10 +97,10 @@ class Bench:
             return self.lab.channel(family, source=source)
         return self.lab.channel(family, source=source.find(interface).address(family, "link-local"))
 
-    def open(self, channel: Channel, host: VirtualHost, interface: str | None = None) -> CoreReceiver:
-        """Return a receiver of the core that is ready."""
+    def open(self, channel: Channel, host: VirtualHost, interface: str | None = None, **options: Any) -> CoreReceiver:
+        """Return a receiver of the core that is ready; ``options`` are those that not every core has."""
         _ = host.control  # sees from here on what comes in
-        receiver = self.core.open(channel, host, interface=interface, timeout=self.timeout)
+        receiver = self.core.open(channel, host, interface=interface, timeout=self.timeout, **options)
         return self._stack.enter_context(receiver)
 
     def flows(self, channel: Channel, host: VirtualHost, count: int = 1, **options: str) -> Flows:
