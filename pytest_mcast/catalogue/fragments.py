@@ -38,6 +38,17 @@ _KEPT = Difference(
 )
 _ENDS = "RFC 791 section 3.2; ip_frag_queue and ip6_frag_queue"
 _ONE_END = "a datagram has one end: who contradicts himself is not believed"
+_OVERLAPS: tuple[tuple[str, str, list[Fragment | tuple[int, int | None]]], ...] = (
+    ("overlap-same-data", "fragments that overlap in 8 bytes and agree on them", [_FIRST, (192, 400), _LAST]),
+    (
+        "overlap-other-data",
+        "fragments that overlap in 8 bytes and do not agree on them",
+        [_FIRST, Fragment(192, 400, data=b"X" * 8 + _TEXT[192:392]), _LAST],
+    ),
+    ("overlap-at-the-end", "a last fragment that overlaps the one before", [_FIRST, (200, 408), _LAST]),
+    ("overlap-of-the-header", "a first fragment that comes late and overlaps", [_MIDDLE, (0, 208), _LAST]),
+    ("overlap-around", "a fragment around one that is there", [(104, 200), (0, 400), _LAST]),
+)
 _ECN = "RFC 3168 section 5.3; ip_frag_ecn_table"
 
 
@@ -223,7 +234,11 @@ register(
         _KEY,
         _SAME,
         probe=_WHOLE.fragmented(
-            [Fragment(*piece, strange=strange) for piece in (_FIRST, _MIDDLE, _LAST) for strange in (False, True)]
+            [
+                Fragment(start, end, strange=strange)
+                for start, end in (_FIRST, _MIDDLE, _LAST)
+                for strange in (False, True)
+            ]
         ),
         expect=deliver(2),
     ),
@@ -386,17 +401,7 @@ register(
             ("ipv4", "", "kernel", _OVERLAP, _LAST_COPY),
             ("ipv6", "-ipv6", "MUST", _OVERLAP_IPV6, _ABANDON),
         )
-        for name, title, fragments in (
-            ("overlap-same-data", "fragments that overlap in 8 bytes and agree on them", [_FIRST, (192, 400), _LAST]),
-            (
-                "overlap-other-data",
-                "fragments that overlap in 8 bytes and do not agree on them",
-                [_FIRST, Fragment(192, 400, data=b"X" * 8 + _TEXT[192:392]), _LAST],
-            ),
-            ("overlap-at-the-end", "a last fragment that overlaps the one before", [_FIRST, (200, 408), _LAST]),
-            ("overlap-of-the-header", "a first fragment that comes late and overlaps", [_MIDDLE, (0, 208), _LAST]),
-            ("overlap-around", "a fragment around one that is there", [(104, 200), (0, 400), _LAST]),
-        )
+        for name, title, fragments in _OVERLAPS
     ),
     ProbeCase(
         "fragment.after-overlap",

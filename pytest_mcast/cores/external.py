@@ -65,6 +65,7 @@ class ExternalReceiver:
         self.channel = channel
         self.interface: Interface = host.interface if interface is None else host.find(interface)
         self.fields = core.description.fields
+        self.max_size = core.description.payload_limit  # what is told is compared, see ``packets.Prober``
         self.timeout = timeout
         self._core = core
         self._host = host
