@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from . import checksums, fragments, fragments_ipv6, lengths, sizes, sources  # noqa: F401 - the areas, which register their cases, in the order of tables
+from . import (  # noqa: F401 - the areas, which register their cases, in the order of tables
+    checksums,
+    fragments,
+    fragments_elsewhere,
+    fragments_ipv6,
+    lengths,
+    sizes,
+    sources,
+)
 from .case import LEVELS, Case, Difference, Situation, describe_cases, find_case, matching, register
 from .probing import ProbeCase
 from .runner import run_case

@@ -226,6 +226,14 @@ register(
         probe=udp().with_length("+4").with_checksum(0),
     ),
     ProbeCase(
+        "length.longer-in-fragments",
+        "fragments of 8 bytes less than the UDP length says",
+        "kernel",
+        _SHORT,
+        _NOT_THERE,
+        probe=udp(size=512).with_length("+8").fragmented(200),
+    ),
+    ProbeCase(
         "length.longer-empty",
         "UDP length 9, and nothing after the header",
         "kernel",
