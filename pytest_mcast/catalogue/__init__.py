@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from . import (  # noqa: F401 - the areas, which register their cases
+    checksums,
     delivery,
     destinations,
     extension_headers,
+    fragments,
+    fragments_elsewhere,
+    fragments_ipv6,
     interfaces,
     ipv4_header,
     ipv4_options,
     ipv6_destinations,
     ipv6_header,
     ipv6_sources,
+    lengths,
     link_layer,
     membership,
     overflow,
     reports,
     scopes,
     sharing,
+    sizes,
     sources,
 )
 from .case import LEVELS, Case, Difference, Situation, describe_cases, find_case, matching, register

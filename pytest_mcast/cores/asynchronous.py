@@ -31,13 +31,21 @@ class AsyncCore:
 
     name = "builtin-asyncio"
     version: str = pytest_mcast.__version__
-    capabilities = Capabilities(rejoins=True, filters=True)
+    capabilities = Capabilities(rejoins=True, filters=True, max_size=True)
     expected_failures: tuple[ExpectedFailure, ...] = ()
 
-    def open(self, channel: Channel, host: Host, *, interface: str | None = None, timeout: float = 5.0) -> LoopReceiver:
-        """Open a receiver on the host, and a loop that reads it; see ``ReceiveCore.open``."""
+    def open(
+        self,
+        channel: Channel,
+        host: Host,
+        *,
+        interface: str | None = None,
+        timeout: float = 5.0,
+        max_size: int = 65535,
+    ) -> LoopReceiver:
+        """Open a receiver on the host, and a loop that reads it; see ``ReceiveCore.open``, and ``limits``."""
         options: dict[str, Any] = {} if interface is None else {"interface": interface}
-        return host.keep(LoopReceiver(host.receiver(channel, timeout=timeout, **options), timeout))
+        return host.keep(LoopReceiver(host.receiver(channel, timeout=timeout, max_size=max_size, **options), timeout))
 
 
 class LoopReceiver:
@@ -48,6 +56,7 @@ class LoopReceiver:
     def __init__(self, receiver: Receiver, timeout: float) -> None:
         self.channel = receiver.channel
         self.interface = receiver.interface
+        self.max_size = receiver.subscription.max_size
         self.timeout = timeout
         self._receiver = receiver
         self._arrived: queue.SimpleQueue[Datagram | BaseException] = queue.SimpleQueue()

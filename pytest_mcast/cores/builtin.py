@@ -25,7 +25,9 @@ class BuiltInCore:
 
     name = "builtin"
     version: str = pytest_mcast.__version__
-    capabilities = Capabilities(rejoins=True, filters=True, idle=True, receive_buffer=True, counts_drops=True)
+    capabilities = Capabilities(
+        rejoins=True, filters=True, idle=True, counts_drops=True, receive_buffer=True, max_size=True
+    )
     expected_failures: tuple[ExpectedFailure, ...] = ()
 
     def open(
@@ -36,11 +38,11 @@ class BuiltInCore:
         interface: str | None = None,
         timeout: float = 5.0,
         receive_buffer: int | None = None,
+        max_size: int = 65535,
     ) -> BuiltInReceiver:
-        """Open a receiver on the host; see ``ReceiveCore.open``."""
+        """Open a receiver on the host; see ``ReceiveCore.open``, and ``Capabilities`` for the sizes in bytes."""
         options: dict[str, Any] = {} if interface is None else {"interface": interface}
-        if receive_buffer is not None:
-            options["receive_buffer"] = receive_buffer
+        options |= {"receive_buffer": receive_buffer, "max_size": max_size}
         return BuiltInReceiver(host.receiver(channel, timeout=timeout, **options))
 
 
@@ -53,6 +55,7 @@ class BuiltInReceiver:
         self._receiver = receiver
         self.channel = receiver.channel
         self.interface = receiver.interface
+        self.max_size = receiver.subscription.max_size
 
     def ready(self, timeout: float = 10.0) -> str:  # noqa: ARG002 - it is, once it is open
         """Return the evidence that it is ready."""

@@ -70,8 +70,9 @@ class Capabilities:
 
     ``rejoins``: its receivers can leave and join again without being closed (``Rejoins``). ``filters``: they can change
     which sources they accept (``Filters``). ``idle``: they read when they are asked, so that what nobody asks for stays
-    in the kernel's buffer. ``receive_buffer``: ``open()`` takes the size of that buffer in bytes by this name.
-    ``counts_drops``: they know how many datagrams the kernel had no room for (``CountsDrops``).
+    in the kernel's buffer. ``counts_drops``: they know how many datagrams the kernel had no room for (``CountsDrops``).
+    ``receive_buffer``: ``open()`` takes the size of that buffer in bytes by this name; ``max_size``: and how many bytes of
+    a payload the receiver gives at the most, which has it as an attribute then.
     """
 
     families: tuple[str, ...] = FAMILIES
@@ -80,8 +81,9 @@ class Capabilities:
     rejoins: bool = False
     filters: bool = False
     idle: bool = False
-    receive_buffer: bool = False
     counts_drops: bool = False
+    receive_buffer: bool = False
+    max_size: bool = False
 
 
 class CoreReceiver(Protocol):

@@ -24,7 +24,8 @@ class Fragment:
     """A fragment: the octets ``start`` to ``end`` of what is fragmented, the UDP header included (None: to its end).
 
     ``more``: the flag, None for the right one; ``data``: other octets than those of the datagram; ``strange``: it has another
-    identification than the rest. ``source``, ``group`` and ``traffic_class`` are other ones as well.
+    identification than the rest. ``source``, ``group``, ``ttl`` and ``traffic_class`` are other ones as well, and so is
+    ``protocol``, the number of what is said to be fragmented.
     """
 
     start: int
@@ -35,12 +36,18 @@ class Fragment:
     source: str | None = None
     group: str | None = None
     traffic_class: int | None = None
+    ttl: int | None = None
+    protocol: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.start <= 0xFFF8 or self.start % 8:
             raise ValueError(f"a fragment cannot start at {self.start!r}, which is not a multiple of 8 from 0 to 65528")
         if self.end is not None and self.end < self.start:
             raise ValueError(f"a fragment cannot end at {self.end!r}, before it starts at {self.start}")
+        for name in ("traffic_class", "ttl", "protocol"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 255:
+                raise ValueError(f"{name}={value!r} of a fragment is not from 0 to 255")
 
 
 @dataclass(frozen=True)

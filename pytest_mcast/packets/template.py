@@ -176,6 +176,7 @@ class _Builder:
                 source=fragment.source or packet.source,
                 group=fragment.group or packet.group,
                 traffic_class=packet.traffic_class if fragment.traffic_class is None else fragment.traffic_class,
+                ttl=packet.ttl if fragment.ttl is None else fragment.ttl,
             )
         start, end = (0, len(self.data)) if fragment is None else (fragment.start, fragment.end)
         end = len(self.data) if end is None else end
@@ -184,12 +185,13 @@ class _Builder:
         more = fragment is not None and (end < len(self.data) if fragment.more is None else fragment.more)
         ethernet = self._ethernet(packet)
         strange = fragment is not None and fragment.strange
+        protocol = None if fragment is None else fragment.protocol
         if self.ipv6:
             offset = None if fragment is None else start | more
-            header = self._ipv6(packet, length, offset)
+            header = self._ipv6(packet, length, offset, protocol)
             place = None if fragment is None else len(ethernet) + len(header) - 4
             return _Piece(bytearray(ethernet + header), place, True, None, data, strange)
-        header = self._ipv4(packet, length, start, more=more)
+        header = self._ipv4(packet, length, start, protocol, more=more)
         place, checksum = len(ethernet) + 4, len(ethernet) + 10
         fixed = isinstance(packet.ip_checksum, int) or "chksum" in dict(packet.ip_fields)
         head = bytearray(ethernet + header)
@@ -206,7 +208,7 @@ class _Builder:
             struct.pack(">HH", tag, following) for tag, following in zip(packet.vlan, types[1:], strict=True)
         )
 
-    def _ipv4(self, packet: Packet, length: int, start: int, *, more: bool) -> bytes:
+    def _ipv4(self, packet: Packet, length: int, start: int, protocol: int | None, *, more: bool) -> bytes:
         header = _IPV4_HEADER + len(self.options)
         fields = {
             "src": packet.source,
@@ -216,7 +218,7 @@ class _Builder:
             "id": 1 if packet.identification is None else packet.identification & 0xFFFF,
             "flags": (1 if more else 0) | (2 if packet.dont_fragment else 0),
             "frag": start // 8,
-            "proto": UDP,
+            "proto": UDP if protocol is None else protocol,
             "ihl": header // 4,
             "len": packet.resolved(packet.ip_length, header + length) & 0xFFFF,
             "chksum": 0,
@@ -232,12 +234,12 @@ class _Builder:
         struct.pack_into(">H", packed, 10, checksum)
         return bytes(packed)
 
-    def _ipv6(self, packet: Packet, length: int, offset: int | None) -> bytes:
+    def _ipv6(self, packet: Packet, length: int, offset: int | None, protocol: int | None) -> bytes:
         headers = [*self.before]
         if offset is not None:
             number = 1 if packet.identification is None else packet.identification
             headers.append(ExtensionHeader(FRAGMENT, struct.pack(">BHI", 0, offset, number)))
-        chain = _chain(headers, self.protocol)
+        chain = _chain(headers, self.protocol if protocol is None else protocol)
         fields = {
             "src": packet.source,
             "dst": packet.group,

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.deadline import Deadline
@@ -35,6 +35,7 @@ _CANNOT = {
     "filters": "it cannot change its sources",
     "idle": "it reads all the time",
     "receive_buffer": "its receive buffer cannot be set",
+    "max_size": "the largest payload that it takes cannot be set",
     "counts_drops": "it does not tell what was lost",
 }
 
@@ -123,20 +124,17 @@ class Bench:
                 raise Unsupported(_CANNOT[name])
 
     def open(
-        self,
-        channel: Channel,
-        host: VirtualHost,
-        interface: str | None = None,
-        *,
-        receive_buffer: int | None = None,
+        self, channel: Channel, host: VirtualHost, interface: str | None = None, **options: int | None
     ) -> CoreReceiver:
-        """Return a receiver of the core that is ready; raises ``Unsupported`` when its buffer (bytes) cannot be set."""
+        """Return a receiver of the core that is ready.
+
+        ``options`` are those that not every core has (None: as it comes): ``receive_buffer`` and ``max_size``, see ``Capabilities``. Raises
+        ``Unsupported`` for one that the core has not.
+        """
+        wanted = {name: value for name, value in options.items() if value is not None}
+        self.can(*wanted)
         _ = host.control  # sees from here on what comes in
-        options: dict[str, Any] = {"interface": interface, "timeout": self.timeout}
-        if receive_buffer is not None:
-            self.can("receive_buffer")
-            options["receive_buffer"] = receive_buffer
-        receiver = self.core.open(channel, host, **options)
+        receiver = self.core.open(channel, host, interface=interface, timeout=self.timeout, **wanted)
         return self._stack.enter_context(receiver)
 
     def flows(self, channel: Channel, host: VirtualHost, count: int = 1, **options: str) -> Flows:
