@@ -7,20 +7,23 @@ import selectors
 import socket
 from typing import TYPE_CHECKING
 
+from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.errors import Delivered, NoVerdict
 from pytest_mcast.packets import Packet, Prober, deliver, drop, either, udp
+from pytest_mcast.packets.template import load_scapy
 
 from .case import Situation, register
 from .probing import ProbeCase
 
 if TYPE_CHECKING:
     from pytest_mcast.cores.behaviours import Bench
+    from pytest_mcast.lab import VirtualHost
 
 __all__: list[str] = []
 
 _JOINED = "RFC 1112 section 7.2, RFC 4291 section 2.7"
-_SOCKET = "RFC 3376 section 3.2, RFC 3810 section 4.2, ip(7) IP_MULTICAST_ALL"
+_SOCKET = "RFC 4607 section 4.2, RFC 3376 section 3.2, RFC 3810 section 4.2, ip(7) IP_MULTICAST_ALL"
 _PORT = "RFC 768, RFC 1122 section 4.1.3.1"
 _NOT_OURS = "RFC 1122 section 3.2.1.3"
 _BINDING = "ip(7) INADDR_ANY, __udp_is_mcast_sock()"
@@ -66,6 +69,7 @@ def _no_icmp_error(bench: Bench) -> None:
         )
     with sock, Prober(receiver, tx, rx, timeout=bench.timeout, drops=bench.drops) as probe:
         sock.setblocking(False)
+        tx.inject(_introduction(probe.legitimate, rx))
         probe().expect(deliver())
         probe(port="other").expect(drop())
         probe(port="other", group="receiver").expect(drop())
@@ -75,6 +79,25 @@ def _no_icmp_error(bench: Bench) -> None:
     if any(group in error for error in errors):
         raise Delivered(f"an ICMP error came for what was sent to {receiver.channel.group}")
     bench.evidence.append("an ICMP error came for what was sent to the host after it, and none for the group")
+
+
+def _introduction(right: Packet, rx: VirtualHost) -> bytes:
+    """Return a frame that tells a host the sender's Ethernet address (RFC 826, RFC 4861 section 7.2.3).
+
+    The host could ask, but on a busy machine the sender joins the group in which it is asked late, and the next time is a
+    second away.
+    """
+    ether = load_scapy().Ether(src=right.source_mac, dst=rx.injector().mac)
+    if right.family == "ipv4":
+        from scapy.layers.l2 import ARP
+
+        address = rx.interface.address("ipv4")
+        return bytes(ether / ARP(hwsrc=right.source_mac, psrc=right.source, pdst=address))
+    from scapy.layers.inet6 import ICMPv6ND_NS, ICMPv6NDOptSrcLLAddr, IPv6
+
+    address = rx.interface.address("ipv6", Channel.unchecked(right.group or "", 0).scope)
+    question = ICMPv6ND_NS(tgt=address) / ICMPv6NDOptSrcLLAddr(lladdr=right.source_mac)
+    return bytes(ether / IPv6(src=right.source, dst=address, hlim=255) / question)
 
 
 def _errors_up_to(sock: socket.socket, family: str, about: bytes, deadline: Deadline) -> list[bytes]:
@@ -254,7 +277,7 @@ register(
         "destination.somebody-else",
         "to the unicast address of another host, in a frame for the receiver",
         "MUST",
-        f"{_NOT_OURS}, RFC 8200 section 3",
+        f"{_NOT_OURS}, RFC 8200 section 2",
         "it is not destined for the host, which is no router",
         probe=_to_somebody_else,
         expect=drop(),

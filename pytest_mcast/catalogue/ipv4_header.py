@@ -306,7 +306,7 @@ register(
         for name, octet, title, reference, reason in (
             ("dscp-ef", 0xB8, "DSCP 46, expedited forwarding", _DSCP, "it says how to forward, not whether to deliver"),
             ("dscp-unknown", 0xFC, "DSCP 63, which is for local use", _DSCP, "an unknown one counts as the default"),
-            ("tos-1", 0x02, "ECT(0), or RFC 1349's least cost", _ECN, "congestion was not met"),
+            ("ecn-ect-0", 0x02, "ECT(0), or RFC 1349's least cost", _ECN, "congestion was not met"),
             ("ecn-ect-1", 0x01, "ECT(1)", _ECN, "congestion was not met"),
             (
                 "ecn-ce",

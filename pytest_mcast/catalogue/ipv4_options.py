@@ -29,8 +29,8 @@ def _timestamp(pointer: int, flags: int, data: bytes) -> bytes:
     return ipv4_option("timestamp", bytes([pointer, flags]) + data)
 
 
-_TRAVELS = (sysctl("ipv4/conf/{}/accept_source_route", 1),)
-_STAYS = (sysctl("ipv4/conf/{}/accept_source_route", 0),)
+_ACCEPTED = (sysctl("ipv4/conf/{}/accept_source_route", 1),)
+_REFUSED = (sysctl("ipv4/conf/{}/accept_source_route", 0),)
 
 register(
     *(
@@ -65,15 +65,15 @@ register(
             (
                 "router-alert",
                 "a router alert",
-                "RFC 2113 section 2.1",
-                "it is for routers on the way",
+                "RFC 2113 section 2.2",
+                "it is for routers on the way: hosts ignore it",
                 [ipv4_option("router-alert", bytes(2))],
             ),
             (
                 "router-alert-reserved",
                 "a router alert of a reserved value",
-                "RFC 2113 section 2.1",
-                "other values are to be ignored",
+                "RFC 2113 section 2.2",
+                "hosts ignore the option, whatever its value",
                 [ipv4_option("router-alert", b"\xff\xff")],
             ),
             (
@@ -130,7 +130,7 @@ register(
                 (
                     f"experiment-{number}",
                     f"option {number}, one of those for experiments",
-                    f"{_OPTIONS}, RFC 4727 section 3.3",
+                    f"{_OPTIONS}, RFC 4727",
                     "options that are not understood are silently ignored",
                     [ipv4_option(number, b"\xab\xcd")],
                 )
@@ -288,7 +288,7 @@ register(
             reason,
             families=("ipv4",),
             direct=True,
-            setup=_TRAVELS if accepted else _STAYS,
+            setup=_ACCEPTED if accepted else _REFUSED,
             probe=udp().with_options(_route(kind, 4)),
             expect=drop(),
         )
@@ -314,7 +314,7 @@ register(
             "the datagram has come to its destination, and the route is for the transport layer",
             families=("ipv4",),
             direct=True,
-            setup=_TRAVELS if accepted else _STAYS,
+            setup=_ACCEPTED if accepted else _REFUSED,
             probe=udp().with_options(_route(option, 8)),
             expect=deliver(),
             differences={"linux": Difference(either(), why)},
