@@ -307,8 +307,13 @@ register(
         _flipped(64),
         "all 128 bits are the source",
     ),
-    _ssm("unspecified", "from ::", "::", "no address is not the one that was asked for"),
-    _ssm("own-address", "from the receiver's own address", "receiver", "who asks is not whom it asks for"),
+    _ssm("unspecified", "from ::, which is no source", "::", "no address is not the one that was asked for"),
+    _ssm(
+        "own-address",
+        "from the receiver's own address instead of the source",
+        "receiver",
+        "who asks is not whom it asks for",
+    ),
     _ssm(
         "mapped",
         "from an IPv4-mapped address",
