@@ -169,12 +169,11 @@ def _any_and_one_source(bench: Bench) -> None:
     bench.expect_exactly({receiver: flows}, rx)
 
 
-def _program(bench: Bench, rx: VirtualHost, channel: Channel) -> None:
+def _program(rx: VirtualHost, channel: Channel) -> None:
     """Start another program on the same port, which joins the group."""
     command = [sys.executable, "-ISc", _PROGRAM, channel.group, str(channel.port), str(rx.interface.index)]
-    program = rx.popen(command, stdin=True)
     try:
-        program.expect("^ready$", bench.timeout)
+        rx.popen(command, stdin=True, ready="^ready$")
     except ProgramError as error:
         if "in use" in str(error):
             raise CoreFailure("wrong", f"port {channel.port} is taken: it does not share it\n{error}") from None
@@ -186,10 +185,10 @@ def _with_program(bench: Bench, *, same_group: bool, first: bool) -> None:
     channel, other = bench.channel(tx), bench.channel(tx)
     theirs = beside(channel, None, group=None if same_group else other.group)
     if first:
-        _program(bench, rx, theirs)
+        _program(rx, theirs)
     receiver = bench.open(channel, rx)
     if not first:
-        _program(bench, rx, theirs)
+        _program(rx, theirs)
     flows = bench.flows(channel, tx, _FLOWS)
     if not same_group:
         stray(bench, beside(channel, channel.source, group=other.group), tx, rx, "for the other program", _FLOWS)
