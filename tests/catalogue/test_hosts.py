@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from pytest_mcast import Channel, Datagram, Delivered, LabView, VirtualHost
-from pytest_mcast.catalogue import ProbeCase, find_case
+from pytest_mcast.catalogue import find_case
 from pytest_mcast.catalogue.setup import another_default_route, default_route
 from pytest_mcast.cores.behaviours import Bench
 from pytest_mcast.cores.builtin import BuiltInCore, BuiltInReceiver
-from pytest_mcast.packets import deliver, udp
 
 
 @pytest.fixture(params=["ipv4", "ipv6"])
@@ -94,28 +93,6 @@ class TestRoutes:
             another_default_route()(bench, rx, tx)
         assert _default_interfaces(rx) == {"away"}
         assert rx.touched
-
-
-class TestChannels:
-    def test_a_case_can_name_what_is_received(self, bench: Bench) -> None:
-        wanted: list[Channel] = []
-
-        def channel(bench: Bench, tx: VirtualHost) -> Channel:
-            wanted.append(bench.channel(tx))
-            return wanted[0]
-
-        case = ProbeCase(
-            "test.named",
-            "to the group that the case has named",
-            "MUST",
-            "RFC 1112 section 7.2",
-            "it is received",
-            channel=channel,
-            probe=lambda _: udp(group=wanted[0].group),
-            expect=deliver(),
-        )
-        case.look(bench)
-        assert len(wanted) == 1
 
 
 class TestIcmpErrors:

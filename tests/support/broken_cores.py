@@ -11,13 +11,13 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from pytest_mcast import Channel, Datagram, Deadline, NotReceived
 from pytest_mcast.core import system
-from pytest_mcast.cores import FIELDS, Capabilities, ExpectedFailure
+from pytest_mcast.cores import FIELDS, BuiltInCore, Capabilities, ExpectedFailure
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -33,11 +33,12 @@ class Faulty:
 
     fields = frozenset(FIELDS)
 
-    def __init__(self, channel: Channel, host: Host, interface: str | None, timeout: float) -> None:
+    def __init__(self, channel: Channel, host: Host, interface: str | None, timeout: float, **sizes: int) -> None:
         self.channel = channel
         self.host = host
         self.timeout = timeout
-        self.inner = self.listen(channel, {} if interface is None else {"interface": interface})
+        self.inner = self.listen(channel, {**sizes, **({} if interface is None else {"interface": interface})})
+        self.max_size = self.inner.subscription.max_size
         self._told: deque[Datagram] = deque()
 
     def listen(self, channel: Channel, options: dict[str, Any]) -> Receiver:
@@ -64,6 +65,21 @@ class Faulty:
         while not self._told:
             self._told.extend(self.told(self.pull(deadline.remaining())))
         return self._told.popleft()
+
+    def block(self, source: str) -> None:
+        self.inner.subscription.block(source)
+
+    def unblock(self, source: str) -> None:
+        self.inner.subscription.unblock(source)
+
+    def join_source(self, source: str) -> None:
+        self.inner.subscription.join_source(source)
+
+    def leave_source(self, source: str) -> None:
+        self.inner.subscription.leave_source(source)
+
+    def drops(self) -> int:
+        return self.inner.statistics().kernel_drops or 0
 
     def leave(self) -> None:
         self.inner.subscription.leave()
@@ -97,8 +113,8 @@ class Raw(Faulty):
 
     looks_at: frozenset[str] = frozenset()
 
-    def __init__(self, channel: Channel, host: Host, interface: str | None, timeout: float) -> None:
-        super().__init__(channel, host, interface, timeout)
+    def __init__(self, channel: Channel, host: Host, interface: str | None, timeout: float, **sizes: int) -> None:
+        super().__init__(channel, host, interface, timeout, **sizes)
         ipv6 = channel.family == "ipv6"
         with host.inside():
             self._socket = socket.socket(
@@ -337,6 +353,56 @@ class MislabelsTheTtl(_Mislabels):
         return {"ttl": (datagram.ttl or 0) + 1}
 
 
+class IgnoresChanges(Faulty):
+    """Says yes to every change of its sources, and changes nothing."""
+
+    def block(self, source: str) -> None:
+        pass
+
+    def unblock(self, source: str) -> None:
+        pass
+
+    def join_source(self, source: str) -> None:
+        pass
+
+    def leave_source(self, source: str) -> None:
+        pass
+
+
+class HidesWhatIsCut(Faulty):
+    """Does not say that it has taken a part of a payload only."""
+
+    def told(self, datagram: Datagram) -> Iterable[Datagram]:
+        return [replace(datagram, truncated=False)]
+
+
+class IgnoresSizes(Faulty):
+    """Takes any size, and keeps its own."""
+
+    def __init__(self, channel: Channel, host: Host, interface: str | None, timeout: float, **sizes: int) -> None:
+        super().__init__(channel, host, interface, timeout)
+        self.max_size = sizes.get("max_size", 65535)
+
+
+class CountsNothing(Faulty):
+    """Says that nothing was lost."""
+
+    def drops(self) -> int:
+        return 0
+
+
+class ForgetsWhatWaits(Faulty):
+    """Delivers, of what waits for it, the newest datagram only."""
+
+    def pull(self, timeout: float | None) -> Datagram:
+        newest = super().pull(timeout)
+        while True:
+            try:
+                newest = super().pull(0)
+            except NotReceived:
+                return newest
+
+
 @dataclass(frozen=True)
 class BrokenCore:
     """A core whose receivers are of one of these classes."""
@@ -344,11 +410,13 @@ class BrokenCore:
     name: str
     receiver: type[Faulty]
     version: str = "0"
-    capabilities: Capabilities = field(default_factory=lambda: Capabilities(rejoins=True))
+    capabilities: Capabilities = BuiltInCore.capabilities
     expected_failures: tuple[ExpectedFailure, ...] = ()
 
-    def open(self, channel: Channel, host: Host, *, interface: str | None = None, timeout: float = 5.0) -> Faulty:
-        return self.receiver(channel, host, interface, timeout)
+    def open(
+        self, channel: Channel, host: Host, *, interface: str | None = None, timeout: float = 5.0, **sizes: int
+    ) -> Faulty:
+        return self.receiver(channel, host, interface, timeout, **sizes)
 
 
 _RECEIVERS: dict[str, type[Faulty]] = {
@@ -373,6 +441,11 @@ _RECEIVERS: dict[str, type[Faulty]] = {
     "mislabels-port": MislabelsThePort,
     "mislabels-interface": MislabelsTheInterface,
     "mislabels-ttl": MislabelsTheTtl,
+    "ignores-changes": IgnoresChanges,
+    "hides-what-is-cut": HidesWhatIsCut,
+    "ignores-sizes": IgnoresSizes,
+    "counts-nothing": CountsNothing,
+    "forgets-what-waits": ForgetsWhatWaits,
 }
 
 

@@ -23,8 +23,8 @@ _PREFIX = b"mcast-probe:"
 class OnTheWire(Faulty):
     """Delivers whatever frame comes to the host, however wrong it is: it reads the wire."""
 
-    def __init__(self, channel: Channel, host: Host, interface: str | None, timeout: float) -> None:
-        super().__init__(channel, host, interface, timeout)
+    def __init__(self, channel: Channel, host: Host, interface: str | None, timeout: float, **sizes: int) -> None:
+        super().__init__(channel, host, interface, timeout, **sizes)
         with host.inside():
             self._tap = Tap()
         self._tap.switch_on()
