@@ -297,8 +297,9 @@ class TestFragments:
 
     @pytest.mark.parametrize("name", ["ttl", "protocol", "traffic_class"])
     def test_of_one_octet_is_no_more(self, name: str) -> None:
+        values: dict[str, Any] = {name: 256}
         with pytest.raises(ValueError, match=f"{name}=256 of a fragment is not from 0 to 255"):
-            Fragment(0, **{name: 256})
+            Fragment(0, **values)
 
     def test_what_each_fragment_has_and_what_is_fragmented(self, mcast_lab: LabView) -> None:
         """RFC 8200 section 4.5: hop-by-hop options are in each, destination options behind the fragment header."""
