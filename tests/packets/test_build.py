@@ -294,6 +294,23 @@ class TestFragments:
                 assert (getattr(network, class_of) == 3) == ("traffic_class" in change)
                 assert getattr(_network(first), class_of) == 0
 
+    @families
+    def test_ttl_and_protocol_of_one_are_other_ones(self, mcast_lab: LabView, family: str) -> None:
+        with probed(mcast_lab, family) as (probe, came_in):
+            packet = udp(size=200).fragmented([(0, 104), Fragment(104, ttl=9, protocol=6)])
+            frames = _sent(probe, came_in, packet, drop() if family == "ipv4" else deliver())
+            if family == "ipv4":
+                assert [(_network(frame).ttl, _network(frame).proto) for frame in frames] == [(1, 17), (9, 6)]
+            else:
+                found = [(_network(frame).hlim, frame[IPv6ExtHdrFragment].nh) for frame in frames]
+                assert found == [(1, 17), (9, 6)]
+
+    @pytest.mark.parametrize("name", ["ttl", "protocol", "traffic_class"])
+    def test_of_one_octet_is_no_more(self, name: str) -> None:
+        values: dict[str, Any] = {name: 256}
+        with pytest.raises(ValueError, match=f"{name}=256 of a fragment is not from 0 to 255"):
+            Fragment(0, **values)
+
     def test_what_each_fragment_has_and_what_is_fragmented(self, mcast_lab: LabView) -> None:
         """RFC 8200 section 4.5: hop-by-hop options are in each, destination options behind the fragment header."""
         with probed(mcast_lab, "ipv6") as (probe, came_in):

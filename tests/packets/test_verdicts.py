@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from pytest_mcast import (
     Receiver,
     VirtualHost,
 )
+from pytest_mcast.cores.records import ReportedDatagram
 from pytest_mcast.lab.programs import ProgramError
 from pytest_mcast.packets import Prober, cases, deliver, drop, either, raw, udp
 
@@ -294,6 +296,25 @@ class TestOtherReceivers:
                     probe(case).check()
             for size in (0, 1, 43, 65, 1000):
                 probe(udp(size=size).repeated(2)).expect_delivered()
+
+    def test_a_program_that_tells_a_beginning_is_judged_by_that(self, mcast_lab: LabView) -> None:
+        """It tells the length, 64 bytes of a text, and less of what is none."""
+
+        def told(datagram: Datagram, wrong: bytes = b"") -> Datagram:
+            shown = 64 if datagram.payload.isascii() else 16
+            payload = wrong + datagram.payload[len(wrong) : shown]
+            cut = len(datagram.payload) > len(payload)
+            values = {one.name: getattr(datagram, one.name) for one in fields(Datagram)}
+            length = len(datagram.payload)
+            return ReportedDatagram(**{**values, "payload": payload, "truncated": cut}, length=length)
+
+        tx, rx, receiver = _hosts(mcast_lab, "ipv4")
+        with Prober(Changes(receiver, told, max_size=64), tx, rx) as probe:
+            for packet in (udp(size=1000), udp(size=0), udp(payload=bytes(range(256))), udp(payload=b"\xff" * 64)):
+                probe(packet).expect_delivered()
+        changed = Changes(receiver, lambda one: told(one, b"m" if one.payload[:1] == b"m" else b"?"), max_size=64)
+        with Prober(changed, tx, rx) as probe:
+            assert re.match(r"payload b'\?", probe(udp(payload=bytes(range(256)))).faults()[0])
 
     @families
     def test_several_receivers_are_judged_by_one_probe(self, mcast_lab: LabView, family: str) -> None:
