@@ -11,7 +11,7 @@ from pytest_mcast.cores.behaviours.interfaces import network, seen_from
 from pytest_mcast.lab import netlink
 from pytest_mcast.wire import Membership
 
-from .situations import beside, pour, situation, stray
+from .situations import beside, heard, pour, situation, stray
 
 if TYPE_CHECKING:
     from pytest_mcast.core.channels import Channel
@@ -197,8 +197,7 @@ def _membership(bench: Bench) -> None:
     with bench.lab.listen("first") as elsewhere, bench.lab.listen("second") as wire:
         bench.open(channel, rx, "eth1")
         _expect_member(rx, channel, "eth1")
-        wire.expect_report(channel, sender=rx)
-        bench.evidence.append("reported on eth1")
+        heard(bench, wire, rx, channel)
         elsewhere.expect_no_report(channel.group, sender=rx)
         bench.evidence.append("not reported on eth0")
 
@@ -275,8 +274,7 @@ def _down_and_up(bench: Bench) -> None:
         missing = set(addresses) - set(rx.interface.addresses)  # those of IPv6 go with it
         rx.configure(*(netlink.address(index, address, addresses[address]) for address in sorted(missing)))
         _expect_member(rx, receiver.channel, "eth0")
-        wire.expect_report(receiver.channel, sender=rx)
-        bench.evidence.append("reported again")
+        heard(bench, wire, rx, receiver.channel)
         if wire.lost:
             raise NoVerdict(f"{wire.name} has lost {wire.lost} messages")
     flows.send("after")

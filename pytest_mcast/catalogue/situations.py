@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.channels import FAMILIES, MODES, Channel
 from pytest_mcast.core.errors import NoVerdict
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from pytest_mcast.cores.behaviours import Bench
     from pytest_mcast.cores.behaviours.bench import Flows
     from pytest_mcast.lab import VirtualHost
+    from pytest_mcast.wire import Listener, Query, Report
 
-__all__ = ["beside", "pour", "prober", "proved", "situation", "stray"]
+__all__ = ["beside", "heard", "pour", "prober", "proved", "situation", "stray"]
+
+_REPEATED_S = 0.1  # in which a host of a lab repeats what it has reported, and more
 
 Run = Callable[["Bench"], None]
 
@@ -89,6 +92,25 @@ def stray(bench: Bench, channel: Channel, tx: VirtualHost, rx: VirtualHost, name
     last = flows.payloads[-1]
     if rx.control.find(lambda frame: last in frame) is None:
         raise NoVerdict("\n".join([f"{last!r} has not come to {rx}", *rx.control.account()]))
+
+
+def heard(
+    bench: Bench,
+    wire: Listener,
+    host: VirtualHost,
+    group: Channel | str,
+    *,
+    times: int = 1,
+    answers: Query | None = None,
+    **wanted: Any,
+) -> Report:
+    """Expect that a host reports something so many times, take it down, and return the last; see ``Listener``."""
+    allowed = times * _REPEATED_S + (0.0 if answers is None else answers.max_response)
+    reports = wire.expect_reports(times, group, sender=host, answers=answers, timeout=bench.timeout + allowed, **wanted)
+    for report in reports:
+        records = "; ".join(map(str, report.of(group)))
+        bench.evidence.append(f"wire: {report.name} to {report.destination}, TTL {report.ttl}: {records}")
+    return reports[-1]
 
 
 def pour(flows: Flows, count: int, rx: VirtualHost, name: str, size: int = 0) -> None:
