@@ -45,9 +45,10 @@ class Core(BuiltInCore):
         *,
         interface: str | None = None,
         timeout: float = 5.0,
+        receive_buffer: int | None = None,
         max_size: int = 65535,
     ) -> BuiltInReceiver:
-        return self.kind(host.receiver(channel, timeout=timeout, max_size=max_size))
+        return self.kind(host.receiver(channel, timeout=timeout, receive_buffer=receive_buffer, max_size=max_size))
 
 
 @families
@@ -73,5 +74,5 @@ def test_what_is_cut_off_in_silence_is_found_out(mcast_lab: LabView, family: str
 
 
 def test_a_core_without_limits_is_unsupported(mcast_lab: LabView) -> None:
-    with Bench(NaiveCore(), mcast_lab, "ipv4", "asm") as bench, pytest.raises(Unsupported, match="how large"):
+    with Bench(NaiveCore(), mcast_lab, "ipv4", "asm") as bench, pytest.raises(Unsupported, match="cannot be set"):
         limited(101, 100)(bench)

@@ -37,6 +37,11 @@ MUST_FAIL = {
     "mislabels-interface": "filter.* metadata.interface",
     "mislabels-ttl": "filter.* metadata.ttl",
 }
+# What these do wrong no behaviour looks at, but conformance cases do.
+MUST_FAIL |= dict.fromkeys(("ignores-changes", "hides-what-is-cut", "ignores-sizes", "counts-nothing"), "")
+MUST_FAIL["forgets-what-waits"] = (
+    "delivery.* filter.* interface.* lifecycle.again lifecycle.rejoin several.*"  # the fence is what waits last
+)
 # Who does not deliver the fence of a proof as it was sent gets no verdict.
 NO_VERDICT = dict.fromkeys(("delivers-nothing", "never-joins", "late", "truncates"), "filter.*")
 

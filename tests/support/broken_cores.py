@@ -141,6 +141,8 @@ class Raw(Faulty):
                         raise NotReceived(f"nothing for {self.channel}") from None
                 continue
             header = (packet[0] & 0x0F) * 4 if self.channel.family == "ipv4" else 0  # raw(7), ipv6(7): IPv4 has one
+            if len(packet) < header + 8:  # less than a header of UDP
+                continue
             source_port, port, length, _ = struct.unpack_from("!4H", packet, header)
             datagram = Datagram(
                 packet[header + 8 : header + (length or len(packet))],
