@@ -111,9 +111,11 @@ def test_what_cases_say_is_well_said() -> None:
             assert difference.source, case.id
 
 
-def test_titles_tell_cases_of_an_area_apart() -> None:
-    titles = [(case.area, case.title) for case in dict.fromkeys(case for case, _, _ in ALL)]
-    assert len(set(titles)) == len(titles)
+def test_what_cases_say_tells_them_apart() -> None:
+    said: dict[tuple[str, str, str, str], Case] = {}
+    for case, family, mode in ALL:
+        other = said.setdefault((f"{case.area} {case.title}", case.expected, family, mode), case)
+        assert other is case, f"{case.id} and {other.id} say the same"
 
 
 def test_an_unknown_case_is_named_with_the_nearest() -> None:

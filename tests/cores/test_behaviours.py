@@ -17,7 +17,7 @@ from ..support.broken_cores import BROKEN
 MUST_FAIL = {
     "delivers-everything": "filter.* interface.* several.groups several.sources",
     "delivers-nothing": "delivery.* interface.* lifecycle.again lifecycle.rejoin metadata.* several.*",
-    "never-joins": "delivery.* interface.* lifecycle.join lifecycle.again lifecycle.rejoin metadata.* several.*",
+    "never-joins": "delivery.* interface.* lifecycle.join lifecycle.leave lifecycle.again lifecycle.rejoin metadata.* several.*",
     "joins-any-source": "lifecycle.join@ssm lifecycle.leave@ssm lifecycle.rejoin@ssm",
     "joins-on-first-interface": "interface.*",
     "never-leaves": "lifecycle.leave lifecycle.again lifecycle.rejoin",

@@ -6,6 +6,7 @@ socket, to which the kernel gives all there is, and looks at a part of the addre
 
 from __future__ import annotations
 
+import ipaddress
 import selectors
 import socket
 import struct
@@ -206,12 +207,12 @@ class DeliversNothing(Faulty):
 
 
 class NeverJoins(Faulty):
-    """Binds its socket, and that is all."""
+    """Joins, but not the group that it was told."""
 
     def listen(self, channel: Channel, options: dict[str, Any]) -> Receiver:
-        receiver = super().listen(channel, options)
-        receiver.subscription.leave()
-        return receiver
+        group = ipaddress.ip_address(channel.group)
+        other = Channel.unchecked(str(type(group)(int(group) ^ 1)), channel.port, channel.source)
+        return super().listen(other, options)
 
     def leave(self) -> None:
         pass
