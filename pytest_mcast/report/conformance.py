@@ -59,7 +59,7 @@ def conformance_document(
     cores = list(dict.fromkeys(cell.key["receiver"] for cell in cells))
     yield "# Conformance"
     yield ""
-    yield f"{len(described)} cases, each for the kinds of channel that it is about. [How to run them](receive-cores.md#conformance)."
+    yield f"{len(described)} cases, each for the kinds of channel that it is about. [How to run them](conformance-suite.md)."
     yield ""
     yield "*yes*: as expected, for every kind; *no*: not as expected; *no, known*: a known finding; *no (SHOULD)*: a recommendation"
     yield "that is not followed; *n/a*: the core does not tell, or do, what the case needs. Where the kinds differ they are named."

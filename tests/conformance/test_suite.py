@@ -133,6 +133,20 @@ def test_recommendations_fail_only_when_asked(run: Runner) -> None:
     assert code == 1, output
 
 
+def test_a_case_of_ones_own_is_in_the_suite(run: Runner) -> None:
+    source = """
+        from pytest_mcast.catalogue import ProbeCase, register
+        from pytest_mcast.packets import deliver, udp
+
+        register(ProbeCase("mine.one", "a case", "kernel", "nobody", "it is mine", probe=udp(ttl=3), expect=deliver()))
+    """
+    run.write(source, "conftest.py")
+    code, output = _run(run, "-k", "mine.one")
+    assert code == 0, output
+    assert "4 passed" in output
+    assert "mine" in output.partition("multicast conformance")[2]
+
+
 def test_every_case_and_kind_is_a_test() -> None:
     from pytest_mcast.catalogue import matching
     from pytest_mcast.conformance.test_cases import parameters
