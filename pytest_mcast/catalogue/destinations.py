@@ -15,6 +15,7 @@ from pytest_mcast.packets.template import load_scapy
 
 from .case import Situation, register
 from .probing import ProbeCase
+from .setup import sysctl
 
 if TYPE_CHECKING:
     from pytest_mcast.cores.behaviours import Bench
@@ -58,7 +59,9 @@ def _to_somebody_else(right: Packet) -> Packet:
 
 def _no_icmp_error(bench: Bench) -> None:
     """Send to a port that nobody has: of the group, and then of the host, which must be told of that."""
-    rx, tx = bench.lab.direct()
+    rx, tx = bench.lab.hosts(2)
+    for path in ("ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"):  # it may have complained before
+        sysctl(path, 0)(bench, rx, tx)
     receiver = bench.open(bench.channel(tx), rx)
     with tx.inside():
         ipv4 = bench.family == "ipv4"

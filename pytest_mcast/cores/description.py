@@ -125,7 +125,7 @@ def read_description(path: Path) -> Description:
         error=_pattern(document, ["error"], ("error",)) if "error" in content else None,
         stop=str(content.get("stop", "SIGTERM")),
         expected_failures=tuple(
-            _expected(document, number) for number in range(len(content.get("expected_failures", ())))
+            one for number in range(len(content.get("expected_failures", ()))) for one in _expected(document, number)
         ),
     )
 
@@ -207,7 +207,7 @@ def _pattern(document: Document, where: list[Any], groups: Sequence[str] | Mappi
     return pattern
 
 
-def _expected(document: Document, number: int) -> ExpectedFailure:
+def _expected(document: Document, number: int) -> Iterator[ExpectedFailure]:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     item = document.content["expected_failures"][number]
@@ -218,6 +218,6 @@ def _expected(document: Document, number: int) -> ExpectedFailure:
         where = ["expected_failures", number, "versions"]
         text = f"{'.'.join(map(str, where))}: {show(versions)} does not say which versions, as >=0.2.7,<0.4 does"
         raise document.failure(where, text) from None
-    return ExpectedFailure(
-        str(item["behaviour"]), str(item["reason"]), versions, tuple(map(str, item.get("kinds", ())))
-    )
+    kinds, sometimes = tuple(map(str, item.get("kinds", ()))), bool(item.get("sometimes", False))
+    for name in [item["behaviour"]] if isinstance(item["behaviour"], str) else item["behaviour"]:
+        yield ExpectedFailure(str(name), str(item["reason"]), versions, kinds, sometimes)

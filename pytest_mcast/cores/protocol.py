@@ -55,13 +55,14 @@ class ExpectedFailure:
     """A known finding: ``behaviour`` fails, for these ``kinds`` of channel (empty: for all), and why.
 
     ``versions`` are those that have it, in the notation of Python packages (">=0.2.7,<0.4"; empty: all). Whoever passes
-    all the same is reported.
+    all the same is reported, unless it fails only ``sometimes``, by chance or speed.
     """
 
     behaviour: str
     reason: str
     versions: str = ""
     kinds: tuple[str, ...] = ()
+    sometimes: bool = False
 
 
 @dataclass(frozen=True)

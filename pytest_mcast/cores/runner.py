@@ -55,12 +55,12 @@ class Result:
     def surprising(self) -> bool:
         """Whether it is not what is known of the core: a failure that is new, a pass where one was known, or an error."""
         if self.outcome == "pass":
-            return self.expected is not None
+            return self.expected is not None and not self.expected.sometimes
         return self.outcome == "error" or (self.outcome == "fail" and self.expected is None)
 
     def __str__(self) -> str:
         what = f"{self.core} {self.version}, {self.behaviour}, {self.kind}: {self.outcome}"
-        if self.outcome == "pass" and self.expected is not None:
+        if self.outcome == "pass" and self.surprising and self.expected is not None:
             return f"{what}, where a failure is known ({self.expected.reason})"
         known = f" (known: {self.expected.reason})" if self.outcome == "fail" and self.expected is not None else ""
         return what + known + (f"\n{self.reason}" if self.reason else "")

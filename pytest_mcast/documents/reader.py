@@ -163,5 +163,7 @@ def _kind(value: object) -> str:
     return "number" if isinstance(value, (int, float)) else type(value).__name__
 
 
-def _word(kind: str) -> str:
+def _word(kind: str | list[str]) -> str:
+    if not isinstance(kind, str):
+        return " or ".join(map(_word, kind))
     return {"object": "mapping", "array": "list", "string": "text", "integer": "whole number"}.get(kind, kind)

@@ -78,7 +78,7 @@ def conformance_document(
                 ]
                 body.append([case, level, title, expected, reference, *(_merged(each, notes) for each in found)])
         heads = [" ".join(filter(None, (core, versions.get(core)))) for core in cores]
-        yield from rows(["case", "level", "what", "expected", "reference", *heads], body)
+        yield from rows(["case", "level", "what", "expected", "reference", *heads], body, aligned=False)
     if notes:
         yield ""
         yield "## Notes"

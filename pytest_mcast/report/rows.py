@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 __all__ = ["escape", "rows"]
 
 
-def rows(head: Sequence[str], body: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a table with these cells, as text that reads as it stands."""
+def rows(head: Sequence[str], body: Sequence[Sequence[str]], *, aligned: bool = True) -> Iterator[str]:
+    """Yield the lines of a table with these cells, as text that reads as it stands; ``aligned`` for terminals."""
     lines = [[escape(text) for text in row] for row in (head, *body)]
-    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]  # it is read in terminals, too
+    widths = [max(3, *map(len, column)) if aligned else 3 for column in zip(*lines, strict=True)]
     for number, line in enumerate(lines):
         yield "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |"
         if number == 0:

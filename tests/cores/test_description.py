@@ -272,6 +272,18 @@ def test_those_that_are_shipped_are_good(path: Path) -> None:
     assert {one.behaviour for one in found.expected_failures} <= set(known)
 
 
+def test_a_finding_may_be_of_several_behaviours_and_of_chance(tmp_path: Path) -> None:
+    item = "{behaviour: [filter.group, several.groups], reason: a, kinds: [ipv6-asm], sometimes: true}"
+    found = read(tmp_path, f"{LEAST}expected_failures: [{item}]\n")
+    assert found.expected_failures == tuple(
+        ExpectedFailure(name, "a", kinds=("ipv6-asm",), sometimes=True) for name in ("filter.group", "several.groups")
+    )
+    with pytest.raises(
+        DescriptionError, match="expected_failures.0.behaviour: 7 is a number, where a text or list belongs"
+    ):
+        read(tmp_path, LEAST + "expected_failures: [{behaviour: 7, reason: a}]\n")
+
+
 def test_schema_and_loader_know_the_same_keys() -> None:
     keys = set(schema()["properties"])
     assert keys == {one.name for one in dataclasses.fields(Description)} - {"directory"}

@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -100,9 +101,13 @@ func run(arguments []string) error {
 		if !datagram.group.Equal(group) || datagram.index != ifi.Index {
 			continue
 		}
-		// The zone of a link-local address is that of the interface.
+		// The zone of a link-local address is that of the interface. A net.IP would print ::ffff:1.2.3.4 as 1.2.3.4.
+		address, _ := netip.AddrFromSlice(datagram.source.IP)
+		if group.To4() != nil {
+			address = address.Unmap()
+		}
 		fmt.Printf("datagram source=%s source_port=%d group=%s port=%d index=%d ttl=%d length=%d payload=%x\n",
-			datagram.source.IP, datagram.source.Port, datagram.group, port, datagram.index, datagram.ttl,
+			address, datagram.source.Port, datagram.group, port, datagram.index, datagram.ttl,
 			datagram.length, buffer[:datagram.length])
 	}
 }
