@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,8 @@ def test_a_finding_is_known_for_a_behaviour_and_some_kinds() -> None:
     [
         ("pass", None, False),
         ("pass", known(), True),
+        ("pass", replace(known(), sometimes=True), False),
+        ("fail", replace(known(), sometimes=True), False),
         ("fail", None, True),
         ("fail", known(), False),
         ("error", None, True),
