@@ -153,3 +153,11 @@ def test_every_case_and_kind_is_a_test() -> None:
     from pytest_mcast.cores.runner import KINDS
 
     assert [one.id for one in parameters()] == [f"{case.id}-{family}-{mode}" for case, family, mode in matching(KINDS)]
+
+
+def test_the_document_has_every_case() -> None:
+    from pytest_mcast.catalogue import describe_cases
+
+    document = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")
+    missing = [case for case, *_ in describe_cases() if f"| {case} |" not in document]
+    assert not missing, "tox -e cores -- --write"
