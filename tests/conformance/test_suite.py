@@ -54,6 +54,7 @@ def _run(run: Runner, *options: str, core: str = "") -> tuple[int, str]:
         "no:cacheprovider",
         "--mcast-lab",
     ]
+    command += ["-o", "pythonpath=."]  # under tox the working directory is not on the path
     result = run([*command, "-W", "error", "--strict-markers", "-rsxXfE", *options], timeout=110)
     return result.returncode, result.stdout + result.stderr
 
