@@ -14,7 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = Path("examples", "cores")
-RECEIVERS = ["builtin", "builtin-asyncio", "naive", "mcrx_recv", "mcrx_recv_meta", "mcrx_tokio_recv", "socat"]
+IN_PROCESS = ["builtin", "builtin-asyncio", "naive"]
+RECEIVERS = [*IN_PROCESS, "mcrx_recv", "mcrx_recv_meta", "mcrx_tokio_recv", "socat"]
 RECEIVERS += [str(EXAMPLES / "go.yaml"), str(EXAMPLES / "node.yaml")]
 SENDERS = ["mctx_send", "socat_send", str(EXAMPLES / "go_send.yaml"), str(EXAMPLES / "node_send.yaml")]
 # Our own core is run case by case in tests/catalogue. The three of mcrx-core share their sockets' ways.
@@ -46,17 +47,8 @@ def _behaviours(*, write: bool, strict: bool) -> int:
 
 def _conformance(core: str, record: Path, *, full: bool, strict: bool) -> int:
     print(f"conformance of {core}", flush=True)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--pyargs",
-        "pytest_mcast.conformance",
-        "-q",
-        "-n",
-        "auto",
-        "--mcast-lab",
-    ]
+    command = [sys.executable, "-m", "pytest", "--pyargs", "pytest_mcast.conformance", "-q", "--mcast-lab"]
+    command += ["-n", "auto" if core in IN_PROCESS else "6"]  # who starts programs mostly waits
     command += ["-p", "no:cacheprovider", "--timeout=120", f"--mcast-core={core}", f"--mcast-report={record}", "-rfE"]
     command += [] if full else SOME
     command += ["--mcast-require=all"] if strict else []
