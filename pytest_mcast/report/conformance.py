@@ -57,6 +57,9 @@ def conformance_document(
     cells = [cell for record in records for cell in record.cells if is_conformance(cell)]
     versions = {name: facts["version"] for record in records for name, facts in record.subjects.items()}
     cores = list(dict.fromkeys(cell.key["receiver"] for cell in cells))
+    by_case: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        by_case.setdefault((cell.key["case"], cell.key["receiver"]), []).append(cell)
     yield "# Conformance"
     yield ""
     yield f"{len(described)} cases, each for the kinds of channel that it is about. [How to run them](conformance-suite.md)."
@@ -72,10 +75,7 @@ def conformance_document(
         body = []
         for case, level, reference, title, expected in described:
             if case.partition(".")[0] == area:
-                found = [
-                    [cell for cell in cells if (cell.key["case"], cell.key["receiver"]) == (case, core)]
-                    for core in cores
-                ]
+                found = [by_case.get((case, core), []) for core in cores]
                 body.append([case, level, title, expected, reference, *(_merged(each, notes) for each in found)])
         heads = [" ".join(filter(None, (core, versions.get(core)))) for core in cores]
         yield from rows(["case", "level", "what", "expected", "reference", *heads], body, aligned=False)
@@ -98,7 +98,7 @@ def _column(cell: Cell) -> str:
 
 
 def _sentence(cell: Cell) -> str:
-    return cell.reason.removeprefix("SHOULD: ").removeprefix("known: ")[:_REASON]
+    return cell.reason.removeprefix("Failed: ").removeprefix("SHOULD: ").removeprefix("known: ")[:_REASON]
 
 
 def _merged(cells: Sequence[Cell], notes: dict[str, int]) -> str:
