@@ -19,7 +19,7 @@ from .deadline import Deadline
 from .ending import Ending
 from .errors import CappedBufferWarning, ChannelError, InterfaceError, McastError
 from .interfaces import Interface
-from .lines import Lines, OutputLost
+from .lines import Lines, OutputLost, discard
 from .sender import Sender
 from .subscriptions import Subscription
 
@@ -135,8 +135,12 @@ def _fail(options: argparse.Namespace, lines: Lines, error: Exception, code: int
 
 
 def _say(name: str, text: str) -> None:
-    if sys.stderr is not None:  # else it was closed by who started us
+    if sys.stderr is None:  # closed by who started us
+        return
+    try:
         print(f"pytest-mcast {name}: {text}", file=sys.stderr, flush=True)  # noqa: T201 - a program
+    except OSError:  # nobody hears it; the exit code still tells
+        discard(sys.stderr)
 
 
 def _recv(options: argparse.Namespace, lines: Lines, ending: Ending) -> int:

@@ -28,9 +28,10 @@ _UNANSWERABLE = (errno.EINVAL, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACC
 class EchoResponder:
     """Answers every datagram of a channel to its sender's address, from a daemon thread, until it is closed.
 
-    The reply is ``payload``, or what came in when that is None. With ``stop_on_empty`` an empty datagram ends it (it
-    is not answered), and one from an address that cannot be replied to is passed over. The other arguments, and the errors, are those of ``Receiver``; with port 0 the system picks
-    one: see ``channel``. An error in the thread is raised by ``close()`` as ``EchoError``.
+    The reply is ``payload``, or what came in when that is None. A datagram from an address that cannot be replied to is
+    passed over. With ``stop_on_empty`` an empty datagram, which is not answered, ends it. The other arguments, and the
+    errors, are those of ``Receiver``; with port 0 the system picks one: see ``channel``. An error in the thread is raised
+    by ``close()`` as ``EchoError``.
     """
 
     def __init__(

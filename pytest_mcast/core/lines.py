@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any, Mapping
+from typing import Any, Mapping, Optional, TextIO
 
-__all__ = ["Lines", "OutputLost"]
+__all__ = ["Lines", "OutputLost", "discard"]
 
 
 class OutputLost(Exception):  # noqa: N818 - an event, not a slip
@@ -36,7 +36,7 @@ class Lines:
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
         except OSError as error:
-            _discard()
+            discard(sys.stdout)
             raise OutputLost(error) from error
 
     def error(self, text: str, code: int) -> None:
@@ -57,9 +57,9 @@ def _word(value: object) -> str:
     return str(value).encode("unicode_escape").decode().replace(" ", "\\x20")
 
 
-def _discard() -> None:
-    """Let what is buffered go nowhere, or the end of the interpreter would fail on it."""
-    if sys.stdout is not None:
+def discard(stream: Optional[TextIO]) -> None:
+    """Let what is buffered in a stream go nowhere, or the end of the interpreter would fail on it."""
+    if stream is not None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

@@ -43,7 +43,7 @@ class AsyncCore:
         timeout: float = 5.0,
         max_size: int = 65535,
     ) -> LoopReceiver:
-        """Open a receiver on the host, and a loop that reads it; see ``ReceiveCore.open``, and ``limits``."""
+        """Open a receiver on the host, and a loop that reads it; see ``ReceiveCore.open``, and ``Capabilities``."""
         options: dict[str, Any] = {} if interface is None else {"interface": interface}
         return host.keep(LoopReceiver(host.receiver(channel, timeout=timeout, max_size=max_size, **options), timeout))
 
@@ -61,6 +61,7 @@ class LoopReceiver:
         self._receiver = receiver
         self._arrived: queue.SimpleQueue[Datagram | BaseException] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing: asyncio.Event | None = None
         self._source: AsyncReceiver[Datagram] = AsyncReceiver(receiver.subscription)
         self._running = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"event loop of {self.channel}", daemon=True)
@@ -77,7 +78,7 @@ class LoopReceiver:
         return self._receiver.evidence
 
     def recv(self, timeout: float | None = None) -> Datagram:
-        """Return the next datagram; raises ``NotReceived`` after ``timeout`` seconds, and what ended the loop."""
+        """Return the next datagram; raises ``NotReceived`` after ``timeout`` seconds, and the errors of the source."""
         deadline = Deadline(self.timeout if timeout is None else timeout)
         try:
             arrived = self._arrived.get(timeout=deadline.remaining())
@@ -117,7 +118,7 @@ class LoopReceiver:
     def close(self) -> None:
         """Leave, and end the loop; again is no error."""
         if self._thread.is_alive():
-            self._in_loop(self._source.close)
+            self._in_loop(self._end)
             self._thread.join()
         self._receiver.close()
 
@@ -148,10 +149,20 @@ class LoopReceiver:
     async def _take(self) -> None:
         import asyncio
 
+        self._closing = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._loop.call_soon(self._running.set)
-        async for datagram in self._source:
-            self._arrived.put(datagram)
+        try:
+            async for datagram in self._source:
+                self._arrived.put(datagram)
+        except OSError as error:
+            self._arrived.put(error)
+        await self._closing.wait()  # until then others may have something to do in the loop, and wait for it
+
+    def _end(self) -> None:
+        assert self._closing is not None  # there is a loop
+        self._source.close()
+        self._closing.set()
 
     def _in_loop(self, call: Callable[[], object]) -> None:
         """Call something where the loop runs, which alone may touch the socket, and wait for that."""

@@ -488,6 +488,9 @@ class Output(CommandTestCase):
     def test_it_says_nothing_where_nobody_listens(self) -> None:
         self.assertEqual(self.into(">/dev/null 2>&-", "--interface", "nope")[0], 2)
 
+    def test_an_error_that_cannot_be_said_has_its_exit_code(self) -> None:
+        self.assertEqual(self.into(">/dev/null 2>/dev/full", "--interface", "nope")[0], 2)
+
     def into(self, redirection: str, *options: str) -> tuple[int, str]:
         channel = self.channel()
         shell = ["sh", "-c", f'exec "$@" {redirection}', "sh", *MODULE]

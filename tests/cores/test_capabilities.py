@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any, cast
 
 import pytest
 
-from pytest_mcast import LabView, NotReceived
+from pytest_mcast import LabView, NotReceived, ReceiveError
 from pytest_mcast.core.datagrams import Datagram
 from pytest_mcast.cores import AsyncCore, BuiltInCore, Capabilities, CoreFailure, CountsDrops, Filters, ReceiveCore
+from pytest_mcast.cores.asynchronous import LoopReceiver
 from pytest_mcast.cores.behaviours import Bench, Unsupported
 from pytest_mcast.cores.behaviours.bench import Flows
 from pytest_mcast.cores.records import ReportedDatagram
@@ -43,6 +45,26 @@ def test_a_source_is_joined_and_left(mcast_lab: LabView, core: ReceiveCore) -> N
         assert [membership.sources for membership in rx.memberships(channel.group)] == [{channel.source}]
         with pytest.raises(OSError, match="cannot join"):
             receiver.join_source(channel.source or "")
+
+
+def test_after_an_error_of_its_socket_the_asyncio_form_can_leave_and_be_closed(mcast_lab: LabView) -> None:
+    (rx,) = mcast_lab.hosts(1)
+    channel = mcast_lab.channel()
+    with rx:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(("", channel.port))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            address = nobody.getsockname()
+        source = rx.receiver(channel, sock=sock)
+        with LoopReceiver(source, 5.0) as receiver:
+            sock.connect(address)
+            sock.send(b"x")
+            with pytest.raises(ReceiveError, match="ECONNREFUSED"):
+                receiver.recv()
+            receiver.leave()
+            assert not rx.memberships(channel.group)
+        assert receiver.closed
 
 
 def test_the_built_in_core_sets_its_buffer_and_counts_what_is_lost(mcast_lab: LabView) -> None:
