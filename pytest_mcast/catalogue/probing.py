@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from pytest_mcast.cores.behaviours import Bench
     from pytest_mcast.lab import VirtualHost
 
-__all__ = ["ProbeCase"]
+__all__ = ["LEGITIMATE", "ProbeCase"]
+
+#: The evidence that comes first: what follows is about the probe.
+LEGITIMATE = "a legitimate datagram was delivered, once and as it was sent"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +63,7 @@ class ProbeCase(Case):
         receiver = self._receiver(bench, rx, tx)
         with Prober(receiver, tx, rx, timeout=bench.timeout, drops=bench.drops) as probe:
             probe().expect(deliver())  # or nothing that is not delivered would mean anything
+            bench.evidence.append(LEGITIMATE)
             for other in self.before:
                 probe(other)
             verdict = probe(self.probe, neighbour=self.neighbour, expect=self.expected_here)

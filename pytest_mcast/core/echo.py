@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["EchoResponder"]
 
 # What a sender brings about whose address or port (0, say) cannot be replied to: nobody's datagrams may stop us.
-_UNANSWERABLE = (errno.EINVAL, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EADDRNOTAVAIL)
+_UNANSWERABLE = (
+    *(errno.EINVAL, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EADDRNOTAVAIL),
+    *(errno.EPERM, errno.EAGAIN, errno.ENOBUFS),  # a firewall, and queues that are full
+)
 
 
 class EchoResponder:

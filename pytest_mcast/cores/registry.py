@@ -129,7 +129,19 @@ def _checked(made: Any, what: str) -> ReceiveCore:
     if missing:
         raise CoreError(f"{what} is {made!r}, which has no {', '.join(missing)}; see pytest_mcast.cores.ReceiveCore")
     core: ReceiveCore = made
+    _check_versions(core, what)
     return core
+
+
+def _check_versions(core: ReceiveCore, what: str) -> None:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    for known in core.expected_failures:
+        try:
+            SpecifierSet(known.versions)
+        except InvalidSpecifier:
+            said = f"versions={known.versions!r} does not say which versions, as '>=0.2.7,<0.4' does"
+            raise CoreError(f"{what}: the expected failure of {known.behaviour}: {said}") from None
 
 
 def _said(error: Exception) -> str:

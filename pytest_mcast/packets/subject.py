@@ -76,10 +76,10 @@ class Subject:
         mark = mark_of(datagram.payload) if self.sight.marks else None
         if mark is not None and mark[0] == self._run:
             return mark[1]
-        if probe is not None and not (probe.marked and self.sight.marks):
-            known = mark is None or probe.payload is not None  # by its payload, which may have another run's mark
-            if known and probe.is_it(datagram, self.sight):
-                return probe.number
+        if probe is not None and not (probe.marked and self.sight.marks) and probe.is_it(datagram, self.sight):
+            # It may have another run's mark; and of one whose payload nobody can tell, anything may be it, rather than that
+            # it be said not to have been delivered.
+            return probe.number
         if mark is not None:
             return None
         return self._ports.get(datagram.source[1]) if "source_port" in self.sight.fields else None

@@ -12,6 +12,7 @@ from pytest_mcast.cores import (
     BuiltInCore,
     CoreError,
     DescriptionError,
+    ExpectedFailure,
     ExternalCore,
     ExternalSender,
     NaiveCore,
@@ -136,6 +137,12 @@ def test_its_version_is_not_asked_for_yet(module: str) -> None:
 )
 def test_an_attribute_that_is_none_is_named(module: str, attribute: str, text: str) -> None:
     assert refusal(f"{module}:{attribute}").startswith(f"receive core '{module}:{attribute}': {text}")
+
+
+def test_versions_of_a_finding_that_are_none_are_refused() -> None:
+    known = ExpectedFailure("filter.group", "a reason", "below 2")
+    text = refusal("mine", dataclasses.replace(BROKEN["late"](), name="mine", expected_failures=(known,)))
+    assert text.endswith("of filter.group: versions='below 2' does not say which versions, as '>=0.2.7,<0.4' does")
 
 
 def test_what_is_no_core_is_named_with_what_it_lacks(module: str) -> None:

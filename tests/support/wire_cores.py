@@ -1,4 +1,4 @@
-"""Two cores that fail whatever is judged by a crafted datagram: one delivers what it must not, one does not what it must."""
+"""Cores that fail by what is judged, and by nothing else: they deliver what they must not, or not what they must, or twice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_mcast.wire import Tap, TappedFrame
 
 from .broken_cores import BrokenCore, Faulty
 
-__all__ = ["LOSES_PROBES", "ON_THE_WIRE"]
+__all__ = ["DOUBLES_PROBES", "LOSES_PROBES", "ON_THE_WIRE", "TWICE_ON_THE_WIRE"]
 
 _PREFIX = b"mcast-probe:"
 
@@ -57,12 +57,31 @@ class OnTheWire(Faulty):
             self._tap.close()
 
 
+class TwiceOnTheWire(OnTheWire):
+    """Delivers what is judged twice, however wrong it is."""
+
+    def told(self, datagram: Datagram) -> Iterable[Datagram]:
+        return [datagram] if _is_legitimate(datagram) else [datagram, datagram]
+
+
 class LosesProbes(Faulty):
     """Delivers the first datagram of a prober and its fences, which have even numbers, and loses what is judged."""
 
     def told(self, datagram: Datagram) -> Iterable[Datagram]:
-        mark = mark_of(datagram.payload)
-        return [datagram] if mark is not None and (mark[1] == 1 or mark[1] % 2 == 0) else []
+        return [datagram] if _is_legitimate(datagram) else []
+
+
+class DoublesProbes(Faulty):
+    """Delivers what is judged twice."""
+
+    def told(self, datagram: Datagram) -> Iterable[Datagram]:
+        return [datagram] if _is_legitimate(datagram) else [datagram, datagram]
+
+
+def _is_legitimate(datagram: Datagram) -> bool:
+    """Say whether it is the first datagram of a prober, or a fence, which have even numbers."""
+    mark = mark_of(datagram.payload)
+    return mark is not None and (mark[1] == 1 or mark[1] % 2 == 0)
 
 
 def _read(frame: TappedFrame, indexes: dict[str, int]) -> Datagram | None:
@@ -85,3 +104,5 @@ def _read(frame: TappedFrame, indexes: dict[str, int]) -> Datagram | None:
 
 ON_THE_WIRE = BrokenCore("on-the-wire", OnTheWire)
 LOSES_PROBES = BrokenCore("loses-probes", LosesProbes)
+DOUBLES_PROBES = BrokenCore("doubles-probes", DoublesProbes)
+TWICE_ON_THE_WIRE = BrokenCore("twice-on-the-wire", TwiceOnTheWire)
