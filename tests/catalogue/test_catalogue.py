@@ -21,6 +21,22 @@ from ..support.wire_cores import DOUBLES_PROBES, LOSES_PROBES, ON_THE_WIRE, TWIC
 ALL = list(matching(KINDS))
 AREAS = list(dict.fromkeys(case.area for case, _, _ in ALL))
 # Those that find most faults first, so that few have to be run.
+# Of these the cores above make nothing by which the probe would be known again (no UDP header, a part of one, a fragment
+# without it), so nobody is seen to deliver them: they fail for cores that do not even deliver the legitimate datagram as
+# they should.
+ONLY_BY_THE_LEGITIMATE = {
+    *("fragment.first-missing", "fragment.overlap-same-data-ipv6", "fragment.overlap-other-data-ipv6"),
+    *("fragment.overlap-at-the-end-ipv6", "fragment.overlap-of-the-header-ipv6", "fragment.overlap-around-ipv6"),
+    *(
+        "ipv4.header-length-past-end",
+        "ipv4.cut-in-header",
+        "ipv4.protocol-udp-lite",
+        "ipv4.tcp-syn",
+        "ipv4.encapsulated",
+    ),
+    *("ipv6.cut-in-the-header", "ipv6.cut-after-the-header", "ipv6.tcp", "ipv6.icmp-echo", "ipv6.ipv6-in-ipv6"),
+    *("ipv6.ipv4-in-ipv6", "link.header-only", "link.snap"),
+}
 FIRST = {
     "report": ["never-joins", "never-leaves", "ignores-changes"],
     "membership": ["ignores-changes", "never-leaves", "never-joins"],
@@ -68,7 +84,7 @@ def test_each_case_fails_for_a_core_with_a_fault(
     mcast_lab: LabView, area: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listener, "GRACE", IN_VAIN)  # for reports that never come
-    unfailing, seen = [], set()
+    unfailing, weak, seen = [], set(), set()
     for case, family, mode in _of(area):
         if (case, family) in seen:
             continue
@@ -84,7 +100,11 @@ def test_each_case_fails_for_a_core_with_a_fault(
         else:
             counts = ", ".join(f"{count} {outcome}" for outcome, count in Counter(outcomes.values()).items())
             unfailing.append(f"{case.id} {family}-{mode}: {counts}")
-    assert not unfailing, "\n".join(unfailing)
+            if "fail" in outcomes.values():
+                weak.add(case.id)
+    known = {one for one in ONLY_BY_THE_LEGITIMATE if one.startswith(f"{area}.")}
+    assert weak == known, "\n".join(unfailing)
+    assert len(unfailing) == sum(case.id in known for case, _ in seen), "\n".join(unfailing)
 
 
 @pytest.mark.parametrize(
