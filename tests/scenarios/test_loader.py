@@ -223,7 +223,7 @@ def test_axes_exclude_and_include(tmp_path: Path) -> None:
             "steps.deliver: the name 'deliver' is taken by join",
         ),
         # Ends of cells.
-        (MATRIX + "  sender: [x@a, y@a]\n", "4:17", "matrix.sender.1: there is no subject 'y'; allowed: x"),
+        (MATRIX + "  receiver: [x@a, y@a]\n", "4:19", "matrix.receiver.1: there is no subject 'y'; allowed: x"),
         (MATRIX + "  sender: [x@c]\n", "4:12", "matrix.sender.0: there is no host 'c'; allowed: a, b"),
         (
             MATRIX + "  sender: [x@a]\n  receiver: [a]\n",
