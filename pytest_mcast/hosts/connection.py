@@ -136,6 +136,12 @@ class Connection:
         error.add_note(f"(on host {self.name})")
         raise error
 
+    def drop(self, number: int) -> None:
+        """Close something at the other end; what lost the connection, if it is lost, has closed everything."""
+        if self._failure is None:
+            with suppress(HostError):
+                self.call("drop", number)
+
     def close(self) -> None:
         """End the agent with all that it has open; again is no error."""
         self._lose("the connection was closed", kill=False)
