@@ -132,7 +132,7 @@ def test_axes_exclude_and_include(tmp_path: Path) -> None:
         ),
         ("hosts: {a: {local: {sysctl: {}}}}\n", "1:21", "hosts.a.local has no key 'sysctl'; did you mean 'system'?"),
         ("hosts: {a: {remote: socket=b}}\n", "1:21", "hosts.a.remote: 'socket=b' is not made of ssh=USER@HOST or "),
-        ("hosts: {a: {remote: popen//via=b}}\n", "1:21", "hosts.a.remote: 'popen//via=b' has //via; allowed: python, "),
+        ("hosts: {a: {remote: popen//via=b}}\n", "1:21", "hosts.a.remote: 'popen//via=b' has 'via'; known are ssh="),
         (
             "hosts: {a: {virtual: {interfaces: {e: lam}}}}\n",
             "1:39",
