@@ -141,6 +141,12 @@ def test_steps(tmp_path: Path) -> None:
     ]
 
 
+def test_a_membership_that_was_left_blocks_nobody(tmp_path: Path) -> None:
+    steps = "steps: {again: [join, {block: sender}, {send: {arrives: false}}, leave, join, send, {block: sender}]}\n"
+    text = f"hosts: {{a: virtual}}\n{steps}matrix: {{mode: [asm], steps: [again]}}\n"
+    assert len(_cells(tmp_path, text)) == 2
+
+
 def test_lists_in_an_exclude_mean_each_of_them(tmp_path: Path) -> None:
     text = TWO + "matrix: {mode: [asm], exclude: [{sender: [one, two], family: ipv4}, {receiver: one}]}"
     assert list(_cells(tmp_path, text)) == ["ipv6-asm[one->two]", "ipv6-asm[two->two]"]

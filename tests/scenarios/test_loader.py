@@ -224,6 +224,7 @@ def test_axes_exclude_and_include(tmp_path: Path) -> None:
         ),
         # Ends of cells.
         (MATRIX + "  receiver: [x@a, y@a]\n", "4:19", "matrix.receiver.1: there is no subject 'y'; allowed: x"),
+        (MATRIX + "  receiver: [x]\n", "4:14", "matrix.receiver.0: 'x' is a subject, which needs a host: x@a"),
         (MATRIX + "  sender: [x@c]\n", "4:12", "matrix.sender.0: there is no host 'c'; allowed: a, b"),
         (
             MATRIX + "  sender: [x@a]\n  receiver: [a]\n",

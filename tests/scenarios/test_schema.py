@@ -292,7 +292,7 @@ def _generate(node: dict[str, Any], choice: random.Random) -> Any:
         items = [_generate(node["items"], choice) for _ in range(choice.randint(1, 2))]
         return [item for number, item in enumerate(items) if item not in items[:number]]
     if kind == "integer":
-        return choice.choice([node["minimum"], node["maximum"]])
+        return choice.choice([node.get("minimum", -1), node.get("maximum", 7)])
     if kind == "boolean":
         return choice.random() < 0.5
     return choice.choice(node.get("examples", ["one", "two"]))
