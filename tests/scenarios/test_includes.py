@@ -58,7 +58,15 @@ def test_the_cells_of_included_hosts_without_a_matrix_begin_the_file(tmp_path: P
     assert {(cell.line, cell.column) for cell in scenario.cells} == {(1, 1)}
 
 
-def test_a_file_that_two_others_include_is_read_once(tmp_path: Path) -> None:
+def test_a_file_that_two_others_include_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Path.read_bytes
+    names = []
+
+    def note(path: Path) -> bytes:
+        names.append(path.name)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", note)
     scenario = _load(
         tmp_path,
         main="include: [left.yaml, right.yaml]\n",
@@ -67,6 +75,7 @@ def test_a_file_that_two_others_include_is_read_once(tmp_path: Path) -> None:
         base="hosts: {b: virtual}\n",
     )
     assert list(scenario.hosts) == ["b", "l", "r"]
+    assert names == ["main.yaml", "left.yaml", "base.yaml", "right.yaml"]
 
 
 def test_descriptions_are_relative_to_the_file_that_names_them(tmp_path: Path) -> None:
