@@ -174,27 +174,28 @@ class Recorder:
             self._writer.changed()
 
     def _snapshot(self) -> Record:
-        from pytest_mcast.report.record import Cell, Feature, Record, Run
+        from pytest_mcast.report.record import Cell, Feature, File, Record, Run
 
         with self._lock:
-            return Record(
-                run=Run(
-                    id=self._id,
-                    started=self._started.isoformat(timespec="seconds").replace("+00:00", "Z"),
-                    duration_s=round(time.monotonic() - self._begin, 3),
-                    command=("pytest", *map(os.fspath, self._config.invocation_params.args)),
-                    exit_code=self._exit_code,
-                ),
+            run = Run(
+                id=self._id,
+                started=self._started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+                duration_s=round(time.monotonic() - self._begin, 3),
+                command=("pytest", *map(os.fspath, self._config.invocation_params.args)),
+                exit_code=self._exit_code,
                 environment=_environment(self._place()),
-                files=dict(sorted(self._titles.items())),
+            )
+            return Record(
+                runs=(run,),
+                files={name: File(title) for name, title in sorted(self._titles.items())},
                 subjects=dict(sorted(self._subjects.items())),
                 features={name: Feature(**facts) for name, facts in sorted(self._features.items())},
-                cells=tuple(_cell(nodeid, state, Cell) for nodeid, state in sorted(self._cells.items())),
+                cells=tuple(_cell(nodeid, state, Cell, self._id) for nodeid, state in sorted(self._cells.items())),
             )
 
 
 def _check(path: Path, origin: str) -> None:
-    from pytest_mcast.report.record import why_not
+    from pytest_mcast.report.store import why_not
 
     reason = why_not(path)
     if reason is not None:
@@ -222,12 +223,13 @@ def _environment(place: str) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
-def _cell(nodeid: str, state: _State, kind: type[Cell]) -> Cell:
+def _cell(nodeid: str, state: _State, kind: type[Cell], run: str) -> Cell:
     reason = state.reason if state.outcome else _NOT_ENDED if state.attempts else _NOT_RUN
     return kind(
         key=state.key,
         outcome=state.outcome or "not-run",
         nodeid=nodeid,
+        run=run,
         expectation=state.expectation,
         reason="; ".join(filter(None, [reason, *state.before])),
         attempts=state.attempts,

@@ -44,7 +44,11 @@ def group(record: Record) -> Iterator[tuple[str, str, list[Table]]]:
         table = tables.setdefault(key["file"], {}).setdefault((key["family"], key["mode"], more), {})
         table[key["sender"], key["receiver"]] = cell
     for file, kinds in sorted(tables.items()):
-        yield file, record.files.get(file, ""), [Table(*kind, cells) for kind, cells in sorted(kinds.items())]
+        yield (
+            file,
+            record.files[file].title if file in record.files else "",
+            [Table(*kind, cells) for kind, cells in sorted(kinds.items())],
+        )
 
 
 def word(cell: Cell) -> str:

@@ -18,11 +18,11 @@ def markdown(record: Record) -> Iterator[str]:
     """Yield the lines of a document in GitHub's Markdown."""
     yield "# Multicast matrix"
     yield ""
-    run = record.run
-    yield escape(f"Run {run.id} of {run.started}, {run.duration_s:.1f} s, {_end(run.exit_code)}.")
-    if record.environment:
-        yield ""
-        yield escape("Environment: " + ", ".join(f"{name} {value}" for name, value in record.environment.items()))
+    for run in record.runs:
+        yield escape(f"Run {run.id} of {run.started}, {run.duration_s:.1f} s, {_end(run.exit_code)}.")
+        if run.environment:
+            yield ""
+            yield escape("Environment: " + ", ".join(f"{name} {value}" for name, value in run.environment.items()))
     if record.subjects:
         yield ""
         yield from rows(["subject", "version"], [[name, facts["version"]] for name, facts in record.subjects.items()])
