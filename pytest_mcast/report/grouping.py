@@ -11,7 +11,19 @@ from functools import cached_property
 from .conformance import is_conformance
 from .record import Cell, Record
 
-__all__ = ["WORDS", "Table", "axes_of", "describe", "group", "label", "odd_version", "summary", "word", "words"]
+__all__ = [
+    "WORDS",
+    "Table",
+    "axes_of",
+    "describe",
+    "group",
+    "label",
+    "odd_version",
+    "shared_parameters",
+    "summary",
+    "word",
+    "words",
+]
 
 #: All words that ``word`` has, the worst first, with a symbol and what they mean.
 WORDS: dict[str, tuple[str, str]] = {
@@ -56,9 +68,9 @@ class Table:
         return [cell for cells in self.places.values() for cell in cells]
 
     @cached_property
-    def axes(self) -> dict[str, list[str]]:
-        """The values of each further axis, in the order in which ids have them."""
-        return axes_of(self.cells)
+    def parameters(self) -> str:
+        """The values of the further axes, of which a result is a summary; empty if there are none."""
+        return "; ".join(f"{name} {', '.join(values)}" for name, values in axes_of(self.cells).items())
 
 
 def group(record: Record) -> Iterator[tuple[str, str, list[Table]]]:
@@ -78,6 +90,12 @@ def group(record: Record) -> Iterator[tuple[str, str, list[Table]]]:
                 for kind, places in sorted(kinds.items())
             ],
         )
+
+
+def shared_parameters(tables: Sequence[Table]) -> str:
+    """Return the parameters that all tables of a file have; empty if they differ."""
+    parameters = {table.parameters for table in tables}
+    return parameters.pop() if len(parameters) == 1 else ""
 
 
 def word(cell: Cell) -> str:

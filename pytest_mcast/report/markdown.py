@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from .grouping import WORDS, Table, group, odd_version, summary, words
+from .grouping import WORDS, Table, group, odd_version, shared_parameters, summary, words
 from .notes import Notes
 from .record import Cell, Record, Run
 from .rows import escape, one_line, rows
@@ -31,6 +31,10 @@ def markdown(record: Record) -> Iterator[str]:
         yield ""
         yield "## " + escape(f"{title} ({file})" if title else file or "Scenario file")
         yield from _about(record, file)
+        shared = shared_parameters(tables)
+        if shared:
+            yield ""
+            yield escape(f"Each result is for {shared}.")
         family = None
         for table in tables:
             if table.family != family:
@@ -38,7 +42,7 @@ def markdown(record: Record) -> Iterator[str]:
                 yield ""
                 yield "### " + escape(_FAMILIES.get(family, family))
             yield ""
-            yield from _table(table, notes)
+            yield from _table(table, notes, shared=bool(shared))
         if notes.next > number:
             yield ""
             yield from (_numbered(line) for line in notes.lines())
@@ -109,10 +113,9 @@ def _facts(head: str, facts: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     yield from rows([head, *names], body)
 
 
-def _table(table: Table, notes: Notes) -> Iterator[str]:
-    if table.axes:
-        axes = "; ".join(f"{name} {', '.join(values)}" for name, values in table.axes.items())
-        yield escape(f"{table.mode.upper()}, each for {axes}:")
+def _table(table: Table, notes: Notes, *, shared: bool) -> Iterator[str]:
+    if table.parameters and not shared:
+        yield escape(f"Each result is for {table.parameters}:")
         yield ""
     yield from rows(
         [table.mode.upper(), *(f"to {receiver}" for receiver in table.receivers)],
