@@ -85,8 +85,16 @@ def _guarded(function: Any, options: argparse.Namespace) -> int:
 def _markdown(options: argparse.Namespace) -> int:
     from pytest_mcast.report import markdown
 
-    _print(markdown(_merged(options.files)))
+    _print(markdown(_merged(options.files), symbols=_has_symbols(sys.stdout.encoding)))
     return 0
+
+
+def _has_symbols(encoding: str | None) -> bool:
+    try:
+        "✅".encode(encoding or "ascii")
+    except (UnicodeError, LookupError):
+        return False
+    return True
 
 
 def _html(options: argparse.Namespace) -> int:

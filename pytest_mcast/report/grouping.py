@@ -10,6 +10,7 @@ from functools import cached_property
 
 from .conformance import is_conformance
 from .record import Cell, Record
+from .rows import one_line
 
 __all__ = [
     "WORDS",
@@ -120,7 +121,7 @@ def summary(cells: Sequence[Cell]) -> str:
 
 def odd_version(cell: Cell) -> str:
     """Return the version of IGMP or MLD that the receiver's host fell back to; empty if it did not."""
-    name = cell.reported.removesuffix(" (kernel)")
+    name = one_line(cell.reported.removesuffix(" (kernel)"), 20)
     return "" if name in _USUAL else name
 
 

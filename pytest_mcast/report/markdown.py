@@ -18,13 +18,13 @@ _EVIDENCE = 12  # lines of it
 _FACT = 80  # characters of one
 
 
-def markdown(record: Record) -> Iterator[str]:
-    """Yield the lines of a document in GitHub's Markdown."""
+def markdown(record: Record, *, symbols: bool = True) -> Iterator[str]:
+    """Yield the lines of a document in GitHub's Markdown; without ``symbols`` for where only words can be shown."""
     files = list(group(record))
     cells = [cell for _, _, tables in files for table in tables for cell in table.cells]
     yield "# Multicast matrix"
     yield ""
-    yield from _head(record, cells)
+    yield from _head(record, cells, symbols=symbols)
     number = 1
     for file, title, tables in files:
         notes = Notes(number)
@@ -42,7 +42,7 @@ def markdown(record: Record) -> Iterator[str]:
                 yield ""
                 yield "### " + escape(_FAMILIES.get(family, family))
             yield ""
-            yield from _table(table, notes, shared=bool(shared))
+            yield from _table(table, notes, shared=bool(shared), symbols=symbols)
         if notes.next > number:
             yield ""
             yield from (_numbered(line) for line in notes.lines())
@@ -55,7 +55,7 @@ def markdown(record: Record) -> Iterator[str]:
         yield from _facts("run", {run.id: _of_run(run) for run in record.runs})
 
 
-def _head(record: Record, cells: Sequence[Cell]) -> Iterator[str]:
+def _head(record: Record, cells: Sequence[Cell], *, symbols: bool) -> Iterator[str]:
     if len(record.runs) == 1:
         run = record.runs[0]
         facts = _of_run(run)
@@ -70,7 +70,7 @@ def _head(record: Record, cells: Sequence[Cell]) -> Iterator[str]:
         yield ""
         yield f"{len(cells)} cells: {', '.join(f'{count} {name}' for name, count in counts.items())}."
         yield ""
-        yield "; ".join(f"{WORDS[name][0]} *{name}*: {WORDS[name][1]}" for name in counts) + "."
+        yield "; ".join(f"{_symbol(name, symbols=symbols)}*{name}*: {WORDS[name][1]}" for name in counts) + "."
     odd = sorted({odd_version(cell) for cell in cells} - {""})
     if odd:
         yield ""
@@ -113,7 +113,7 @@ def _facts(head: str, facts: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     yield from rows([head, *names], body)
 
 
-def _table(table: Table, notes: Notes, *, shared: bool) -> Iterator[str]:
+def _table(table: Table, notes: Notes, *, shared: bool, symbols: bool) -> Iterator[str]:
     if table.parameters and not shared:
         yield escape(f"Each result is for {table.parameters}:")
         yield ""
@@ -122,19 +122,26 @@ def _table(table: Table, notes: Notes, *, shared: bool) -> Iterator[str]:
         [
             [
                 f"from {sender}",
-                *(_place(table.places.get((sender, receiver), ()), notes) for receiver in table.receivers),
+                *(
+                    _place(table.places.get((sender, receiver), ()), notes, symbols=symbols)
+                    for receiver in table.receivers
+                ),
             ]
             for sender in table.senders
         ],
     )
 
 
-def _place(cells: Sequence[Cell], notes: Notes) -> str:
+def _place(cells: Sequence[Cell], notes: Notes, *, symbols: bool) -> str:
     if not cells:
         return ""
     counts = words(cells)
     worst = next(name for name in WORDS if name in counts)
-    return f"{WORDS[worst][0]} {summary(cells)}{notes.numbers(cells)}"
+    return f"{_symbol(worst, symbols=symbols)}{summary(cells)}{notes.numbers(cells)}"
+
+
+def _symbol(word: str, *, symbols: bool) -> str:
+    return f"{WORDS[word][0]} " if symbols else ""
 
 
 def _numbered(line: str) -> str:
