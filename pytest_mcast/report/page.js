@@ -22,6 +22,7 @@
   const byId = new Map(cells.map((cell) => [cell.id, cell]));
   const names = new Set(cells.flatMap((cell) => Object.keys(cell.facts)));
   let shown = cells;
+  let trimmed = null; // whether something is hidden; null at the beginning
   let open = null; // the cell whose page is shown
   let goal = null; // what gets the focus when the matrix is back, other than the cell that was shown
   let top = 0; // where the matrix was scrolled to
@@ -65,12 +66,13 @@
       button.toggleAttribute("data-none", !counts[button.className]);
     }
     const narrow = shown.length < cells.length;
-    all(".grids summary").forEach((summary) => recount(summary, narrow));
-    for (const table of grids) {
-      trim(table);
-      rove(stops(table)[0]);
+    if (narrow || trimmed) {
+      all(".grids summary").forEach((summary) => recount(summary, narrow));
+      grids.forEach(trim);
+      for (const box of all(".grids > *, main section")) box.hidden = !box.querySelector(".grid td:not(.none)");
     }
-    for (const box of all(".grids > *, main section")) box.hidden = !box.querySelector(".grid td:not(.none)");
+    if (narrow || trimmed !== false) for (const table of grids) rove(stops(table)[0]);
+    trimmed = narrow;
     for (const select of selects) select.value = state.get(select.name) ?? "";
     if (search !== document.activeElement) search.value = state.get("text") ?? "";
     const active = [...wanted, ...facets.map(([name, value]) => `${name} ${value}`), ...words.map((word) => `"${word}"`)];
