@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .record import FORMAT, VERSION, Cell, Event, Feature, File, Record, RecordError, Run
+from .form import read_record, text
+from .journal import take_journal
+from .record import FORMAT, VERSION, Record, RecordError
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -29,7 +31,7 @@ def schema(version: int = VERSION) -> dict[str, Any]:
 
 
 def read(path: Path) -> Record:
-    """Read and check a record of any version; raises ``RecordError``, and ``OSError`` when the file cannot be read."""
+    """Read and check a record of any version, with the journal of a run that did not end; raises ``RecordError``, and ``OSError``."""
     try:
         document = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
     except RecursionError:
@@ -44,8 +46,12 @@ def read(path: Path) -> Record:
         newer = isinstance(version, int) and version > VERSION
         cure = "; a newer pytest-mcast wrote it" if newer else ""
         raise RecordError(path, f"version {version!r:.60} is not understood, only {_OLD} and {VERSION}{cure}")
+    if version == VERSION:
+        document = take_journal(path, document)
     _validate(path, document)
-    return _record(path, _upgrade(document) if version == _OLD else document)
+    record = read_record(_upgrade(document) if version == _OLD else document)
+    _check(path, record)
+    return record
 
 
 def write(record: Record, path: Path) -> None:
@@ -56,7 +62,7 @@ def write(record: Record, path: Path) -> None:
     target = Path(os.path.realpath(path))  # a symbolic link stays
     draft = _draft(target)
     try:
-        draft.write_text(_text(record), encoding="utf-8")
+        draft.write_text(text(record), encoding="utf-8")
         os.replace(draft, target)
     except BaseException:  # whatever it is: let go, and pass it on
         with contextlib.suppress(OSError):
@@ -124,59 +130,15 @@ def _upgrade(document: Mapping[str, Any]) -> dict[str, Any]:
     return {**document, "runs": [run], "files": files, "cells": cells}
 
 
-def _record(path: Path, document: Mapping[str, Any]) -> Record:
-    runs = tuple(Run(**{**run, "command": tuple(run["command"])}) for run in document["runs"])
-    ids = {run.id for run in runs}
-    if len(ids) != len(runs):
+def _check(path: Path, record: Record) -> None:
+    """Refuse what the schema cannot."""
+    ids = {run.id for run in record.runs}
+    if len(ids) != len(record.runs):
         raise RecordError(path, "runs: two of them have the same id")
-    cells = tuple(_cell(cell) for cell in document["cells"])
     seen: set[frozenset[tuple[str, str]]] = set()
-    for number, cell in enumerate(cells):
+    for number, cell in enumerate(record.cells):
         if cell.identity in seen:
             raise RecordError(path, f"cells.{number}: another cell has the key {dict(cell.key)!r}")
         if cell.run and cell.run not in ids:
             raise RecordError(path, f"cells.{number}.run: there is no run {cell.run!r:.60}")
         seen.add(cell.identity)
-    return Record(
-        runs=runs,
-        files={name: File(**value) for name, value in document["files"].items()},
-        subjects=document["subjects"],
-        features={name: Feature(**value) for name, value in document["features"].items()},
-        cells=cells,
-    )
-
-
-def _cell(cell: Mapping[str, Any]) -> Cell:
-    lists = {name: tuple(cell[name]) for name in ("artifacts", "evidence", "log") if name in cell}
-    return Cell(**{**cell, **lists, "timeline": tuple(Event(**event) for event in cell["timeline"])})
-
-
-def _text(record: Record) -> str:
-    """Return the document: a line for each run, file, cell and other member, for grep and diff."""
-    members = {
-        "subjects": {name: dict(facts) for name, facts in record.subjects.items()},
-        "features": {name: vars(feature) for name, feature in record.features.items()},
-    }
-    files = [f"{_json(name)}: {_json(_plain(file))}" for name, file in record.files.items()]
-    lines = [
-        f'"format": {_json(FORMAT)}',
-        f'"version": {VERSION}',
-        '"runs": [' + ",".join(f"\n{_json(_plain(run))}" for run in record.runs) + "\n]",
-        '"files": {' + ",".join(f"\n{file}" for file in files) + "\n}",
-        *(f"{_json(name)}: {_json(value)}" for name, value in members.items()),
-        '"cells": [' + ",".join(f"\n{_json(_plain(cell))}" for cell in record.cells) + "\n]",
-    ]
-    return "{\n" + ",\n".join(lines) + "\n}\n"
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, allow_nan=False)
-
-
-def _plain(value: Run | File | Cell) -> dict[str, Any]:
-    # Not dataclasses.asdict, which copies deeply and is ten times slower: a run writes its record again and again.
-    result = {name: dict(part) if isinstance(part, Mapping) else part for name, part in vars(value).items()}
-    result.pop("identity", None)
-    if isinstance(value, Cell):
-        result["timeline"] = [vars(event) for event in value.timeline]
-    return result
