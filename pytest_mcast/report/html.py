@@ -21,24 +21,12 @@ from urllib.parse import quote
 import pytest_mcast
 
 from .conformance import is_conformance
-from .record import Cell, Event, Record, Run
+from .grouping import WORDS, axes_of, group, natural, odd_version, word, words
+from .record import Cell, Event, File, Record, Run
 
 __all__ = ["html_page"]
 
-#: What can be said of a cell in a word, by class of the page and value of its filter, and what it means.
-_KINDS = {
-    "pass": ("pass", "what was tested works"),
-    "fail": ("fail", "it does not work, and was expected to"),
-    "fail-expected": ("fail, expected", "it does not work, as the scenario file says"),
-    "pass-unexpected": ("pass, unexpected", "it works, and the scenario file says that it does not"),
-    "unsupported": ("unsupported", "the implementation says that it cannot do this"),
-    "skipped": ("skipped", "this environment cannot"),
-    "error": ("error", "the test itself broke, or the machine it needs"),
-    "planned": ("planned", "there is no machine for it yet"),
-    "not-run": ("not run", "the run did not get to it"),
-}
 _KEY = ("file", "family", "mode", "sender", "receiver")
-_CURRENT = ("IGMPv3", "MLDv2")
 _SPELLINGS = {"ipv4": "IPv4", "ipv6": "IPv6", "asm": "ASM", "ssm": "SSM"}
 _LABEL = 80  # characters that a run may be called by
 _FACT_ORDER = ("version", "kind", "system", "release", "machine", "python")
@@ -65,10 +53,10 @@ class _Grid:
     def columns(self) -> list[str]:
         return sorted({column for _, column in self.cells}, key=lambda column: self._rank(1, column))
 
-    def _rank(self, side: int, name: str) -> tuple[bool, bool, tuple[str | int, ...]]:
+    def _rank(self, side: int, name: str) -> tuple[bool, bool, list[tuple[int, str]]]:
         """Return what sorts names: at the end what is only planned, before it subjects on hosts, then by name."""
         outcomes = {cell.outcome for place, cells in self.cells.items() if place[side] == name for cell in cells}
-        return outcomes == {"planned"}, "@" in name, _natural(name)
+        return outcomes == {"planned"}, "@" in name, natural(name)
 
     @property
     def all(self) -> list[Cell]:
@@ -114,8 +102,7 @@ def html_page(record: Record) -> str:
         sections=sections,
         title=titles.pop() if len(titles) == 1 else "Multicast matrix",
         facets=_facets(record.cells),
-        words={kind: word for kind, (word, _) in _KINDS.items()},
-        meanings={kind: meaning for kind, (_, meaning) in _KINDS.items()},
+        meanings={text: meaning for text, (_, meaning) in WORDS.items()},
         style=_markup((here / "page.css").read_text(encoding="utf-8")),
         script=_markup((here / "page.js").read_text(encoding="utf-8")),
         version=pytest_mcast.__version__,
@@ -128,7 +115,6 @@ def _filters() -> dict[str, Callable[..., Any]]:
         "artifact": _artifact,
         "axes": _axes,
         "columns": _columns,
-        "count_kinds": _count_kinds,
         "direction": _direction,
         "hash": _hash,
         "heading": _heading,
@@ -137,35 +123,22 @@ def _filters() -> dict[str, Callable[..., Any]]:
         "label": _label,
         "lanes": _lanes,
         "linked": _linked,
-        "old": _old,
-        "old_versions": _old_versions,
+        "odd_version": odd_version,
+        "odd_versions": _odd_versions,
+        "quoted": _quoted,
         "seconds": _seconds,
         "shell": shlex.join,
         "when": _when,
+        "word": word,
+        "words": words,
     }
 
 
 def _file_sections(record: Record) -> Iterator[_Section]:
-    by_file: dict[str, dict[tuple[str, str], dict[tuple[str, str], list[Cell]]]] = {}
-    for cell in record.cells:
-        key = cell.key
-        if not is_conformance(cell):
-            grid = by_file.setdefault(key["file"], {}).setdefault((key["family"], key["mode"]), {})
-            grid.setdefault((key["sender"], key["receiver"]), []).append(cell)
-    for name, grids in sorted(by_file.items()):
-        tables = [
-            _Grid(
-                " ".join(_SPELLINGS.get(part, part) for part in kind),
-                ("sender ↓", "receiver →"),
-                {place: sorted(found, key=lambda cell: _natural(_axes(cell))) for place, found in cells.items()},
-            )
-            for kind, cells in sorted(grids.items())
-        ]
-        file = record.files.get(name)
-        if file is None:
-            yield _Section(name, "", tables)
-        else:
-            yield _Section(name, file.title, tables, file.notes, file.hosts, file.subjects)
+    for name, title, tables in group(record):
+        grids = [_Grid(_spelt(table.family, table.mode), ("sender ↓", "receiver →"), table.places) for table in tables]
+        file = record.files.get(name, File())
+        yield _Section(name, title, grids, file.notes, file.hosts, file.subjects)
 
 
 def _conformance_sections(record: Record) -> Iterator[_Section]:
@@ -174,8 +147,7 @@ def _conformance_sections(record: Record) -> Iterator[_Section]:
         key = cell.key
         if is_conformance(cell):
             grid = by_core.setdefault(key["receiver"], {}).setdefault(key["case"].partition(".")[0], {})
-            kind = " ".join(_SPELLINGS.get(part, part) for part in (key["family"], key["mode"]))
-            grid.setdefault((key["case"], kind), []).append(cell)
+            grid.setdefault((key["case"], _spelt(key["family"], key["mode"])), []).append(cell)
     for core, areas in sorted(by_core.items()):
         tables = [_Grid(area, ("case",), cells) for area, cells in sorted(areas.items())]
         facts = {core: record.subjects[core]} if core in record.subjects else None
@@ -189,31 +161,19 @@ def _facets(cells: Iterable[Cell]) -> dict[str, list[str]]:
         for name, value in cell.key.items():
             if name != "case":  # too many, and the text finds them
                 values.setdefault(name, set()).add(value)
-    return {name: sorted(found, key=_natural) for name, found in values.items() if len(found) > 1}
+    return {name: sorted(found, key=natural) for name, found in values.items() if len(found) > 1}
 
 
-def _old_versions(cells: Iterable[Cell]) -> list[tuple[str, int, int]]:
+def _odd_versions(cells: Iterable[Cell]) -> list[tuple[str, int, int]]:
     """Return the versions of IGMP and MLD that are not the current ones, with the number of cells, and of SSM cells."""
-    found = [(version, cell.key["mode"]) for cell in cells if (version := _old(cell))]
+    found = [(version, cell.key["mode"]) for cell in cells if (version := odd_version(cell))]
     total, ssm = Counter(version for version, _ in found), Counter(version for version, mode in found if mode == "ssm")
     return [(version, number, ssm[version]) for version, number in sorted(total.items())]
 
 
-def _kind(cell: Cell) -> str:
-    if cell.outcome == "pass" and cell.expectation != "pass" and not cell.sometimes:
-        return "pass-unexpected"
-    return "fail-expected" if cell.outcome == cell.expectation == "fail" else cell.outcome
-
-
-def _count_kinds(cells: Iterable[Cell]) -> list[tuple[str, int]]:
-    counts = Counter(map(_kind, cells))
-    return [(kind, counts[kind]) for kind in _KINDS if counts[kind]]
-
-
-def _old(cell: Cell) -> str:
-    """Return the version that was reported if it is not the current one."""
-    version = cell.reported.partition(" ")[0]
-    return "" if version in _CURRENT else version
+def _kind(text: str) -> str:
+    """Return a word as a class of the page, which is the value of its filter, too."""
+    return text.replace(" ", "-")
 
 
 def _anchor(cell: Cell) -> str:
@@ -233,13 +193,17 @@ def _quoted(text: str, safe: str = "") -> str:
 
 
 def _axes(cell: Cell) -> str:
-    names = [name for name in cell.key if name not in _KEY and name != "case"]
-    return ", ".join(f"{name} {cell.key[name]}" for name in names)
+    """Say what tells a cell from others of its sender and receiver."""
+    return ", ".join(f"{name} {value}" for name, (value,) in axes_of([cell]).items() if name != "case")
+
+
+def _spelt(*parts: str) -> str:
+    return " ".join(_SPELLINGS.get(part, part) for part in parts)
 
 
 def _heading(cell: Cell) -> str:
     key = cell.key
-    kind = " ".join(_SPELLINGS.get(key[name], key[name]) for name in ("family", "mode"))
+    kind = _spelt(key["family"], key["mode"])
     return (
         f"{key['case']}, {key['receiver']}, {kind}" if "case" in key else f"{key['sender']} → {key['receiver']}, {kind}"
     )
@@ -279,11 +243,6 @@ def _seconds(duration: float) -> str:
 def _when(started: str) -> str:
     """Return a time of the record, which is UTC, for people."""
     return re.sub(r"T(\d\d:\d\d):\d\d(\.\d+)?Z$", r" \1 UTC", started)
-
-
-def _natural(text: str) -> tuple[str | int, ...]:
-    """Return what sorts host2 before host10."""
-    return tuple(int(part) if number % 2 else part for number, part in enumerate(re.split(r"([0-9]+)", text)))
 
 
 def _linked(text: str, words: str | None = None) -> Any:

@@ -106,9 +106,9 @@ def test_an_outcome_stays_and_surprises_are_told_apart(outcome: str, expectation
     one = replace(cell("one", "two", outcome), expectation=expectation, sometimes=sometimes)
     expected = outcome
     if outcome == expectation == "fail":
-        expected = "fail-expected"
+        expected = "expected-fail"
     elif outcome == "pass" and expectation != "pass" and not sometimes:
-        expected = "pass-unexpected"
+        expected = "unexpected-pass"
     assert f'<td><a class="{expected}"' in _page(one)
 
 
