@@ -19,6 +19,7 @@ __all__ = [
     "describe",
     "group",
     "label",
+    "natural",
     "odd_version",
     "shared_parameters",
     "summary",
@@ -56,12 +57,12 @@ class Table:
     @cached_property
     def senders(self) -> list[str]:
         """Their names, sorted."""
-        return sorted({sender for sender, _ in self.places}, key=_natural)
+        return sorted({sender for sender, _ in self.places}, key=natural)
 
     @cached_property
     def receivers(self) -> list[str]:
         """Their names, sorted."""
-        return sorted({receiver for _, receiver in self.places}, key=_natural)
+        return sorted({receiver for _, receiver in self.places}, key=natural)
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -133,7 +134,7 @@ def describe(some: Sequence[Cell], cells: Sequence[Cell]) -> str:
     block = [cell for cell in cells if all(cell.key.get(name, "") in allowed for name, allowed in values.items())]
     if {cell.identity for cell in block} == chosen:
         return ", ".join(
-            f"{name} {' or '.join(sorted(allowed, key=_natural))}"
+            f"{name} {' or '.join(sorted(allowed, key=natural))}"
             for name, allowed in values.items()
             if len(allowed) < len(axes[name])
         )
@@ -148,7 +149,7 @@ def axes_of(cells: Sequence[Cell]) -> dict[str, list[str]]:
         {name for cell in cells for name in cell.key if name not in _KNOWN},
         key=lambda name: (_AXES.index(name) if name in _AXES else len(_AXES), name),
     )
-    return {name: sorted({cell.key.get(name, "") for cell in cells}, key=_natural) for name in names}
+    return {name: sorted({cell.key.get(name, "") for cell in cells}, key=natural) for name in names}
 
 
 def label(cell: Cell) -> str:
@@ -160,6 +161,6 @@ def label(cell: Cell) -> str:
     return f"{key['file']} {key['family']}-{key['mode']}[{key['sender']}->{key['receiver']}{more}]"
 
 
-def _natural(text: str) -> list[tuple[int, str]]:
+def natural(text: str) -> list[tuple[int, str]]:
     """Return a key by which 9 stands before 10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", text)]

@@ -185,3 +185,4 @@ def test_the_wheel_is_what_is_tested_under_tox() -> None:
     assert (package / "py.typed").exists()
     assert (package / "scenarios" / "schema.json").exists()
     assert (package / "report" / "schema.json").exists()
+    assert {path.suffix for path in (package / "report").glob("page.*")} == {".css", ".j2", ".js"}
