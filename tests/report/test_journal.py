@@ -7,6 +7,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,11 @@ def test_what_has_finished_is_read(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     journal = _begin(path)
     cells = (*full().cells, cell("a", "b", "pass"))
-    facts = {"files": {"f": File("One")}, "subjects": {"s": {"version": "1"}}, "features": {"x": Feature("R", "T")}}
+    facts: dict[str, dict[str, Any]] = {
+        "files": {"f": File("One")},
+        "subjects": {"s": {"version": "1"}},
+        "features": {"x": Feature("R", "T")},
+    }
     for number, each in enumerate(cells):
         journal.add(each, {} if number else facts)
     record = read(path)
