@@ -89,7 +89,7 @@ def test_console_examples_work(tmp_path: Path, command: str) -> None:
         return
     assert words[0] == "pytest-mcast"
     if words[1] == "report":
-        write(Record(Run("an id", "2026-02-03T04:05:06Z", 1.0)), tmp_path / "record.json")
+        write(Record((Run("an id", "2026-02-03T04:05:06Z", 1.0),)), tmp_path / "record.json")
     if words[1] in ("recv", "echo"):
         _ends_with_a_signal([sys.executable, "-m", "pytest_mcast", *words[1:]])
         return
