@@ -14,11 +14,12 @@ from .outcomes import Excused, Unready
 from .story import CellResult, Story
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
 
     from pytest_mcast.cores import ExternalSender, ReceiveCore
     from pytest_mcast.hosts import Host
-    from pytest_mcast.wire import Message
+    from pytest_mcast.wire import Listener, Message
 
     from .model import Cell, Party
     from .stage import Stage, Station
@@ -50,7 +51,21 @@ def run(
     core, program = _implementations(cell, stage)
     _check(cell, sender, receiver, core, program)
     _check_network(cell, stage, sender, receiver)
-    ears = _Ears(stage, receiver, cell, story)
+    with _Ears(stage, receiver, cell, story) as ears:
+        _run(cell, stage, story, stations, core, program, ears)
+    return story.result()
+
+
+def _run(
+    cell: Cell,
+    stage: Stage,
+    story: Story,
+    stations: Sequence[Station],
+    core: ReceiveCore | None,
+    program: ExternalSender | None,
+    ears: _Ears,
+) -> None:
+    sender, receiver = stations[0], stations[-1]
     try:
         try:
             made = CellRun(cell, stage, story, sender, receiver, core, program)
@@ -75,7 +90,6 @@ def run(
         if core is not None or program is not None:
             for station in stations:
                 stage.sweep(station)
-    return story.result()
 
 
 def _implementations(cell: Cell, stage: Stage) -> tuple[ReceiveCore | None, ExternalSender | None]:
@@ -134,10 +148,24 @@ class _Ears:
         self._station = station
         self._family = cell.family
         self._story = story
-        self._listener = stage.listener(station)
-        self._known = 0 if self._listener is None else len(self._listener.messages)
+        self._listener: Listener | None = None
+        if station.virtual is not None and not station.interface.loopback:
+            with suppress(MissingCapability):  # it is evidence that is nice to have
+                self._listener = station.virtual.listen()
         self._addresses = frozenset(station.interface.addresses)
         self._told = 0
+
+    def __enter__(self) -> _Ears:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._listener is not None:
+            self._listener.close()
 
     def listen(self) -> None:
         """Tell the story what was heard, and of which version it was; waits if that is not known yet."""
@@ -155,14 +183,10 @@ class _Ears:
         if channel is None:
             return
         if self._listener is not None:
-            known = self._known
-            wanted = [0]
-
-            def is_it(message: Message) -> list[int]:
-                return self._is_mine(message) if channel.group in _groups(message) else []
-
-            if not any(is_it(message) for message in self._listener.messages[known:]):
-                self._listener.wait_for(lambda message: is_it(message) and wanted, Deadline(_REPORTED / 2))
+            group = channel.group
+            self._listener.wait_for(
+                lambda message: self._is_mine(message) if group in _groups(message) else [], Deadline(_REPORTED / 2)
+            )
         self.listen()
         joined = station.host.memberships(channel.group, station.interface.name)
         lines = [f"joined on {station.name}, as its kernel has it: {', '.join(map(str, joined)) or 'nothing'}"]
@@ -173,13 +197,12 @@ class _Ears:
     def _tell(self) -> None:
         assert self._listener is not None
         messages = self._listener.messages
-        for message in messages[self._known + self._told :]:
-            self._told += 1
+        for message in messages[self._told :]:
             if self._is_mine(message):
                 self._stage.heard(self._station, self._family, message.name)
-            mine = self._is_mine(message)
-            if self.channel is not None and self.channel.group in _groups(message) and mine:
-                self._story.heard(self._station.name, message)
+                if self.channel is not None and self.channel.group in _groups(message):
+                    self._story.heard(self._station.name, message)
+        self._told = len(messages)
         self._story.reported = self._stage.version(self._station, self._family)
 
     def _is_mine(self, message: Message) -> list[int]:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_mcast.core.errors import MissingCapability
-
 from .model import LinkSpec
 from .outcomes import Excused, Unready
 
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from pytest_mcast.hosts import Host, RemoteHost
     from pytest_mcast.lab import Lab, Link, VirtualHost
     from pytest_mcast.lab.port import Port
-    from pytest_mcast.wire import Listener
 
     from .model import HostSpec, Scenario
     from .subjects import Subjects
@@ -32,7 +29,6 @@ __all__ = ["Stage", "Station", "World"]
 _FLAT = "lan"  # the link that all files share, unless they declare it
 _SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
 _NUMBERS = itertools.count(1)
-_MOST_HEARD = 256  # messages that a listener keeps
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,6 @@ class Stage:
         self._links: dict[str, Link] = {}
         self._stations: dict[str, Station] = {}
         self._remotes: dict[str, RemoteHost] = {}
-        self._listeners: dict[str, Listener] = {}
         self._versions: dict[tuple[str, str], str] = {}
 
     def station(self, name: str) -> Station:
@@ -111,21 +106,6 @@ class Stage:
             self._stations[name] = self._make(spec)
         return self._stations[name]
 
-    def listener(self, station: Station) -> Listener | None:
-        """Return what hears IGMP and MLD in a virtual host, from the first call on; None where nothing can."""
-        if station.virtual is None or station.interface.loopback:
-            return None
-        listener = self._listeners.get(station.name)
-        if listener is not None and len(listener.messages) > _MOST_HEARD:
-            listener.close()
-            listener = None
-        if listener is None:
-            try:
-                listener = self._listeners[station.name] = station.virtual.listen()
-            except MissingCapability:  # it is evidence that is nice to have
-                return None
-        return listener
-
     def version(self, station: Station, family: str) -> str:
         """Return the version of IGMP or MLD in which a virtual host was last heard to report; empty if it was not yet."""
         return self._versions.get((station.name, family), "")
@@ -137,7 +117,6 @@ class Stage:
     def sweep(self, station: Station) -> None:
         """End the programs of a virtual host, and what they have left."""
         if station.virtual is not None:
-            self._listeners.pop(station.name, None)
             station.virtual.close_endpoints()
 
     def facts(self, name: str) -> dict[str, str]:
@@ -159,7 +138,7 @@ class Stage:
 
     def close(self) -> None:
         """Let go of everything; again is no error."""
-        for things in (self._listeners, self._stations, self._links, self._remotes):
+        for things in (self._stations, self._links, self._remotes):
             things.clear()
         self._stack.close()
 
