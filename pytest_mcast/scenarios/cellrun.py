@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.deadline import Deadline
-from pytest_mcast.core.errors import ChannelError, NotReceived
+from pytest_mcast.core.errors import ChannelError, Delivered, NotReceived
 from pytest_mcast.core.verdicts import read_until
 from pytest_mcast.cores import CoreFailure
 from pytest_mcast.cores.records import length_of
@@ -64,8 +64,10 @@ class CellRun:
         self._member: Member | None = None
         self._joined = False
         self._blocked: set[str] = set()
+        self._told: set[str] = set()  # evidence of readiness
         self._up = True
         self._unsure = False  # whether what is sent gets through at all
+        self._early: list[bytes] = []  # what was sent before anybody had joined
         self._others: dict[str, BuiltInOrigin] = {}
         self.channel = self._pick()
 
@@ -83,6 +85,11 @@ class CellRun:
     def strong(self) -> bool:
         """Whether nothing can be lost or overtaken on the way."""
         return self.virtual or self.alone
+
+    @property
+    def _prunes(self) -> bool:
+        """Whether a switch sends the receiver's host only what it has joined."""
+        return bool(self.receiver.port and getattr(self.receiver.port.link, "prunes", False))
 
     def run(self) -> None:
         """Run it; raises as ``run()`` of this package, and leaves nothing open."""
@@ -197,8 +204,14 @@ class CellRun:
         self._collect(member, payloads, sent)
         how = "" if isinstance(origin, ProgramOrigin) else " in order"
         whom = f" from {step.origin}" if step.origin else ""
-        ready = "" if self.story.evidence else f" (ready by {member.evidence})"
+        ready = f" (ready by {member.evidence})" if member.evidence not in self._told else ""
+        self._told.add(member.evidence)
         self.story.evidence.append(f"{len(payloads)} datagrams{whom} delivered{how}{ready}")
+        if self._early:
+            self.story.evidence.append(
+                f"{len(self._early)} datagrams sent before it joined not delivered: those after it were"
+            )
+            self._early.clear()
 
     def _payloads(self, count: int, *, same: bool) -> list[bytes]:
         found: list[bytes] = []
@@ -260,6 +273,8 @@ class CellRun:
             datagram = member.recv(deadline.remaining())
             if not datagram.payload.startswith((_BEACON, _END)):  # that of a step before
                 here = not member.station.remote
+                if self.cell.size is None and any(member.is_it(datagram, early) for early in self._early):
+                    raise Delivered(f"delivered, which it must not be: what was sent before it joined\n{datagram!r}")
                 self.story.received(member.station.name, datagram, length_of(datagram), here=here)
                 return datagram
 
@@ -309,7 +324,11 @@ class CellRun:
     # What must not.
 
     def _keep_out(self, step: Step, origin: Origin, why: str) -> None:
-        member = self._needed()
+        member = self._member
+        if member is None:
+            self._send(origin, payloads := self._payloads(step.count, same=isinstance(origin, ProgramOrigin)))
+            self._early += payloads
+            return
         if self._unsure and self._can_fence():
             self._await_beacon(member)
         with ExitStack() as stack:
@@ -353,8 +372,7 @@ class CellRun:
                 station.source(self.cell.family, self.cell.scope) if self.channel.source else None,
             )
             return BesideControl(self.receiver, channel, stack, timeout=self._timeout)
-        prunes = getattr(self.receiver.port and self.receiver.port.link, "prunes", False)
-        if station.port is not None and (why or not self._up or (prunes and not self._joined)):
+        if station.port is not None and (why or not self._up or (self._prunes and not self._joined)):
             return SwitchControl(station.port, self.channel, stack)
         return TapControl(self.receiver, self.channel)
 
@@ -363,7 +381,7 @@ class CellRun:
         ssm = self.cell.mode == "ssm"
         if self.virtual and not self.alone:
             cases = ["group.other", "ssm.wrong-source"] if ssm else ["group.other"]
-            self.story.evidence += probe(member, self.sender, cases, timeout=self._timeout)
+            self.story.evidence += probe(member, self.sender, cases, prunes=self._prunes, timeout=self._timeout)
             return
         if self._unsure:
             self._await_beacon(member)

@@ -179,15 +179,18 @@ def judge(
     return f"{what} not delivered, {how}: {sightings[0]}"
 
 
-def probe(member: Member, sender: Station, cases: Sequence[str], *, timeout: float) -> list[str]:
-    """Prove by crafted datagrams from another virtual host that these cases are not delivered; return the evidence."""
+def probe(member: Member, sender: Station, cases: Sequence[str], *, prunes: bool, timeout: float) -> list[str]:
+    """Prove by crafted datagrams from another virtual host that these cases are not delivered; return the evidence.
+
+    Where the switch ``prunes``, a neighbour on the receiver's host wants them, or else they would not get there.
+    """
     from pytest_mcast.packets import Prober
 
     with Prober(
         member.receiver, sender.host, member.station.host, interface=sender.interface.name, timeout=timeout
     ) as prober:
         for case in cases:
-            prober(case).check()
+            prober(case, neighbour=prunes).check()
     return [f"{case} not delivered, by control and fence" for case in cases]
 
 

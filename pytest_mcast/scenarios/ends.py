@@ -102,7 +102,7 @@ class BuiltInOrigin:
     def __init__(self, station: Station, channel: Channel, stack: ExitStack, *, timeout: float, **options: Any) -> None:
         self.station = station
         self._sender = stack.enter_context(
-            station.host.sender(channel, timeout=timeout, **station.options(), **options)
+            station.host.sender(channel, timeout=timeout, **{**station.options(), **options})
         )
 
     @property
