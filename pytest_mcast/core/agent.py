@@ -21,10 +21,21 @@ from .channels import Channel
 from .datagrams import Datagram
 from .deadline import Deadline
 from .receiver import Receiver
-from .running import Running
+from .running import Guard, Running
 from .sender import Sender
 
-__all__ = ["Agent", "Pipe", "describe_error", "facts", "pack", "protocol_version", "rebuild_error", "serve", "unpack"]
+__all__ = [
+    "Agent",
+    "Pipe",
+    "describe_error",
+    "facts",
+    "pack",
+    "protocol_version",
+    "read_text",
+    "rebuild_error",
+    "serve",
+    "unpack",
+]
 
 _CLASS = "\0class"  # no field and no reason is called that
 
@@ -73,6 +84,7 @@ class Agent:
         self._send = send
         self._things: Dict[int, Any] = {}
         self._opened = 0
+        self._guard = Guard()
 
     def handle(self, number: int, method: str, arguments: Tuple[Any, ...], waits: bool) -> None:
         """Answer a request by its number; in a thread of its own if it ``waits`` for something to happen here."""
@@ -87,6 +99,7 @@ class Agent:
             with suppress(Exception):  # the next one must be closed, too
                 thing.close()
         self._things.clear()
+        self._guard.close()
 
     def ping(self) -> None:
         """Do nothing: that there is an answer is the answer."""
@@ -142,7 +155,7 @@ class Agent:
 
     def program(self, command: List[str], options: Dict[str, Any]) -> Dict[str, Any]:
         """Start a program."""
-        started = Running(command, **options)
+        started = Running(command, guard=self._guard, **options)
         return {"number": self._keep(started), "pid": started.pid}
 
     def ask(self, number: int, what: str, *arguments: Any) -> Any:
@@ -186,6 +199,12 @@ def facts() -> Dict[str, str]:
         "executable": sys.executable,
         "pid": str(os.getpid()),
     }
+
+
+def read_text(path: str) -> str:
+    """Return what is in a file; raises ``OSError``."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
 
 
 def protocol_version(family: str, interface: str) -> Optional[int]:
@@ -232,9 +251,12 @@ def unpack(value: Any) -> Any:
 def describe_error(error: BaseException) -> Dict[str, Any]:
     """Return an exception in plain types. The number of an errno is a matter of the system, its name is not."""
     plain = (str, int, float, bool, type(None))
+    arguments = [each if isinstance(each, plain) else str(each) for each in error.args]
+    if isinstance(error, OSError) and error.filename is not None:
+        arguments.append(str(error.filename))
     return {
         "kind": f"{type(error).__module__}:{type(error).__qualname__}",
-        "arguments": [each if isinstance(each, plain) else str(each) for each in error.args],
+        "arguments": arguments,
         "errno": errno.errorcode.get(error.errno or 0) if isinstance(error, OSError) else None,
         "text": str(error),
         "traceback": "".join(traceback.format_exception(type(error), error, error.__traceback__)),

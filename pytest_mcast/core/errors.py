@@ -14,6 +14,7 @@ McastError
 │                                      the deadline passed without the report or query
 ├── Reported (AssertionError)          a membership was reported that should not have been
 ├── EchoError (RuntimeError)           an echo responder broke while nobody looked
+├── ProgramError (RuntimeError)        a program that was started ended, or stayed silent, before it was ready
 ├── HostError (RuntimeError)           a remote host that cannot be used: reason and remedy
 └── MissingCapability (RuntimeError)   this environment cannot do it: reason and remedy
 """
@@ -40,6 +41,7 @@ __all__ = [
     "NoVerdict",
     "NotReceived",
     "NotReported",
+    "ProgramError",
     "ReceiveError",
     "Reported",
     "SubscriptionError",
@@ -90,6 +92,10 @@ class NoVerdict(McastError, RuntimeError):  # noqa: N818 - neither the one verdi
 
 class EchoError(McastError, RuntimeError):
     """An echo responder stopped because of an error in its thread."""
+
+
+class ProgramError(McastError, RuntimeError):
+    """A program ended, or stayed silent, before it was ready; the text has its output."""
 
 
 class HostError(McastError, RuntimeError):

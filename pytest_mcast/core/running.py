@@ -12,11 +12,58 @@ from typing import IO, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .deadline import Deadline
 
-__all__ = ["Running"]
+__all__ = ["Guard", "Running"]
 
 _MOST_LINES = 100_000  # of output that are kept; what comes after them is read and thrown away
 _MOST_BYTES = 64 << 20  # the same
 _LONGEST_LINE = 1 << 20  # bytes; a longer one is several lines
+
+
+# Outlives who started it for a moment: at the end of its input it ends what it was told of.
+_GUARD = """
+import os, signal, sys
+groups = set()
+for line in sys.stdin:
+    (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
+for group in groups:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except OSError:
+        pass
+"""
+
+
+class Guard:
+    """Ends process groups when this process has ended, by whatever it was (not on Windows)."""
+
+    def __init__(self) -> None:
+        self._process: Optional[subprocess.Popen[bytes]] = None
+
+    def add(self, group: int) -> None:
+        """Have it ended with us."""
+        if self._process is None and sys.platform != "win32":
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-B", "-c", _GUARD], stdin=subprocess.PIPE, start_new_session=True
+            )
+        self._tell(f"+{group}")
+
+    def remove(self, group: int) -> None:
+        """Forget one that has ended."""
+        self._tell(f"-{group}")
+
+    def close(self) -> None:
+        """End it, with what it was told of."""
+        process, self._process = self._process, None
+        if process is not None and process.stdin is not None:
+            with suppress(OSError):
+                process.stdin.close()
+            process.wait()
+
+    def _tell(self, line: str) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(OSError):  # somebody has killed it
+                self._process.stdin.write(line.encode() + b"\n")
+                self._process.stdin.flush()
 
 
 class Running:
@@ -26,6 +73,7 @@ class Running:
         self,
         command: Sequence[str],
         *,
+        guard: Optional[Guard] = None,
         environment: Optional[Mapping[str, str]] = None,
         directory: Optional[str] = None,
         stdin: bool = False,
@@ -39,6 +87,9 @@ class Running:
             cwd=directory,
             start_new_session=True,
         )
+        self._guard = guard
+        if guard is not None:
+            guard.add(self._process.pid)
         self._changed = threading.Condition()
         self._lines: List[Tuple[str, str]] = []  # the stream, and the line
         self._size = 0
@@ -92,6 +143,8 @@ class Running:
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
+        if self._guard is not None:
+            self._guard.remove(self._process.pid)
 
     def _read(self, name: str, stream: IO[bytes]) -> None:
         with stream:

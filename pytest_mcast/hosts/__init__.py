@@ -5,6 +5,7 @@ from __future__ import annotations
 from .endpoints import RemoteReceiver, RemoteSender
 from .host import Host, Task
 from .local import LocalHost
+from .programs import RemoteProgram
 from .remote import RemoteHost
 
-__all__ = ["Host", "LocalHost", "RemoteHost", "RemoteReceiver", "RemoteSender", "Task"]
+__all__ = ["Host", "LocalHost", "RemoteHost", "RemoteProgram", "RemoteReceiver", "RemoteSender", "Task"]

@@ -62,7 +62,8 @@ class Connection:
         self._numbers = itertools.count(1)
         self._pending: dict[int, Future[tuple[bool, Any]]] = {}
         self._lock = threading.Lock()
-        self._over = threading.Event()
+        self._woken = threading.Event()  # it is over, or about to be
+        self._end_of_input = False
         self._ready: Future[Any] = Future()
         self._heard = time.monotonic()
         self._gateway: execnet.Gateway | None = None
@@ -135,6 +136,12 @@ class Connection:
         error.add_note(f"(on host {self.name})")
         raise error
 
+    def drop(self, number: int) -> None:
+        """Close something at the other end; what lost the connection, if it is lost, has closed everything."""
+        if self._failure is None:
+            with suppress(HostError):
+                self.call("drop", number)
+
     def close(self) -> None:
         """End the agent with all that it has open; again is no error."""
         self._lose("the connection was closed", kill=False)
@@ -201,7 +208,10 @@ class Connection:
         """Take what execnet has received, in a thread of its own; None is the end."""
         self._heard = time.monotonic()
         if item is None:
-            self._lose("", ended=True)
+            self._end_of_input = True  # the rest is for a thread that may wait for another one
+            self._woken.set()
+            with suppress(InvalidStateError):
+                self._ready.set_exception(EOFError())
         elif isinstance(item, dict):
             self._ready.set_result(item)
         else:
@@ -212,12 +222,15 @@ class Connection:
                     answer.set_result((good, value))
 
     def _watch(self) -> None:
-        while not self._over.wait(self._silence / 4):
+        """Give signs of life, and look for those of the other end, as long as there is a connection."""
+        while not self._woken.wait(self._silence / 4):
             if time.monotonic() - self._heard > self._silence:
                 self._lose(f"no answer for {self._silence:g} s")
             else:
-                with suppress(OSError):
+                with suppress(OSError):  # the end of input comes next
                     self._channel.send((0, "ping", (), False))
+        if self._end_of_input:
+            self._lose("", ended=True)
 
     def _listen(self) -> None:
         assert self._process.stderr is not None
@@ -237,8 +250,8 @@ class Connection:
             why = f"the connection was lost: {self._ended()}{self._stderr()}" if ended else reason
             self._failure = HostError(self.name, why, self._remedy())
             waiting = list(self._pending.values())
-        self._over.set()
-        for answer in (self._ready, *waiting):
+        self._woken.set()
+        for answer in waiting:
             with suppress(InvalidStateError):  # it has just been answered
                 answer.set_exception(HostError(*self._failure.args))
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.deadline import Deadline
-from pytest_mcast.core.errors import HostError, MissingCapability, NotReceived, SubscriptionError
+from pytest_mcast.core.errors import MissingCapability, NotReceived, SubscriptionError
 from pytest_mcast.core.receiver import Receiver
 from pytest_mcast.core.sender import Sender
 from pytest_mcast.core.subscriptions import Subscription
@@ -105,7 +105,7 @@ class RemoteSubscription(Subscription):
         """Leave and close the socket; again is no error, nor when the connection is lost, which has closed it."""
         if not self.closed:
             self._state = "closed"
-            _drop(self._connection, self._number)
+            self._connection.drop(self._number)
 
     def _change(self, action: str, *arguments: str) -> None:
         if self.closed:
@@ -211,21 +211,12 @@ class RemoteSender(Sender):
         """Close the socket; again is no error, nor when the connection is lost, which has closed it."""
         if not self._closed:
             self._closed = True
-            _drop(self._connection, self._number)
+            self._connection.drop(self._number)
 
     def _ask(self, what: str, *arguments: Any, waits: bool = False, timeout: float | None = 0.0) -> Any:
         if self._closed:
             raise OSError(f"{self!r} is closed")
         return self._connection.call("ask", self._number, what, *arguments, waits=waits, timeout=timeout)
-
-
-def _drop(connection: Connection, number: int) -> None:
-    """Close something at the other end, if that is still there."""
-    if connection.failure is None:
-        try:
-            connection.call("drop", number)
-        except HostError:
-            return  # what lost the connection has closed everything
 
 
 def _only_here(what: object, how: str) -> MissingCapability:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.errors import HostError, MissingCapability
@@ -13,6 +14,7 @@ from pytest_mcast.core.interfaces import Interface
 from .connection import Connection
 from .endpoints import RemoteReceiver, RemoteSender
 from .host import Host, Task
+from .programs import RemoteProgram
 from .specification import Specification
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ class RemoteHost(Host):
     @property
     def interfaces(self) -> list[Interface]:
         """The interfaces of the machine as they are now, loopback included."""
-        found: list[Interface] = self._function("core.interfaces:Interface.all")
+        found: list[Interface] = self._function("pytest_mcast.core.interfaces:Interface.all")
         return found
 
     @property
@@ -75,18 +77,20 @@ class RemoteHost(Host):
         """The interface that was named, else the one that fits best; as it was at first use."""
         if self._interface is None:
             self._interface = (
-                self._function("core.interfaces:Interface.best") if self._wanted is None else self.find(self._wanted)
+                self._function("pytest_mcast.core.interfaces:Interface.best")
+                if self._wanted is None
+                else self.find(self._wanted)
             )
         return self._interface
 
     def find(self, what: str | int) -> Interface:
         """Find an interface of the machine; see ``Interface.find``."""
-        found: Interface = self._function("core.interfaces:Interface.find", what)
+        found: Interface = self._function("pytest_mcast.core.interfaces:Interface.find", what)
         return found
 
     def memberships(self, group: str | None = None, interface: str | None = None) -> frozenset[Membership]:
         """Return what the kernel has joined there; see ``Host.memberships``."""
-        found: frozenset[Membership] = self._function("wire.memberships:memberships", group, interface)
+        found: frozenset[Membership] = self._function("pytest_mcast.wire.memberships:memberships", group, interface)
         return found
 
     def protocol_version(self, family: str, interface: str | None = None) -> int | None:
@@ -94,7 +98,9 @@ class RemoteHost(Host):
 
         None where it does not tell: Linux tells that of IGMP, and that of MLD only if ``force_mld_version`` is set.
         """
-        version: int | None = self._function("core.agent:protocol_version", family, interface or self.interface.name)
+        version: int | None = self._function(
+            "pytest_mcast.core.agent:protocol_version", family, interface or self.interface.name
+        )
         return version
 
     def receiver(self, channel: Channel, **options: Any) -> RemoteReceiver:
@@ -115,6 +121,41 @@ class RemoteHost(Host):
         opened = connection.call("sender", channel, options)
         return self.keep(RemoteSender(connection, channel, opened, options.get("timeout", 5.0)))
 
+    def which(self, program: str) -> str | None:
+        """Return the path of a program on ``PATH`` there, None if there is none."""
+        found: str | None = self._function("shutil:which", program)
+        return found
+
+    def real_path(self, path: str) -> str:
+        """Return the path without symbolic links there."""
+        return str(self._function("os.path:realpath", path))
+
+    def read_text(self, path: str) -> str:
+        """Return what is in a file there; raises ``OSError``."""
+        return str(self._function("pytest_mcast.core.agent:read_text", path))
+
+    def popen(
+        self,
+        command: Sequence[str],
+        *,
+        ready: str | re.Pattern[str] | None = None,
+        timeout: float = 10.0,
+        stdin: bool = False,
+        environment: Mapping[str, str] | None = None,
+        directory: str | None = None,
+    ) -> RemoteProgram:
+        """Start a program there; ``environment`` is added to what there is.
+
+        ``ready`` is a pattern of an output line that is waited for, ``timeout`` seconds at the most. It ends with the
+        connection. Raises ``ProgramError`` when it does not become ready, ``OSError`` when it cannot be started.
+        """
+        connection = self._connected()
+        options = {"environment": dict(environment or {}), "directory": directory, "stdin": stdin}
+        program = self.keep(RemoteProgram(connection, command, connection.call("program", list(command), options)))
+        if ready is not None:
+            program.expect(ready, timeout)
+        return program
+
     def echo(self, channel: Channel, **_: Any) -> EchoResponder:
         """Raise ``MissingCapability``: echo responders are threads of this process."""
         raise self._not_there(f"an echo responder for {channel}")
@@ -133,7 +174,7 @@ class RemoteHost(Host):
                 connection.close()
 
     def _function(self, name: str, *arguments: Any) -> Any:
-        return self._connected().call("function", f"pytest_mcast.{name}", *arguments)
+        return self._connected().call("function", name, *arguments)
 
     def _connected(self) -> Connection:
         with self._connecting:
