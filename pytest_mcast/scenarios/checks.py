@@ -182,15 +182,21 @@ def judge(
 def probe(member: Member, sender: Station, cases: Sequence[str], *, prunes: bool, timeout: float) -> list[str]:
     """Prove by crafted datagrams from another virtual host that these cases are not delivered; return the evidence.
 
-    Where the switch ``prunes``, a neighbour on the receiver's host wants them, or else they would not get there.
+    Where the switch ``prunes``, a neighbour on the receiver's host wants that source, or nothing of it would get there.
     """
-    from pytest_mcast.packets import Prober
+    from pytest_mcast.packets import Prober, drop
+    from pytest_mcast.packets.words import neighbour_address
 
-    with Prober(
-        member.receiver, sender.host, member.station.host, interface=sender.interface.name, timeout=timeout
-    ) as prober:
+    channel, station = member.channel, member.station
+    with Prober(member.receiver, sender.host, station.host, interface=sender.interface.name, timeout=timeout) as prober:
         for case in cases:
-            prober(case, neighbour=prunes).check()
+            if prunes and case == "ssm.wrong-source" and channel.source is not None:
+                source = neighbour_address(channel.source, station.interface.addresses, near=True)
+                wanted = Channel.unchecked(channel.group, channel.port, source)
+                with station.host.receiver(wanted, timeout=timeout, **station.options()):
+                    prober(case, source=source, expect=drop()).check()
+            else:
+                prober(case).check()
     return [f"{case} not delivered, by control and fence" for case in cases]
 
 
