@@ -48,7 +48,7 @@ def run(
             arrival(station.host)
     for capability in cell.requires:
         stage.world.require(capability)
-    core, program = _implementations(cell, stage)
+    core, program = _implementations(cell, stage, sender, receiver)
     _check(cell, sender, receiver, core, program)
     _check_network(cell, stage, sender, receiver)
     with _Ears(stage, receiver, cell, story) as ears:
@@ -92,12 +92,14 @@ def _run(
                 stage.sweep(station)
 
 
-def _implementations(cell: Cell, stage: Stage) -> tuple[ReceiveCore | None, ExternalSender | None]:
-    subjects, known = stage.world.subjects, stage.scenario.subjects
-    sender, receiver = cell.sender.subject, cell.receiver.subject
+def _implementations(
+    cell: Cell, stage: Stage, sender: Station, receiver: Station
+) -> tuple[ReceiveCore | None, ExternalSender | None]:
+    subjects, known, kind = stage.world.subjects, stage.scenario.subjects, (cell.family, cell.mode)
+    sends, receives = cell.sender.subject, cell.receiver.subject
     return (
-        None if receiver is None else subjects.receiver(known[receiver], cell.family, cell.mode),
-        None if sender is None else subjects.sender(known[sender], cell.family, cell.mode),
+        None if receives is None else subjects.receiver(known[receives], *kind, receiver),
+        None if sends is None else subjects.sender(known[sends], *kind, sender),
     )
 
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from pytest_mcast.core.errors import McastError, MissingCapability
+from pytest_mcast.core.errors import McastError
+from pytest_mcast.core.groups import ChannelPicker
 from pytest_mcast.cores import CoreFailure, ExternalSender, find_any, find_core, self_check
 from pytest_mcast.cores.builtin import BuiltInCore
+from pytest_mcast.cores.programs import DescribedProgram
 
 from .outcomes import Excused, Unready
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
+    from pytest_mcast.core.channels import Channel
     from pytest_mcast.cores import ReceiveCore
+    from pytest_mcast.hosts import Host
     from pytest_mcast.lab.view import HostPool
 
     from .model import SubjectSpec
+    from .stage import Station
 
 __all__ = ["Subjects"]
 
@@ -31,10 +39,10 @@ class Subjects:
         self._timeout = timeout
         self._receivers: dict[str, ReceiveCore] = {}
         self._senders: dict[str, ExternalSender] = {}
-        self._checked: dict[tuple[ReceiveCore, str, str], CoreFailure | None] = {}
+        self._checked: dict[tuple[ReceiveCore, str, str, str], CoreFailure | None] = {}
 
-    def receiver(self, spec: SubjectSpec, family: str, mode: str) -> ReceiveCore | None:
-        """Return the receive core of a subject, checked and believed; None for that of this package.
+    def receiver(self, spec: SubjectSpec, family: str, mode: str, station: Station) -> ReceiveCore | None:
+        """Return the receive core of a subject on a host, checked and believed; None for that of this package.
 
         Raises ``Excused`` when it is not for that kind of channel, ``MissingCapability`` when it is not there, and
         ``Unready`` when it is of another version, or fails its self-check.
@@ -48,11 +56,11 @@ class Subjects:
         can = core.capabilities
         if family not in can.families or mode not in can.modes:
             raise Excused("unsupported", f"{core.name} is not for {family} {mode}")
-        self._check_version(spec, core.name, core.version)
-        self._trust(core, family, mode)
+        self._check_version(spec, core.name, _version(core, station))
+        self._trust(core, family, mode, station)
         return core
 
-    def sender(self, spec: SubjectSpec, family: str, mode: str) -> ExternalSender | None:
+    def sender(self, spec: SubjectSpec, family: str, mode: str, station: Station) -> ExternalSender | None:
         """Return the sender of a subject; None for that of this package. Raises as ``receiver``, but it has no self-check."""
         if spec.sender is None:
             raise Excused("unsupported", f"{spec.name} has no sender")
@@ -62,7 +70,7 @@ class Subjects:
             return None
         if family not in sender.description.families or mode not in sender.description.modes:
             raise Excused("unsupported", f"{sender.name} is not for {family} {mode}")
-        self._check_version(spec, sender.name, sender.version)
+        self._check_version(spec, sender.name, _version(sender, station))
         return sender
 
     def check(self, spec: SubjectSpec) -> None:
@@ -110,18 +118,19 @@ class Subjects:
             self._senders[what] = found
         return self._senders[what]
 
-    def _trust(self, core: ReceiveCore, family: str, mode: str) -> None:
+    def _trust(self, core: ReceiveCore, family: str, mode: str, station: Station) -> None:
+        """Have it pass its self-check between virtual hosts of its own; on another kind of host within that."""
         from pytest_mcast.lab.view import LabView
 
-        key = (core, family, mode)
+        key = (core, family, mode, "" if station.virtual is not None else station.name)
         if key not in self._checked:
             self._checked[key] = None
             try:
-                with LabView(self._pool()) as lab:
-                    self_check(core, lab, family, mode, timeout=self._timeout)
+                with LabView(self._pool()) if station.virtual is not None else _Alone(station.host) as hosts:
+                    self_check(core, hosts, family, mode, timeout=self._timeout)
             except CoreFailure as failure:
                 self._checked[key] = failure
-            except MissingCapability:
+            except BaseException:  # it says nothing about the core
                 del self._checked[key]
                 raise
         found = self._checked[key]
@@ -140,3 +149,35 @@ class Subjects:
             fits = False
         if not fits:
             raise Unready(f"{name} {version} is what runs here, and the subject {spec.name} is to be {spec.version}")
+
+
+class _Alone:
+    """One host as a network: it sends to itself."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._picker = ChannelPicker(secrets.token_bytes(8))
+
+    def hosts(self, count: int) -> list[Host]:
+        return [self._host] * count
+
+    def channel(self, family: str, *, source: Host | None = None) -> Channel:
+        return self._picker.pick(family, source=None if source is None else source.source(family))
+
+    def __enter__(self) -> _Alone:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._host.close_endpoints()
+
+
+def _version(made: ReceiveCore | ExternalSender, station: Station) -> str:
+    """Return the version of what runs on a host."""
+    if isinstance(made, DescribedProgram):
+        return made.version_on(station.host)
+    return made.version
