@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.deadline import Deadline
-from pytest_mcast.core.errors import ChannelError, Delivered, NotReceived
+from pytest_mcast.core.errors import ChannelError, Delivered, McastError, NotReceived
 from pytest_mcast.core.verdicts import read_until
 from pytest_mcast.cores import CoreFailure
 from pytest_mcast.cores.records import length_of
@@ -91,15 +91,21 @@ class CellRun:
         """Whether a switch sends the receiver's host only what it has joined."""
         return bool(self.receiver.port and getattr(self.receiver.port.link, "prunes", False))
 
-    def run(self) -> None:
-        """Run it; raises as ``run()`` of this package, and leaves nothing open."""
+    def run(self, explain: Callable[[], object]) -> None:
+        """Run it, and leave nothing open; raises as ``run()`` of this package, having called ``explain`` first."""
         with self._stack:
-            for step in self.cell.steps:
-                self._step(step)
-            if self._member is not None and self._joined and self._up and not self._blocked:
-                self._never(self._member)
-            if self._member is not None:
-                self.story.print(getattr(self._member.receiver, "output", ()))
+            try:
+                for step in self.cell.steps:
+                    self._step(step)
+                if self._member is not None and self._joined and self._up and not self._blocked:
+                    self._never(self._member)
+            except (McastError, OSError):
+                with suppress(McastError, OSError):  # the failure is the news
+                    explain()  # now, before everything is closed
+                raise
+            finally:
+                if self._member is not None:
+                    self.story.print(getattr(self._member.receiver, "output", ()))
 
     # The two ends.
 
@@ -381,7 +387,7 @@ class CellRun:
         ssm = self.cell.mode == "ssm"
         if self.virtual and not self.alone:
             cases = ["group.other", "ssm.wrong-source"] if ssm else ["group.other"]
-            self.story.evidence += probe(member, self.sender, cases, prunes=self._prunes, timeout=self._timeout)
+            self.story.evidence += probe(member, self.sender, cases, timeout=self._timeout)
             return
         if self._unsure:
             self._await_beacon(member)

@@ -179,10 +179,10 @@ def judge(
     return f"{what} not delivered, {how}: {sightings[0]}"
 
 
-def probe(member: Member, sender: Station, cases: Sequence[str], *, prunes: bool, timeout: float) -> list[str]:
+def probe(member: Member, sender: Station, cases: Sequence[str], *, timeout: float) -> list[str]:
     """Prove by crafted datagrams from another virtual host that these cases are not delivered; return the evidence.
 
-    Where the switch ``prunes``, a neighbour on the receiver's host wants that source, or nothing of it would get there.
+    A neighbour on the receiver's host wants them: else kernel and switch keep them from a receiver that looks at nothing.
     """
     from pytest_mcast.packets import Prober, drop
     from pytest_mcast.packets.words import neighbour_address
@@ -190,7 +190,7 @@ def probe(member: Member, sender: Station, cases: Sequence[str], *, prunes: bool
     channel, station = member.channel, member.station
     with Prober(member.receiver, sender.host, station.host, interface=sender.interface.name, timeout=timeout) as prober:
         for case in cases:
-            if prunes and case == "ssm.wrong-source" and channel.source is not None:
+            if case == "ssm.wrong-source" and channel.source is not None:
                 source = neighbour_address(channel.source, station.interface.addresses, near=True)
                 wanted = Channel.unchecked(channel.group, channel.port, source)
                 with station.host.receiver(wanted, timeout=timeout, **station.options()):

@@ -73,7 +73,7 @@ def _run(
             if core is not None and receiver.virtual is not None:
                 with suppress(MissingCapability):  # it is only to say what came in
                     _ = receiver.virtual.control
-            made.run()
+            made.run(ears.explain)
         except (InterfaceError, OSError) as error:
             if isinstance(error, McastError) and not isinstance(error, InterfaceError):
                 raise
@@ -82,10 +82,6 @@ def _run(
         ears.listen()
         if story.old:
             story.evidence.append(f"{receiver.name} reported {story.reported}, in which there are no sources")
-    except (McastError, OSError):
-        with suppress(McastError, OSError):  # the failure is the news
-            ears.explain()
-        raise
     finally:
         if core is not None or program is not None:
             for station in stations:
@@ -176,7 +172,7 @@ class _Ears:
             self._story.reported = self._kernels()
             return
         if not self._stage.version(station, self._family) and channel.scope != "interface-local":
-            self._listener.wait_for(self._is_mine, Deadline(_REPORTED))
+            self._wait(channel.group, _REPORTED)
         self._tell()
 
     def explain(self) -> None:
@@ -184,17 +180,20 @@ class _Ears:
         channel, station = self.channel, self._station
         if channel is None:
             return
-        if self._listener is not None:
-            group = channel.group
-            self._listener.wait_for(
-                lambda message: self._is_mine(message) if group in _groups(message) else [], Deadline(_REPORTED / 2)
-            )
+        self._wait(channel.group, _REPORTED / 2)
         self.listen()
         joined = station.host.memberships(channel.group, station.interface.name)
         lines = [f"joined on {station.name}, as its kernel has it: {', '.join(map(str, joined)) or 'nothing'}"]
         if station.virtual is not None:
             lines += station.virtual.control.account()
         self._story.account = lines
+
+    def _wait(self, group: str, seconds: float) -> None:
+        """Wait for the report of the host itself for a group."""
+        if self._listener is not None:
+            self._listener.wait_for(
+                lambda message: self._is_mine(message) if group in _groups(message) else [], Deadline(seconds)
+            )
 
     def _tell(self) -> None:
         assert self._listener is not None
