@@ -91,14 +91,18 @@ class CellRun:
         """Whether a switch sends the receiver's host only what it has joined."""
         return bool(self.receiver.port and getattr(self.receiver.port.link, "prunes", False))
 
-    def run(self, explain: Callable[[], object]) -> None:
-        """Run it, and leave nothing open; raises as ``run()`` of this package, having called ``explain`` first."""
+    def run(self, listen: Callable[[], object], explain: Callable[[], object]) -> None:
+        """Run it, and leave nothing open; raises as ``run()`` of this package, having called ``explain`` first.
+
+        ``listen`` is called before the receiver leaves.
+        """
         with self._stack:
             try:
                 for step in self.cell.steps:
                     self._step(step)
                 if self._member is not None and self._joined and self._up and not self._blocked:
                     self._never(self._member)
+                listen()
             except (McastError, OSError):
                 with suppress(McastError, OSError):  # the failure is the news
                     explain()  # now, before everything is closed

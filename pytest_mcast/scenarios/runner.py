@@ -73,13 +73,12 @@ def _run(
             if core is not None and receiver.virtual is not None:
                 with suppress(MissingCapability):  # it is only to say what came in
                     _ = receiver.virtual.control
-            made.run(ears.explain)
+            made.run(ears.listen, ears.explain)
         except (InterfaceError, OSError) as error:
             if isinstance(error, McastError) and not isinstance(error, InterfaceError):
                 raise
             stage.world.need(sender.host, receiver.host, cell.family, cell.mode)  # it may be the environment's
             raise
-        ears.listen()
         if story.old:
             story.evidence.append(f"{receiver.name} reported {story.reported}, in which there are no sources")
     finally:

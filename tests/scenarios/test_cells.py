@@ -226,7 +226,7 @@ def test_a_core_that_fails_its_self_check_is_not_believed(play: Open) -> None:
     opened = play(TWO + text + one(receiver="it@two"), BROKEN["mislabels-source"]())
     for _ in range(2):
         with pytest.raises(
-            Unready, match="mislabels-source cannot be believed for ipv4 asm: .* its source is"
+            Unready, match=r"mislabels-source cannot be believed for ipv4 asm: .* its source is"
         ) as error:
             opened()
     assert error.value.mcast_outcome == "error"
@@ -249,7 +249,7 @@ def test_a_program_that_is_not_there_is_a_missing_capability(play: Open, monkeyp
 
 def test_another_version_than_the_file_wants_is_an_error(play: Open) -> None:
     text = 'subjects: {it: {receiver: builtin, version: ">=99"}}\n'
-    with pytest.raises(Unready, match="builtin .* is what runs here, and the subject it is to be >=99"):
+    with pytest.raises(Unready, match=r"builtin .* is what runs here, and the subject it is to be >=99"):
         play(TWO + text + one(receiver="it@two"))()
 
 
@@ -325,7 +325,7 @@ def test_a_host_that_is_not_there_is_an_error_of_the_host_each_time(play: Open) 
     text = 'hosts: {one: {remote: "popen//python=/no/such/python"}}\n'
     opened = play(text + one(sender="one", receiver="one"))
     for _ in range(2):
-        with pytest.raises(HostError, match="host one: .*no/such/python"):
+        with pytest.raises(HostError, match=r"host one: .*no/such/python"):
             opened()
 
 
@@ -364,7 +364,7 @@ def test_a_lost_fence_is_no_verdict(play: Open, monkeypatch: pytest.MonkeyPatch)
 
     opened = play(TWO + one(sender="two"), timeout=0.1)
     monkeypatch.setattr(checks.Fence, "read", lambda *_: ([], False))
-    with pytest.raises(NoVerdict, match="the fence did not arrive within 0.1 s"):
+    with pytest.raises(NoVerdict, match=r"the fence did not arrive within 0\.1 s"):
         opened()
 
 
