@@ -56,7 +56,7 @@ class CellItem(pytest.Function):
 
     def __init__(self, *, cell: Cell, title: str, **keywords: Any) -> None:
         super().__init__(**keywords)
-        self._cell = cell
+        self.cell = cell
         #: What happened when the cell ran.
         self.mcast_story: Story | None = None
         #: What was shown, in words.
@@ -90,7 +90,7 @@ class CellItem(pytest.Function):
 
     def reportinfo(self) -> tuple[Any, int, str]:
         """Say where the cell is declared."""
-        return self.path, self._cell.line - 1, self.name
+        return self.path, self.cell.line - 1, self.name
 
     def begin(self, story: Story) -> None:
         """Begin an attempt: what is known of an earlier one is nothing to this one."""
@@ -103,7 +103,7 @@ class CellItem(pytest.Function):
         self.mcast_evidence = list(result.evidence)
         more = {"reported": result.reported, "timeline": list(map(list, map(astuple, result.timeline)))}
         self.mcast_details = {**self._declared, **more, "log": list(result.log)}
-        self.mcast_facts = {"file": _facts(stage, self._cell)}
+        self.mcast_facts = {"file": _facts(stage, self.cell)}
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *arguments: Any, **keywords: Any) -> Any:
         """Return a sentence, and what happened; a traceback for errors that are none of ours."""
@@ -179,7 +179,8 @@ def _options(settings: Settings) -> list[str]:
     found = []
     for option, setting in (("--mcast-iface", settings.iface), ("--mcast-timeout", settings.timeout)):
         if setting.origin == option:
-            found.append(f"{option}={setting.value}")
+            value = f"{setting.value:g}" if isinstance(setting.value, float) else setting.value
+            found.append(f"{option}={value}")
     if settings.lab.origin == "--mcast-lab" and settings.lab.value == "on":
         found.append("--mcast-lab")
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_mcast import Delivered, HostError, Lab, MissingCapability, NotReceived, NoVerdict, Sender
+from pytest_mcast import Delivered, HostError, Lab, MissingCapability, NotReceived, NoVerdict, Sender, Sent
 from pytest_mcast.cores import CoreFailure, ReceiveCore
+from pytest_mcast.hosts import RemoteSender
 from pytest_mcast.scenarios import Excused, Unready
 
 from ..support.broken_cores import BROKEN
@@ -392,3 +395,24 @@ def test_hosts_of_a_file_are_gone_with_it(play: Open, lab: Lab) -> None:
     opened.close()
     assert lab.host("two") is not host
     lab.remove(lab.host("two"))
+
+
+def test_a_connection_that_is_cut_in_mid_cell_is_an_error_and_made_again_for_the_next(
+    play: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = f'{{remote: "popen//python={sys.executable}", interface: lo}}'
+    opened = play(f"hosts: {{one: {host}}}\n" + one(sender="one", receiver="one"))
+    before = RemoteSender.send
+    killed = []
+
+    def kill(self: RemoteSender, payload: bytes) -> Sent:
+        if not killed:
+            killed.append(int(opened.stage.facts("one")["pid"]))
+            os.kill(killed[0], signal.SIGKILL)
+        return before(self, payload)
+
+    monkeypatch.setattr(RemoteSender, "send", kill)
+    with pytest.raises(HostError, match="host one: ") as error:
+        opened()
+    assert error.value.mcast_outcome == "error"
+    assert opened().evidence
