@@ -403,7 +403,7 @@ def test_a_connection_that_is_cut_in_mid_cell_is_an_error_and_made_again_for_the
     host = f'{{remote: "popen//python={sys.executable}", interface: lo}}'
     opened = play(f"hosts: {{one: {host}}}\n" + one(sender="one", receiver="one"))
     before = RemoteSender.send
-    killed = []
+    killed: list[int] = []
 
     def kill(self: RemoteSender, payload: bytes) -> Sent:
         if not killed:
