@@ -20,6 +20,8 @@ from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, Union
 from .channels import Channel
 from .datagrams import Datagram
 from .deadline import Deadline
+from .groups import ChannelPicker
+from .interfaces import Interface
 from .receiver import Receiver
 from .running import Guard, Running
 from .sender import Sender
@@ -43,13 +45,11 @@ _CLASS = "\0class"  # no field and no reason is called that
 class Pipe(Protocol):
     """What an agent needs of execnet's channel."""
 
-    TimeoutError: type[Exception]
-
     def send(self, item: object) -> None:
         """Send plain data."""
 
-    def receive(self, timeout: Optional[float] = None) -> Any:
-        """Return the next item; raises ``TimeoutError`` of the pipe, and ``EOFError`` when the connection is gone."""
+    def receive(self) -> Any:
+        """Return the next item; raises ``EOFError`` when the connection is gone."""
 
 
 def serve(pipe: Pipe, silence: float) -> None:
@@ -59,14 +59,17 @@ def serve(pipe: Pipe, silence: float) -> None:
     """
     code = 0
     agent = Agent(pipe.send)
+    heard = threading.Event()
+    # A thread of its own: the network between us may be gone without a word, and then even an answer may wait for ever.
+    threading.Thread(target=_watch, args=(agent, heard, silence), daemon=True).start()
     try:
         pipe.send(pack(facts()))
         while True:
-            try:
-                request = pipe.receive(silence)
-            except (EOFError, pipe.TimeoutError):  # the other end is gone; or the network between us, without a word
-                break
+            request = pipe.receive()
+            heard.set()
             agent.handle(*request)
+    except EOFError:
+        pass  # the other end is gone
     except OSError:  # nobody takes the answers
         code = 1
     except BaseException:  # noqa: BLE001 - the last thing that anybody hears of it
@@ -77,6 +80,13 @@ def serve(pipe: Pipe, silence: float) -> None:
         os._exit(code)  # a thread that waits for datagrams, or to be heard, holds up nothing
 
 
+def _watch(agent: Agent, heard: threading.Event, silence: float) -> None:
+    while heard.wait(silence):
+        heard.clear()
+    agent.close()
+    os._exit(1)
+
+
 class Agent:
     """The receivers, senders and programs of one connection, each known by a number."""
 
@@ -85,6 +95,7 @@ class Agent:
         self._things: Dict[int, Any] = {}
         self._opened = 0
         self._guard = Guard()
+        self._picker = ChannelPicker(os.urandom(16))
 
     def handle(self, number: int, method: str, arguments: Tuple[Any, ...], waits: bool) -> None:
         """Answer a request by its number; in a thread of its own if it ``waits`` for something to happen here."""
@@ -109,6 +120,10 @@ class Agent:
         module, _, name = where.partition(":")
         found: Any = operator.attrgetter(name)(importlib.import_module(module))
         return found(*arguments)
+
+    def pick(self, family: str, scope: Optional[str], source: Optional[str], interface: Interface) -> Channel:
+        """Return a channel whose port is free here; see ``ChannelPicker.pick``."""
+        return self._picker.pick(family, scope, source=source, interface=interface)
 
     def receiver(self, channel: Channel, options: Dict[str, Any]) -> Dict[str, Any]:
         """Open a receiver."""

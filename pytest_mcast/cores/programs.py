@@ -118,16 +118,20 @@ class DescribedProgram:
     ) -> Program | RemoteProgram:
         """Start it on a host for a channel on an interface."""
         words, environment = self.command(channel, interface, host, **more)
-        if isinstance(host, RemoteHost):
-            return host.popen(words, environment=environment)
-        return host.popen(words, environment={**os.environ, **environment})
+        return host.popen(words, environment=environment)
 
     def command(
         self, channel: Channel, interface: Interface, host: object = None, **more: object
     ) -> tuple[list[str], dict[str, str]]:
-        """Return the words of the command for a channel on an interface of a host, and what is added to the environment."""
+        """Return the words of the command for a channel on an interface of a host, and its environment.
+
+        On a remote host that is what is added to the environment there.
+        """
         path = self.path_on(host)
-        real = PurePosixPath(host.real_path(str(path))) if isinstance(host, RemoteHost) else self.path.resolve()
+        if isinstance(host, RemoteHost):
+            real, around = host.real_path(str(path)), {}
+        else:
+            real, around = str(self.path.resolve()), dict(os.environ)
         scope = channel.scope if channel.family == "ipv6" else "link-local"
         values: Mapping[str, object] = {
             "group": channel.group,
@@ -137,12 +141,12 @@ class DescribedProgram:
             "index": interface.index,
             "address": interface.address(channel.family, scope),
             "directory": self.description.directory,
-            "bin": real.parent,
+            "bin": str(PurePath(real).parent),
             **more,
         }
         words = [word.format_map(values) for word in self.description.words({channel.family, channel.mode})]
         environment = {name: text.format_map(values) for name, text in self.description.environment.items()}
-        return [str(path), *words[1:]], environment
+        return [str(path), *words[1:]], {**around, **environment}
 
     def failure(self, kind: str, text: str, program: Program | RemoteProgram | None = None) -> CoreFailure:
         """Return the error with that sentence, what the program itself says was wrong, and its output."""

@@ -99,9 +99,10 @@ class Connection:
         finally:
             late.cancel()
             late.join()
-        watch = threading.Thread(target=self._watch, name=f"signs of life of {name}", daemon=True)
-        self._threads.append(watch)
-        watch.start()
+        # Two, since it may be that nothing can be written any more, and nothing is told either.
+        for target, what in ((self._watch, "deadline of"), (self._ping, "signs of life for")):
+            self._threads.append(threading.Thread(target=target, name=f"{what} {name}", daemon=True))
+            self._threads[-1].start()
 
     @property
     def failure(self) -> HostError | None:
@@ -222,15 +223,18 @@ class Connection:
                     answer.set_result((good, value))
 
     def _watch(self) -> None:
-        """Give signs of life, and look for those of the other end, as long as there is a connection."""
+        """Look for signs of life of the other end, as long as there is a connection."""
         while not self._woken.wait(self._silence / 4):
             if time.monotonic() - self._heard > self._silence:
                 self._lose(f"no answer for {self._silence:g} s")
-            else:
-                with suppress(OSError):  # the end of input comes next
-                    self._channel.send((0, "ping", (), False))
         if self._end_of_input:
             self._lose("", ended=True)
+
+    def _ping(self) -> None:
+        """Have the other end hear of us, and answer."""
+        while not self._woken.wait(self._silence / 4):
+            with suppress(OSError):  # the end of input comes next
+                self._channel.send((0, "ping", (), False))
 
     def _listen(self) -> None:
         assert self._process.stderr is not None

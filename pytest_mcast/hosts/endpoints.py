@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.errors import MissingCapability, NotReceived, SubscriptionError
-from pytest_mcast.core.receiver import Receiver
+from pytest_mcast.core.receiver import FenceHost, Receiver
 from pytest_mcast.core.sender import Sender
 from pytest_mcast.core.subscriptions import Subscription
 from pytest_mcast.core.verdicts import is_fence
@@ -125,6 +125,7 @@ class RemoteReceiver(Receiver):
     def __init__(self, connection: Connection, opened: dict[str, Any], timeout: float) -> None:
         self.timeout = Deadline(timeout).seconds or 0.0
         self.evidence = opened["evidence"]
+        self._connection = connection
         self.subscription = RemoteSubscription(connection, opened)
         self.control = self.no_control = None
         self.inside = nullcontext
@@ -151,6 +152,13 @@ class RemoteReceiver(Receiver):
         if self._kept:
             return self._kept.popleft()
         return next(iter(self.subscription.take(1, deadline.remaining())), None)
+
+    def _witness(self, fence: FenceHost | Sender) -> Receiver:
+        if isinstance(fence, Sender):
+            return super()._witness(fence)  # which refuses it
+        channel = self._connection.call("pick", self.channel.family, None, None, self.interface)
+        opened = self._connection.call("receiver", channel, {"interface": self.interface})
+        return RemoteReceiver(self._connection, opened, self.timeout)
 
     def close(self) -> None:
         """Leave and close; again is no error."""

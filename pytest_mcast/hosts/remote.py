@@ -103,6 +103,11 @@ class RemoteHost(Host):
         )
         return version
 
+    def pick(self, family: str, scope: str | None = None, *, source: str | None = None) -> Channel:
+        """Return a channel with a group of its own and a port that is free there; see ``ChannelPicker.pick``."""
+        channel: Channel = self._connected().call("pick", family, scope, source, self.interface)
+        return channel
+
     def receiver(self, channel: Channel, **options: Any) -> RemoteReceiver:
         """Open a ready receiver there; see ``Receiver`` for options (all but ``sock``) and errors.
 
@@ -169,6 +174,7 @@ class RemoteHost(Host):
         self.close_endpoints()
         with self._connecting:
             connection, self._connection = self._connection, None
+            self._interface = self._unreachable = None
             if connection is not None:
                 atexit.unregister(connection.close)
                 connection.close()
@@ -183,7 +189,7 @@ class RemoteHost(Host):
             if self._connection is not None and self._connection.failure is not None:
                 atexit.unregister(self._connection.close)
                 self._connection.close()
-                self._connection = None
+                self._connection = self._interface = None
             if self._connection is None:
                 try:
                     made = Connection(self.name, self.specification, self._connect_timeout, self._silence)

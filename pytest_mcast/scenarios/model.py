@@ -183,4 +183,5 @@ def parse_id(text: str) -> dict[str, str] | None:
     if match is None:
         return None
     key = match.groupdict()
-    return {**key, **dict(pair.split("=", 1) for pair in key.pop("more").split(",") if pair)}
+    more = key.pop("more").split(",")[1:]
+    return {**key, **dict(pair.split("=", 1) for pair in more)}

@@ -80,7 +80,7 @@ def test_one_that_prints_nothing_holds_up_nobody(host: RemoteHost) -> None:
 
 
 def test_it_ends_with_its_endpoints_and_all_that_it_has_started(host: RemoteHost) -> None:
-    program = host.popen(["sh", "-c", "cat & echo $!; cat"], stdin=True)
+    program = host.popen(["sh", "-c", "tail -f /dev/null & echo $!; cat"], stdin=True)
     child = program.expect("[0-9]+")[0]
     with closing(Process(child)) as process, closing(Process(str(program.pid))) as parent:
         host.close_endpoints()

@@ -107,6 +107,17 @@ def test_that_nothing_arrives_is_proved_as_on_this_machine(host: RemoteHost, cha
         assert not verdict.strong or other.interface.loopback
 
 
+def test_after_leaving_the_fence_goes_to_a_witness_beside_it(host: RemoteHost) -> None:
+    channel = host.pick("ipv4")
+    with host.receiver(channel) as receiver, host.receiver(channel) as other:
+        receiver.subscription.leave()
+        with host.sender(receiver.channel) as sender:
+            assert not receiver.expect_nothing(sender.send(b"too late"), fence=host, control=other).delivered
+            receiver.subscription.join()
+            sender.send(b"again")
+        assert receiver.recv().payload == b"again"
+
+
 @pytest.mark.parametrize(
     ("error", "text", "act"),
     [
@@ -264,6 +275,16 @@ def test_one_that_hangs_is_given_up_after_a_silence(channel: Channel) -> None:
         os.kill(int(host.facts()["pid"]), signal.SIGSTOP)
         with pytest.raises(HostError, match=r"no answer for 0\.5 s"):
             waiting.result(10)
+
+
+def test_one_that_takes_nothing_any_more_is_given_up_too(channel: Channel) -> None:
+    with remote(f"popen//python={BARE}", silence=0.5) as host, host.receiver(channel) as receiver:
+        sender = host.sender(receiver.channel)
+        os.kill(int(host.facts()["pid"]), signal.SIGSTOP)
+        with ThreadPoolExecutor(4) as executor:  # more than a pipe holds
+            for sent in [executor.submit(sender.send, bytes(65507)) for _ in range(4)]:
+                with pytest.raises(HostError, match=r"no answer for 0\.5 s|the connection was lost"):
+                    sent.result(10)
 
 
 def test_the_far_end_ends_by_itself_when_nothing_is_heard(channel: Channel) -> None:

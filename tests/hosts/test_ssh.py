@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_mcast import Channel, ChannelPicker, HostError, Lab, LabView, RemoteHost, VirtualHost
+from pytest_mcast import Channel, HostError, Lab, LabView, RemoteHost, VirtualHost
 from pytest_mcast.core import FAMILIES, MODES
-from pytest_mcast.hosts import Host
 
 from ..support.sshd import PORT, SSHD, Server, serve
 from .support import Process, oldest, under_way
@@ -71,16 +70,12 @@ def far_end(server: Server, pid: str) -> Process:
     return Process(pid, server.program.pid)
 
 
-def channel(sender: Host, family: str, mode: str) -> Channel:
-    picked = ChannelPicker(os.urandom(8)).pick(family, source=sender.source(family) if mode == "ssm" else None)
-    return Channel(picked.group, 0, picked.source)
-
-
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_datagrams_get_from_one_remote_host_to_another(place: Place, family: str, mode: str) -> None:
     one, two = place.hosts
-    with two.receiver(channel(one, family, mode)) as receiver, one.sender(receiver.channel) as sender:
+    channel = two.pick(family, source=one.source(family) if mode == "ssm" else None)
+    with two.receiver(channel) as receiver, one.sender(receiver.channel) as sender:
         assert place.servers[1].host.memberships(receiver.channel.group) == two.memberships(receiver.channel.group)
         sent = sender.send(b"hello")
         datagram = receiver.recv()
@@ -99,7 +94,7 @@ def test_a_connection_serves_many_cells(place: Place) -> None:
     one, two = place.hosts
     before = one.facts()["pid"], two.facts()["pid"]
     for family in FAMILIES:
-        with two.receiver(channel(one, family, "asm")) as receiver, one.sender(receiver.channel) as sender:
+        with two.receiver(two.pick(family)) as receiver, one.sender(receiver.channel) as sender:
             sender.send(b"x")
             receiver.recv()
     assert (one.facts()["pid"], two.facts()["pid"]) == before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ Where = tuple[Any, ...]
 
 
 def _parsed(text: str) -> Any:
-    return read_content(text.encode(), lambda place, text: AssertionError(place, text))
+    return read_content(text.encode(), AssertionError)
 
 
 def _tracked(data: Any, lookups: set[tuple[int, str]] | None = None) -> Any:
@@ -220,18 +220,24 @@ def _changes(value: Any) -> Iterator[Any]:
             yield {other: inner for other, inner in value.items() if other != key}
 
 
-def _with(at: Where, change: Callable[[Any], None]) -> Any:
-    """Return a copy of the data that was changed in what holds the value at the path."""
+def _with(at: Where, value: Any) -> Any:
+    """Return a copy of the data that has another value there."""
     data = copy.deepcopy(DATA)
-    change(_get(data, at[:-1]))
+    _get(data, at[:-1])[at[-1]] = value
+    return data
+
+
+def _without(at: Where) -> Any:
+    data = copy.deepcopy(DATA)
+    del _get(data, at[:-1])[at[-1]]
     return data
 
 
 def _mutations(pointer: str, at: Where) -> Iterator[Any]:
-    yield _with(at, lambda holder: holder.pop(at[-1]))
+    yield _without(at)
     listed = _resolve(pointer, next(node for known, node in _all() if known == pointer))[1].get("enum", ())
     for new in [*_changes(_get(DATA, at)), *listed]:
-        yield _with(at, lambda holder, new=new: holder.__setitem__(at[-1], new))
+        yield _with(at, new)
 
 
 def test_every_key_makes_a_difference(loader: Loader) -> None:
@@ -264,7 +270,7 @@ def test_every_listed_value_makes_a_difference(loader: Loader) -> None:
         where = min(places, key=lambda at: len(_get(DATA, at[:-1])) if isinstance(at[-1], int) else 0)
         outcomes = []
         for value in values:
-            data = _with(where, lambda holder, value=value: holder.__setitem__(where[-1], value))
+            data = _with(where, value)
             assert VALID.is_valid(data), (where, value)
             outcomes.append(as_it_is if value == _get(DATA, where) else loader(data))
         assert all(one != other for number, one in enumerate(outcomes) for other in outcomes[:number]), pointer
@@ -286,7 +292,7 @@ def _generate(node: dict[str, Any], choice: random.Random) -> Any:
         items = [_generate(node["items"], choice) for _ in range(choice.randint(1, 2))]
         return [item for number, item in enumerate(items) if item not in items[:number]]
     if kind == "integer":
-        return choice.choice([node["minimum"], node["maximum"]])
+        return choice.choice([node.get("minimum", -1), node.get("maximum", 7)])
     if kind == "boolean":
         return choice.random() < 0.5
     return choice.choice(node.get("examples", ["one", "two"]))
@@ -306,7 +312,7 @@ def _generate_object(node: dict[str, Any], choice: random.Random) -> dict[str, A
 
 
 def test_what_the_schema_allows_loads_or_has_an_error_of_the_loader(loader: Loader) -> None:
-    choice = random.Random(8)
+    choice = random.Random(8)  # noqa: S311 - nothing secret
     loaded = 0
     texts = set()
     for _ in range(200):
@@ -321,12 +327,12 @@ def test_what_the_schema_allows_loads_or_has_an_error_of_the_loader(loader: Load
 
 
 def test_what_the_schema_forbids_does_not_load(loader: Loader) -> None:
-    choice = random.Random(8)
+    choice = random.Random(8)  # noqa: S311 - nothing secret
     odd: list[Any] = [None, True, 7, -1, "odd", [], {}, ["odd"], {"odd": 7}]
     refused = 0
-    for _, at in choice.choices(WALKED[1:], k=80):
-        data = _with(at, lambda holder, at=at: holder.__setitem__(at[-1], choice.choice(odd)))
+    for _, at in choice.choices(WALKED[1:], k=50):
+        data = _with(at, choice.choice(odd))
         if not VALID.is_valid(data):
             assert isinstance(loader(data), str), at
             refused += 1
-    assert refused > 50
+    assert refused > 30
