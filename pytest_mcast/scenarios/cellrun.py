@@ -135,13 +135,9 @@ class CellRun:
         return self._others[name]
 
     def _pick(self) -> Channel:
-        cell, picker = self.cell, self._stage.world.picker
-        source = self.sender.source(cell.family, cell.scope) if cell.mode == "ssm" else None
+        source = self.sender.source(self.cell.family, self.cell.scope) if self.cell.mode == "ssm" else None
         try:
-            if self.receiver.remote:
-                return picker.pick(cell.family, cell.scope, source=source)
-            with self.receiver.host.inside():
-                return picker.pick(cell.family, cell.scope, source=source, interface=self.receiver.interface)
+            return self._stage.pick(self.receiver, self.cell.family, self.cell.scope, source)
         except ChannelError as error:
             raise Excused("unsupported", str(error)) from None
 
@@ -364,8 +360,7 @@ class CellRun:
         if not self._up:
             assert receiver.virtual is not None
             options, sender = {"interface": receiver.virtual.find("lo")}, receiver
-        with receiver.host.inside():
-            channel = self._stage.world.picker.pick(self.cell.family, interface=options.get("interface"))
+        channel = self._stage.pick(receiver, self.cell.family, interface=options.get("interface"))
         opened = stack.enter_context(receiver.host.receiver(channel, timeout=self._timeout, **options))
         witness = Member(opened, receiver, channel, "builtin", opened.evidence)
         origin = BuiltInOrigin(sender, channel, stack, timeout=self._timeout, **({} if self._up else options))
@@ -397,7 +392,7 @@ class CellRun:
             self._await_beacon(member)
         with ExitStack() as stack:
             fence = self._fence(stack, strong=self.strong)
-            picked = self._stage.world.picker.pick(self.cell.family, self.cell.scope, source=self.channel.source)
+            picked = self._stage.pick(self.receiver, self.cell.family, self.cell.scope, self.channel.source)
             group = Channel.unchecked(picked.group, self.channel.port, self.channel.source)
             self.story.evidence.append(
                 beside("group.other", member, self.sender, group, fence, stack, timeout=self._timeout)

@@ -15,6 +15,7 @@ from .model import LinkSpec
 from .outcomes import Excused, Unready
 
 if TYPE_CHECKING:
+    from pytest_mcast.core.channels import Channel
     from pytest_mcast.core.groups import ChannelPicker
     from pytest_mcast.core.interfaces import Interface
     from pytest_mcast.hosts import Host, RemoteHost
@@ -105,6 +106,20 @@ class Stage:
             spec = self.scenario.hosts[name]
             self._stations[name] = self._make(spec)
         return self._stations[name]
+
+    def pick(
+        self,
+        station: Station,
+        family: str,
+        scope: str | None = None,
+        source: str | None = None,
+        interface: Interface | None = None,
+    ) -> Channel:
+        """Return a channel that nobody uses, with a port that is free on a host; raises ``ChannelError``."""
+        if station.remote:
+            return self._remotes[station.name].pick(family, scope, source=source)
+        with station.host.inside():
+            return self.world.picker.pick(family, scope, source=source, interface=interface or station.interface)
 
     def version(self, station: Station, family: str) -> str:
         """Return the version of IGMP or MLD in which a virtual host was last heard to report; empty if it was not yet."""
