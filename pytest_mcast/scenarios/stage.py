@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_mcast.core.errors import InterfaceError
+
 from .model import LinkSpec
 from .outcomes import Excused, Unready
 
@@ -94,6 +96,7 @@ class Stage:
         self._links: dict[str, Link] = {}
         self._stations: dict[str, Station] = {}
         self._remotes: dict[str, RemoteHost] = {}
+        self._facts: dict[str, dict[str, str]] = {}  # of remote hosts
         self._versions: dict[tuple[str, str], str] = {}
 
     def station(self, name: str) -> Station:
@@ -143,7 +146,7 @@ class Stage:
             return {**facts, **({"notes": spec.notes} if spec.notes else {})}
         facts["interface"] = station.interface.name
         if station.remote:
-            facts |= {"remote": spec.remote, **self._remotes[name].facts()}
+            facts |= {"remote": spec.remote, **self._facts[name]}
         else:
             facts |= {"system": platform.system(), "release": platform.release(), "python": platform.python_version()}
             facts |= {"machine": platform.machine()}
@@ -167,6 +170,12 @@ class Stage:
             )
         if spec.kind == "virtual":
             return self._virtual(spec)
+        try:
+            return self._real(spec)
+        except InterfaceError as error:
+            raise Unready(f"host {spec.name}: {error}") from None
+
+    def _real(self, spec: HostSpec) -> Station:
         if spec.kind == "local":
             host = self.world.local(spec.interface)
             return Station(spec, host, host.interface)
@@ -174,6 +183,7 @@ class Stage:
             self._remotes[spec.name] = self.world.remote(spec)
             self._stack.callback(self._remotes[spec.name].close)
         remote = self._remotes[spec.name]
+        self._facts[spec.name] = remote.facts()
         return Station(spec, remote, remote.interface)
 
     def _virtual(self, spec: HostSpec) -> Station:
