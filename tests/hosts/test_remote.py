@@ -231,9 +231,10 @@ def test_something_else_than_a_python_is_told_with_what_it_says(tmp_path: Path) 
         pass
 
 
-def test_one_that_never_answers_is_given_up_and_remembered(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["exec", "", "trap '' TERM;"])
+def test_one_that_never_answers_is_given_up_and_remembered(tmp_path: Path, how: str) -> None:
     program = tmp_path / "python"
-    program.write_text(f"#!/bin/sh\necho started >> {tmp_path}/count\nexec sleep 1000\n")
+    program.write_text(f"#!/bin/sh\necho started >> {tmp_path}/count\n{how} tail -f /dev/null\n")
     program.chmod(0o755)
     with closing(RemoteHost("far", f"popen//python={program}", connect_timeout=0.3)) as host:
         for _ in range(3):
@@ -301,6 +302,19 @@ def test_closing_ends_the_far_end_and_its_memberships(channel: Channel) -> None:
         host.receiver(channel)
         host.close()
         assert process.ended(0)
+
+
+def test_closing_waits_for_nobody(channel: Channel) -> None:
+    """Neither for one that hangs, nor for those who still write to it."""
+    with remote(f"popen//python={BARE}") as host, host.receiver(channel) as receiver:
+        sender = host.sender(receiver.channel)
+        os.kill(int(host.facts()["pid"]), signal.SIGSTOP)
+        with ThreadPoolExecutor(3) as executor:
+            sent = [executor.submit(sender.send, bytes(65507)) for _ in range(3)]
+            host._connection.close()  # type: ignore[union-attr]
+            for each in sent:
+                with pytest.raises(HostError, match="the connection was closed"):
+                    each.result(10)
 
 
 def test_values_survive_the_way() -> None:
