@@ -198,8 +198,9 @@ def test_one_process_serves_all(host: RemoteHost, channel: Channel) -> None:
     assert str(pid) == before
 
 
-def test_only_python_is_needed() -> None:
-    with remote(f"popen//python={BARE}") as host:
+@pytest.mark.parametrize("python", [BARE, sys.executable], ids=["bare", "with our package"])
+def test_only_python_is_needed_and_what_is_installed_is_not_used(python: str) -> None:
+    with remote(f"popen//python={python}") as host:
         where = host._connection.call("function", "pytest_mcast.core.agent:__spec__.origin.__str__")  # type: ignore[union-attr]
         assert where == "<pytest_mcast.core.agent, sent by pytest-mcast>"
         loaded = host._connection.call("function", "sys:flags.dont_write_bytecode.__int__")  # type: ignore[union-attr]
@@ -288,12 +289,18 @@ def test_one_that_takes_nothing_any_more_is_given_up_too(channel: Channel) -> No
                     sent.result(10)
 
 
+def lose(item: object) -> None:
+    """Send nothing."""
+
+
 def test_the_far_end_ends_by_itself_when_nothing_is_heard(channel: Channel) -> None:
     with remote(f"popen//python={BARE}", silence=0.5) as host, closing(Process(host.facts()["pid"])) as process:
         host.receiver(channel)
         assert not process.ended(1.0)  # signs of life keep it
-        channel_there = host._connection._channel  # type: ignore[union-attr]
-        channel_there.send = lambda _: None  # type: ignore[method-assign]  # no more of them, and nothing is closed
+        connection = host._connection
+        assert connection is not None
+        connection.kill = lambda: None  # type: ignore[method-assign]  # we give it up, and nothing comes of that
+        connection._channel.send = lose  # type: ignore[method-assign]
         assert process.ended()
 
 
