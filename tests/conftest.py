@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pytest
 
+# What the pytests inside of tests do is not for the summary of the job in which these tests run.
+for _name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+    os.environ.pop(_name, None)
+
 AS_USER = Path(__file__).parent / "support" / "as_user.py"
+#: The plugin of anyio imports trio, which doubles the time that pytest takes to start; no run that we start uses it.
+WITHOUT_ANYIO = "-p no:anyio"
+# Also for those that pytester starts, from here and from workers.
+os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} {WITHOUT_ANYIO}".strip()
 
 
 class Runner:
@@ -30,7 +38,7 @@ class Runner:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, ``timeout`` seconds at the most."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV"))}
-        environment.update(HOME=str(self.home), PYTHONDONTWRITEBYTECODE="1")
+        environment.update(HOME=str(self.home), PYTHONDONTWRITEBYTECODE="1", PYTEST_ADDOPTS=WITHOUT_ANYIO)
         return subprocess.run(
             [*self.prefix, *command],
             cwd=self.home,
@@ -63,6 +71,12 @@ def run_as_user() -> Iterator[Runner]:
     with tempfile.TemporaryDirectory(prefix="pytest-mcast-") as home:
         os.chmod(home, 0o777)  # noqa: S103 - nobody's files go there
         yield Runner(Path(home), [sys.executable, str(AS_USER)])
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Runner:
+    """Runner that is who we are, for what cannot depend on that."""
+    return Runner(tmp_path)
 
 
 # Who is an ordinary user already is both.

@@ -176,7 +176,7 @@ class RemoteHost(Host):
             connection, self._connection = self._connection, None
             self._interface = self._unreachable = None
             if connection is not None:
-                atexit.unregister(connection.close)
+                atexit.unregister(connection.kill)
                 connection.close()
 
     def _function(self, name: str, *arguments: Any) -> Any:
@@ -187,7 +187,7 @@ class RemoteHost(Host):
             if self._unreachable is not None:
                 raise HostError(*self._unreachable.args)
             if self._connection is not None and self._connection.failure is not None:
-                atexit.unregister(self._connection.close)
+                atexit.unregister(self._connection.kill)
                 self._connection.close()
                 self._connection = self._interface = None
             if self._connection is None:
@@ -196,7 +196,7 @@ class RemoteHost(Host):
                 except HostError as error:
                     self._unreachable = HostError(*error.args)
                     raise self._unreachable from None
-                atexit.register(made.close)
+                atexit.register(made.kill)
                 self._connection = made
             return self._connection
 

@@ -33,6 +33,7 @@ __all__ = ["CellRun"]
 _BEACONS = 10.0  # seconds, at the least, for a network to be ready
 _INTERVAL = 0.2  # seconds until the next beacon
 _BEACON, _END = b"pytest-mcast beacon ", b"pytest-mcast end "
+_MARK = 29  # bytes of a payload that are ours alone
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _NOBODY = {"ipv4": "192.0.2.1", "ipv6": "2001:db8::1"}  # RFC 5737, RFC 3849
 
@@ -135,13 +136,9 @@ class CellRun:
         return self._others[name]
 
     def _pick(self) -> Channel:
-        cell, picker = self.cell, self._stage.world.picker
-        source = self.sender.source(cell.family, cell.scope) if cell.mode == "ssm" else None
+        source = self.sender.source(self.cell.family, self.cell.scope) if self.cell.mode == "ssm" else None
         try:
-            if self.receiver.remote:
-                return picker.pick(cell.family, cell.scope, source=source)
-            with self.receiver.host.inside():
-                return picker.pick(cell.family, cell.scope, source=source, interface=self.receiver.interface)
+            return self._stage.pick(self.receiver, self.cell.family, self.cell.scope, source)
         except ChannelError as error:
             raise Excused("unsupported", str(error)) from None
 
@@ -281,12 +278,18 @@ class CellRun:
     def _next(self, member: Member, deadline: Deadline) -> Datagram:
         while True:
             datagram = member.recv(deadline.remaining())
-            if not datagram.payload.startswith((_BEACON, _END)):  # that of a step before
+            # What is of a step before is passed over, and on a real network what is not ours.
+            ours = self.strong or not self._knows(member) or datagram.payload.startswith(self._payload(0)[:_MARK])
+            if ours and not datagram.payload.startswith((_BEACON, _END)):
                 here = not member.station.remote
                 if self.cell.size is None and any(member.is_it(datagram, early) for early in self._early):
                     raise Delivered(f"delivered, which it must not be: what was sent before it joined\n{datagram!r}")
                 self.story.received(member.station.name, datagram, length_of(datagram), here=here)
                 return datagram
+
+    def _knows(self, member: Member) -> bool:
+        """Whether our payloads can be told from those of others."""
+        return "payload" in member.fields and (self.cell.size is None or self.cell.size >= _MARK)
 
     def _lost(self, member: Member, got: int, count: int, error: NotReceived) -> NotReceived:
         amount = "no datagram" if got == 0 else f"only {got} of {count} datagrams"
@@ -364,8 +367,7 @@ class CellRun:
         if not self._up:
             assert receiver.virtual is not None
             options, sender = {"interface": receiver.virtual.find("lo")}, receiver
-        with receiver.host.inside():
-            channel = self._stage.world.picker.pick(self.cell.family, interface=options.get("interface"))
+        channel = self._stage.pick(receiver, self.cell.family, interface=options.get("interface"))
         opened = stack.enter_context(receiver.host.receiver(channel, timeout=self._timeout, **options))
         witness = Member(opened, receiver, channel, "builtin", opened.evidence)
         origin = BuiltInOrigin(sender, channel, stack, timeout=self._timeout, **({} if self._up else options))
@@ -382,7 +384,7 @@ class CellRun:
                 station.source(self.cell.family, self.cell.scope) if self.channel.source else None,
             )
             return BesideControl(self.receiver, channel, stack, timeout=self._timeout)
-        if station.port is not None and (why or not self._up or (self._prunes and not self._joined)):
+        if station.port is not None and (why or not self._up or self._prunes):
             return SwitchControl(station.port, self.channel, stack)
         return TapControl(self.receiver, self.channel)
 
@@ -397,7 +399,7 @@ class CellRun:
             self._await_beacon(member)
         with ExitStack() as stack:
             fence = self._fence(stack, strong=self.strong)
-            picked = self._stage.world.picker.pick(self.cell.family, self.cell.scope, source=self.channel.source)
+            picked = self._stage.pick(self.receiver, self.cell.family, self.cell.scope, self.channel.source)
             group = Channel.unchecked(picked.group, self.channel.port, self.channel.source)
             self.story.evidence.append(
                 beside("group.other", member, self.sender, group, fence, stack, timeout=self._timeout)

@@ -211,14 +211,18 @@ class _Ears:
         return [0] if is_report and message.protocol == wanted and message.source in self._addresses else []
 
     def _kernels(self) -> str:
-        """Return the version that is in force as the kernel has it; empty where it does not tell, as for MLD."""
-        if self.channel is None or self._family == "ipv6":
-            return ""
-        with suppress(MissingCapability, OSError):
-            for one in self._station.host.memberships(interface=self._station.interface.name):
-                if one.version is not None:
-                    return f"IGMPv{one.version} (kernel)"
-        return ""
+        """Return the version that is in force as the kernel has it; empty where it does not tell."""
+        from pytest_mcast.core.agent import protocol_version
+        from pytest_mcast.hosts import RemoteHost
+
+        host, name = self._station.host, self._station.interface.name
+        if isinstance(host, RemoteHost):
+            version = host.protocol_version(self._family, name)
+        else:
+            with host.inside():
+                version = protocol_version(self._family, name)
+        protocol = "MLD" if self._family == "ipv6" else "IGMP"
+        return f"{protocol}v{version} (kernel)" if version else ""
 
 
 def _groups(message: Message) -> set[str]:

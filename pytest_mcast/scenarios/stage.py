@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_mcast.core.errors import InterfaceError
+
 from .model import LinkSpec
 from .outcomes import Excused, Unready
 
 if TYPE_CHECKING:
+    from pytest_mcast.core.channels import Channel
     from pytest_mcast.core.groups import ChannelPicker
     from pytest_mcast.core.interfaces import Interface
     from pytest_mcast.hosts import Host, RemoteHost
@@ -93,6 +96,7 @@ class Stage:
         self._links: dict[str, Link] = {}
         self._stations: dict[str, Station] = {}
         self._remotes: dict[str, RemoteHost] = {}
+        self._facts: dict[str, dict[str, str]] = {}  # of remote hosts
         self._versions: dict[tuple[str, str], str] = {}
 
     def station(self, name: str) -> Station:
@@ -105,6 +109,20 @@ class Stage:
             spec = self.scenario.hosts[name]
             self._stations[name] = self._make(spec)
         return self._stations[name]
+
+    def pick(
+        self,
+        station: Station,
+        family: str,
+        scope: str | None = None,
+        source: str | None = None,
+        interface: Interface | None = None,
+    ) -> Channel:
+        """Return a channel that nobody uses, with a port that is free on a host; raises ``ChannelError``."""
+        if station.remote:
+            return self._remotes[station.name].pick(family, scope, source=source)
+        with station.host.inside():
+            return self.world.picker.pick(family, scope, source=source, interface=interface or station.interface)
 
     def version(self, station: Station, family: str) -> str:
         """Return the version of IGMP or MLD in which a virtual host was last heard to report; empty if it was not yet."""
@@ -128,7 +146,7 @@ class Stage:
             return {**facts, **({"notes": spec.notes} if spec.notes else {})}
         facts["interface"] = station.interface.name
         if station.remote:
-            facts |= {"remote": spec.remote, **self._remotes[name].facts()}
+            facts |= {"remote": spec.remote, **self._facts[name]}
         else:
             facts |= {"system": platform.system(), "release": platform.release(), "python": platform.python_version()}
             facts |= {"machine": platform.machine()}
@@ -152,6 +170,12 @@ class Stage:
             )
         if spec.kind == "virtual":
             return self._virtual(spec)
+        try:
+            return self._real(spec)
+        except InterfaceError as error:
+            raise Unready(f"host {spec.name}: {error}") from None
+
+    def _real(self, spec: HostSpec) -> Station:
         if spec.kind == "local":
             host = self.world.local(spec.interface)
             return Station(spec, host, host.interface)
@@ -159,6 +183,7 @@ class Stage:
             self._remotes[spec.name] = self.world.remote(spec)
             self._stack.callback(self._remotes[spec.name].close)
         remote = self._remotes[spec.name]
+        self._facts[spec.name] = remote.facts()
         return Station(spec, remote, remote.interface)
 
     def _virtual(self, spec: HostSpec) -> Station:

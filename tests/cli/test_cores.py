@@ -94,8 +94,8 @@ def test_a_known_failure_of_this_version_is_exit_code_0(tmp_path_factory: pytest
     ],
     ids=["new failure", "failure of another version", "unexpected pass", "not to be believed"],
 )
-def test_what_is_not_as_it_is_known_is_exit_code_1(run: Runner, core: str, text: str) -> None:
-    result = cores(run, f"my_cores:{core}", "-k", "metadata.ttl")
+def test_what_is_not_as_it_is_known_is_exit_code_1(home: Runner, core: str, text: str) -> None:
+    result = cores(home, f"my_cores:{core}", "-k", "metadata.ttl")
     assert result.returncode == 1, result.stdout + result.stderr
     assert text in result.stdout
     assert result.stdout.endswith(f"{8 if core == 'Deaf' else 4} not as is known, 0 absent\n")
@@ -114,10 +114,10 @@ def test_what_is_not_as_it_is_known_is_exit_code_1(run: Runner, core: str, text:
         (["builtin", "-k", "delivery.one", "--write", "directory"], "--write 'directory': Is a directory"),
     ],
 )
-def test_what_is_not_there_is_exit_code_2(run: Runner, arguments: list[str], text: str) -> None:
-    (run.home / "bad.yaml").write_text("name: x\n")
-    (run.home / "directory").mkdir(exist_ok=True)
-    result = cores(run, *arguments)
+def test_what_is_not_there_is_exit_code_2(home: Runner, arguments: list[str], text: str) -> None:
+    (home.home / "bad.yaml").write_text("name: x\n")
+    (home.home / "directory").mkdir(exist_ok=True)
+    result = cores(home, *arguments)
     assert result.returncode == 2, result.stdout + result.stderr
     assert f"pytest-mcast cores: {text}" in result.stderr
     assert "Traceback" not in result.stderr
@@ -141,12 +141,12 @@ def test_the_list_needs_nothing(run_as_user: Runner) -> None:
     assert [line.split()[0] for line in rest] == [*(one.id for one in BEHAVIOURS), *SENDING]
 
 
-def test_without_names_there_are_all(run: Runner) -> None:
-    result = cores(run, "-k", "delivery.one")
+def test_without_names_there_are_all(home: Runner) -> None:
+    result = cores(home, "-k", "delivery.one")
     heading = next(line for line in result.stdout.splitlines() if line.startswith("|"))
     assert [cell.split()[0] for cell in heading.split("|")[2:-1]] == list(shipped_cores())
     assert "(sender)" not in result.stderr  # the pattern leaves nothing to do for them
-    result = cores(run, "-k", "send.ttl")
+    result = cores(home, "-k", "send.ttl")
     assert "builtin (sender) ..." in result.stderr
     assert "| send.ttl | yes" in result.stdout
 
@@ -161,10 +161,10 @@ def test_the_tables_are_written(run: Runner) -> None:
     assert text.endswith("`pytest-mcast cores my_cores:Known -k 'metadata.*' --write cores.md`.\n")
 
 
-def test_a_program_that_is_not_there_is_told_and_a_failure_if_required(run: Runner) -> None:
-    described(run.home, None, command=["no-such-program-4711"], install="install it")
+def test_a_program_that_is_not_there_is_told_and_a_failure_if_required(home: Runner) -> None:
+    described(home.home, None, command=["no-such-program-4711"], install="install it")
     for more, code in (([], 0), (["--require"], 1)):
-        result = cores(run, "small.yaml", "builtin", "-k", "delivery.one", *more)
+        result = cores(home, "small.yaml", "builtin", "-k", "delivery.one", *more)
         assert result.returncode == code, result.stdout + result.stderr
         assert "| delivery.one | absent (1) | yes " in result.stdout
         assert (

@@ -66,16 +66,16 @@ def test_a_case_is_chosen_by_its_id(run: Runner) -> None:
     assert "builtin" in output.partition("multicast conformance")[2]
 
 
-def test_cases_are_chosen_by_family_mode_level_and_rfc(run: Runner) -> None:
-    code, output = _run(run, "-m", "ipv6 and ssm and must and rfc4607", "--collect-only", "-q")
+def test_cases_are_chosen_by_family_mode_level_and_rfc(home: Runner) -> None:
+    code, output = _run(home, "-m", "ipv6 and ssm and must and rfc4607", "--collect-only", "-q")
     assert code == 0, output
     cases = [line for line in output.splitlines() if "::test_case[" in line]
     assert "ssm.wrong-source-ipv6-ssm" in "\n".join(cases)
     assert all("-ipv6-ssm]" in line for line in cases)
 
 
-def test_a_failure_says_what_was_sent_and_who_asks_for_what(run: Runner) -> None:
-    code, output = _run(run, "-k", "ipv4.ttl-255-ipv4-asm", core=ALTERS.format(more=""))
+def test_a_failure_says_what_was_sent_and_who_asks_for_what(home: Runner) -> None:
+    code, output = _run(home, "-k", "ipv4.ttl-255-ipv4-asm", core=ALTERS.format(more=""))
     assert code == 1, output
     assert "delivered otherwise than it was sent: TTL 64 instead of 255" in output
     assert "ipv4.ttl-255 (" in output
@@ -83,29 +83,29 @@ def test_a_failure_says_what_was_sent_and_who_asks_for_what(run: Runner) -> None
     assert "Traceback" not in output
 
 
-def test_a_known_finding_is_an_expected_failure(run: Runner) -> None:
+def test_a_known_finding_is_an_expected_failure(home: Runner) -> None:
     more = 'expected_failures = (ExpectedFailure("ipv4.ttl-255", "it has no 255", ">=1,<2"),)'
-    code, output = _run(run, "-k", "ipv4.ttl-255", core=ALTERS.format(more=more))
+    code, output = _run(home, "-k", "ipv4.ttl-255", core=ALTERS.format(more=more))
     assert code == 0, output
     assert "2 xfailed" in output
     assert "known: it has no 255: delivered otherwise" in output
     assert "known finding" in output.partition("multicast conformance")[2]
 
 
-def test_a_known_finding_that_passes_is_told(run: Runner) -> None:
+def test_a_known_finding_that_passes_is_told(home: Runner) -> None:
     more = 'expected_failures = (ExpectedFailure("ipv4.ttl-255", "it has no 255", ">=1,<2"),)'
-    code, output = _run(run, "-k", "ipv4.ttl-255", core=CORE.format(more=more))
+    code, output = _run(home, "-k", "ipv4.ttl-255", core=CORE.format(more=more))
     assert code == 1, output
     assert "it passed, where a finding is known (it has no 255): is it repaired?" in output
 
 
-def test_what_a_core_does_not_tell_is_unsupported(run: Runner, tmp_path: Path) -> None:
+def test_what_a_core_does_not_tell_is_unsupported(home: Runner, tmp_path: Path) -> None:
     more = "capabilities = __import__('pytest_mcast.cores').cores.Capabilities(fields=frozenset({'source'}))"
-    run.write("")
-    code, output = _run(run, "-k", "ssm.wrong-source-ipv4", "--mcast-report=record.json", core=CORE.format(more=more))
+    home.write("")
+    code, output = _run(home, "-k", "ssm.wrong-source-ipv4", "--mcast-report=record.json", core=CORE.format(more=more))
     assert code == 0, output
     assert "unsupported: it does not tell the payload of a datagram" in output
-    record = json.loads((run.home / "record.json").read_text())
+    record = json.loads((home.home / "record.json").read_text())
     assert [cell["outcome"] for cell in record["cells"]] == ["unsupported"]
 
 
@@ -124,25 +124,25 @@ def test_the_record_has_core_cases_and_evidence(run: Runner, workers: list[str])
     assert "| ssm.wrong-source " in document.stdout
 
 
-def test_recommendations_fail_only_when_asked(run: Runner) -> None:
+def test_recommendations_fail_only_when_asked(home: Runner) -> None:
     no_zero = ALTERS.format(more="").replace("datagram.ttl == 255", "datagram.ttl == 0")
-    code, output = _run(run, "-m", "should", core=no_zero)
+    code, output = _run(home, "-m", "should", core=no_zero)
     assert code == 0, output
     assert "SHOULD: " in output
     assert "SHOULD not met" in output.partition("multicast conformance")[2]
-    code, output = _run(run, "-m", "should", "--mcast-strict", core=no_zero)
+    code, output = _run(home, "-m", "should", "--mcast-strict", core=no_zero)
     assert code == 1, output
 
 
-def test_a_case_of_ones_own_is_in_the_suite(run: Runner) -> None:
+def test_a_case_of_ones_own_is_in_the_suite(home: Runner) -> None:
     source = """
         from pytest_mcast.catalogue import ProbeCase, register
         from pytest_mcast.packets import deliver, udp
 
         register(ProbeCase("mine.one", "a case", "kernel", "nobody", "it is mine", probe=udp(ttl=3), expect=deliver()))
     """
-    run.write(source, "conftest.py")
-    code, output = _run(run, "-k", "mine.one")
+    home.write(source, "conftest.py")
+    code, output = _run(home, "-k", "mine.one")
     assert code == 0, output
     assert "4 passed" in output
     assert "mine" in output.partition("multicast conformance")[2]
