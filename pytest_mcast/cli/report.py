@@ -100,7 +100,9 @@ def _has_symbols(encoding: str | None) -> bool:
 def _html(options: argparse.Namespace) -> int:
     from pytest_mcast.report.html import html_page
 
-    options.out.write_text(html_page(_merged(options.files, options.out)), encoding="utf-8", errors="backslashreplace")
+    record = _merged(options.files, options.out)
+    options.out.write_text(html_page(record), encoding="utf-8", errors="backslashreplace")
+    _print([_told(options.out, record)])
     return 0
 
 
@@ -109,13 +111,13 @@ def _merge(options: argparse.Namespace) -> int:
 
     record = _merged(options.files, options.out)
     write(record, options.out)
-    ran = sum(cell.outcome != "not-run" for cell in record.cells)
-    _print(
-        [
-            f"{options.out}: {len(record.runs)} runs, {len(record.cells)} cells, {len(record.cells) - ran} of them not run"
-        ]
-    )
+    _print([_told(options.out, record)])
     return 0
+
+
+def _told(out: Path, record: Record) -> str:
+    left = sum(cell.outcome == "not-run" for cell in record.cells)
+    return f"{out}: {len(record.runs)} run{'s' * (len(record.runs) != 1)}, {len(record.cells)} cells, {left} of them not run"
 
 
 def _diff(options: argparse.Namespace) -> int:

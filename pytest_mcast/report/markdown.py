@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from .conformance import conformance_summary
 from .grouping import WORDS, Table, group, odd_version, shared_parameters, summary, words
 from .notes import Notes
 from .record import Cell, Record, Run
@@ -48,6 +49,12 @@ def markdown(record: Record, *, symbols: bool = True) -> Iterator[str]:
             yield from (_numbered(line) for line in notes.lines())
         number = notes.next
         yield from _shown([cell for table in tables for cell in table.cells])
+    cases = list(conformance_summary(record))[:-1]  # an empty line
+    if cases:
+        yield ""
+        yield "## Conformance of receive cores"
+        yield ""
+        yield from (f"    {line}" for line in cases)
     if len(record.runs) > 1:
         yield ""
         yield "## Runs"
@@ -103,7 +110,7 @@ def _about(record: Record, file: str) -> Iterator[str]:
 
 
 def _facts(head: str, facts: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """Yield a table of facts; what is the same of all stands there once only if it is long."""
+    """Yield a table of facts about each."""
     found = dict.fromkeys(name for each in facts.values() for name in each)
     names = sorted(found, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
     body = [

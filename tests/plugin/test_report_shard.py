@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from pytest_mcast.plugin.settings import Setting, read_shard
 from pytest_mcast.plugin.shard import assign
 from pytest_mcast.report import Record, Source, merge, read
 
@@ -35,12 +37,19 @@ def test_neighbours_are_in_different_shards() -> None:
     assert shards[:50].count(1) not in (0, 50)
 
 
-@pytest.mark.parametrize("value", ["0/3", "4/3", "1", "a/b", "1/3/5", "-1/3", "", "1/0", "1/9999999"])
-def test_what_is_no_shard_is_refused(pytester: pytest.Pytester, value: str) -> None:
-    result = pytester.runpytest_inprocess(f"--mcast-shard={value}")
+@pytest.mark.parametrize("value", ["0/3", "4/3", "1", "a/b", "1/3/5", "-1/3", "1/0", "1/9999999", "\u0661/\u0663"])
+def test_what_is_no_shard_is_refused(value: str) -> None:
+    text = f"--mcast-shard: {value!r} is not K/N, the part K of N parts, such as 1/3, 2/3 and 3/3"
+    with pytest.raises(pytest.UsageError, match=f"^{re.escape(text)}$"):
+        read_shard(Setting(value, "--mcast-shard"))
+
+
+def test_what_is_one_says_where_it_came_from(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nmcast_shard = 2/3\n")
+    result = pytester.runpytest_subprocess()
+    assert "mcast: shard 2 of 3 (mcast_shard in tox.ini)" in result.outlines
+    result = pytester.runpytest_subprocess("--mcast-shard=3/2")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    told = f"ERROR: --mcast-shard: {value!r} is not K/N, the part K of N parts, such as 1/3, 2/3 and 3/3"
-    assert told in result.errlines
 
 
 @pytest.fixture
@@ -66,8 +75,7 @@ def test_three_shards_merged_are_the_whole(pytester: pytest.Pytester) -> None:
         assert (len(ran), len(others)) in {(1, 3), (2, 2)}
         assert {cell.reason for cell in others} <= {f"shard {other} of 3" for other in (1, 2, 3) if other != number}
         assert record.runs[0].environment["shard"] == f"{number} of 3"
-        assert any(line.startswith(f"mcast: report {pytester.path}/{number}.json (--mcast-report), shard {number} of 3 (")
-                   for line in result.outlines)  # fmt: skip
+        assert any(f"shard {number} of 3 (--mcast-shard)" in line for line in result.outlines)
         result.assert_outcomes(passed=len(ran) + 1, deselected=0 if way else len(others))  # the other test runs in each
         shards.append(Source(str(number), record))
     merged = merge(shards)

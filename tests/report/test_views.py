@@ -308,3 +308,24 @@ def test_the_program_refuses_with_one_line(tmp_path: Path, capsys: pytest.Captur
     for arguments in (["report"], ["report", "markdown"], ["report", "pdf", "x"]):
         with pytest.raises(SystemExit, match="2"):
             main(arguments)
+
+
+def test_conformance_stands_apart() -> None:
+    key = {
+        "file": "conformance",
+        "sender": "crafted",
+        "receiver": "rust",
+        "family": "ipv4",
+        "mode": "ssm",
+        "case": "x.y",
+    }
+    record = Record((RUN,), subjects={"rust": {"version": "3"}}, cells=(replace(cell("a", "b", "pass"), key=key),))
+    assert not list(tables(record))
+    assert list(markdown(record))[-6:] == [
+        "## Conformance of receive cores",
+        "",
+        "    rust 3",
+        "      area  pass",
+        "      x        1",
+        "      all      1",
+    ]
