@@ -33,6 +33,8 @@ GROUPS = {
 _PLACES = ("group", "port", "source", "interface", "index", "address", "directory", "bin")
 _SENDERS_PLACES = (*_PLACES, "count", "payload", "ttl")
 
+_SCHEMA = Path(__file__).parent / "description.schema.json"
+
 #: Words of a command line: text, or a condition (``ipv4``, ``ipv6``, ``asm``, ``ssm``) and the words that it adds.
 Words = Sequence["str | tuple[str, Words]"]
 
@@ -92,12 +94,12 @@ class Description:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of descriptions (also for editors: it is in the package as ``description.schema.json``)."""
-    return read_schema(Path(__file__).parent / "description.schema.json")
+    return read_schema(_SCHEMA)
 
 
 def read_description(path: Path) -> Description:
     """Read and check a file; raises ``DescriptionError``, and ``OSError`` when it cannot be read."""
-    document = Document(path, schema(), DescriptionError)
+    document = Document(path, _SCHEMA, DescriptionError)
     content = document.content
     sender = content["kind"] == "sender"
     for key in ("ready", "datagram", "payload_limit") if sender else ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .reader import Document, DocumentError, choices, read_schema, show
+from .reader import Document, DocumentError, read_schema
+from .words import choices, name_of, nearest, show
 
-__all__ = ["Document", "DocumentError", "choices", "read_schema", "show"]
+__all__ = ["Document", "DocumentError", "choices", "name_of", "nearest", "read_schema", "show"]

@@ -1,0 +1,179 @@
+"""What scenario files declare by name: links, hosts, subjects and steps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_mcast.documents import Document, name_of, show
+
+from .errors import ScenarioError, one_of
+from .model import DELIVER, HostSpec, LinkSpec, Step, SubjectSpec
+from .sequences import read_sequence
+
+__all__ = ["Declarations", "read_declarations"]
+
+_LAN = "lan"
+
+
+@dataclass(frozen=True)
+class Declarations:
+    """What is declared, by name."""
+
+    links: Mapping[str, LinkSpec]
+    hosts: Mapping[str, HostSpec]
+    subjects: Mapping[str, SubjectSpec]
+    steps: Mapping[str, tuple[Step, ...]]
+
+
+@dataclass(frozen=True)
+class _Item:
+    """What a file says under a name, and where."""
+
+    document: Document
+    where: list[str]
+    value: Any
+
+
+def read_declarations(documents: Sequence[Document]) -> Declarations:
+    """Read what the files declare; raises ``ScenarioError`` for a name that is there twice, and for what is unknown."""
+    links, hosts, subjects, steps = (_collect(documents, kind) for kind in ("links", "hosts", "subjects", "steps"))
+    if "deliver" in steps:
+        item = steps["deliver"]
+        text = "steps.deliver: the name 'deliver' is taken by join, then send; choose another one"
+        raise item.document.failure(item.where, text, of_key=True)
+    known_links = {_LAN: LinkSpec(_LAN)} | {name: _link(name, item) for name, item in links.items()}
+    known_hosts = {name: _host(name, item, known_links) for name, item in hosts.items()}
+    if _LAN not in links and not any(_LAN in host.interfaces.values() for host in known_hosts.values()):
+        del known_links[_LAN]
+    sequences = {
+        name: read_sequence(item.document, item.where, item.value, list(hosts)) for name, item in steps.items()
+    }
+    return Declarations(
+        known_links,
+        known_hosts,
+        {name: _subject(name, item) for name, item in subjects.items()},
+        {"deliver": DELIVER, **sequences},
+    )
+
+
+def _collect(documents: Sequence[Document], kind: str) -> dict[str, _Item]:
+    found: dict[str, _Item] = {}
+    for document in documents:
+        for name, value in document.content.get(kind, {}).items():
+            where = [kind, name]
+            if name in found:
+                first = found[name].document
+                line, _ = first.position(where, of_key=True)
+                text = f"{kind}: the name {show(name)} is in {first.path}, line {line}, already; choose another one"
+                raise document.failure(where, text, of_key=True)
+            found[name] = _Item(document, where, value)
+    return found
+
+
+def _link(name: str, item: _Item) -> LinkSpec:
+    value = item.value
+    snooping = value.get("snooping", False)
+    for key in ("igmp_version", "mld_version"):
+        if key in value and not snooping:
+            text = f"links.{name}: {key} is that of a querier, which a link without snooping does not have"
+            raise item.document.failure([*item.where, key], text, of_key=True)
+    mtu = value.get("mtu")
+    return LinkSpec(
+        name,
+        snooping=snooping,
+        igmp_version=int(value.get("igmp_version", LinkSpec.igmp_version)),
+        mld_version=int(value.get("mld_version", LinkSpec.mld_version)),
+        mtu=None if mtu is None else int(mtu),
+    )
+
+
+def _host(name: str, item: _Item, links: Mapping[str, LinkSpec]) -> HostSpec:
+    value = {item.value: {}} if isinstance(item.value, str) else item.value
+    more: dict[str, Any] = {"requires": tuple(value.get("requires", ())), "notes": value.get("notes", "")}
+    if "status" in value:
+        return HostSpec(name, value["status"], reason=value["reason"], **more)
+    if "remote" in value:
+        _check_remote(item, value["remote"])
+        return HostSpec(name, "remote", value.get("interface"), remote=value["remote"], **more)
+    if "local" in value:
+        local = value["local"]
+        return HostSpec(name, "local", local.get("interface"), system=local.get("system", ""), **more)
+    virtual = value["virtual"]
+    inside = [*item.where, "virtual"]
+    interface = virtual.get("interface")
+    interfaces = virtual.get("interfaces", {} if interface == "lo" else {"eth0": _LAN})
+    for device, link in interfaces.items():
+        where = [*inside, "interfaces", device]
+        if device == "lo":
+            text = f"{name_of(where)}: lo is on no link; leave it out, it is there"
+            raise item.document.failure(where, text, of_key=True)
+        one_of(item.document, where, "link", link, links)
+    if interface is not None:
+        one_of(item.document, [*inside, "interface"], "interface", interface, [*interfaces, "lo"])
+    return HostSpec(
+        name,
+        "virtual",
+        interface or next(iter(interfaces)),
+        interfaces=dict(interfaces),
+        sysctl={key: str(setting) for key, setting in virtual.get("sysctl", {}).items()},
+        **more,
+    )
+
+
+def _check_remote(item: _Item, text: str) -> None:
+    from pytest_mcast.hosts.specification import Specification
+
+    try:
+        Specification.parse(text)
+    except ValueError as error:
+        where = [*item.where, "remote"]
+        said = str(error).replace(repr(text), show(text))[:300]
+        raise item.document.failure(where, f"{name_of(where)}: {said}") from None
+
+
+def _subject(name: str, item: _Item) -> SubjectSpec:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    value = item.value
+    version = value.get("version", "")
+    try:
+        SpecifierSet(version)
+    except InvalidSpecifier:
+        where = [*item.where, "version"]
+        text = f"{name_of(where)}: {show(version)} does not say which versions, as '>=1.8,<2' does"
+        raise item.document.failure(where, text) from None
+    return SubjectSpec(
+        name,
+        receiver=_implementation(item, "receiver") if "receiver" in value else None,
+        sender=_implementation(item, "sender") if "sender" in value else None,
+        version=version,
+        requires=tuple(value.get("requires", ())),
+        notes=value.get("notes", ""),
+    )
+
+
+def _implementation(item: _Item, role: str) -> str:
+    """Return a shipped name, or the path of a description that is good and of this kind."""
+    from pytest_mcast.cores import DescriptionError, read_description, shipped_cores, shipped_senders  # most have none
+
+    what: str = item.value[role]
+    where = [*item.where, role]
+    if not what.endswith((".yaml", ".yml")):
+        known = list(shipped_cores() if role == "receiver" else shipped_senders())
+        one_of(item.document, where, role, what, [*known, "FILE.yaml"])
+        return what
+    path = item.document.path.parent / what
+    if not os.path.isfile(path):
+        raise item.document.failure(where, f"{name_of(where)}: there is no file {show(what)}")
+    try:
+        description = read_description(path)
+    except DescriptionError as error:
+        raise ScenarioError(error.path, error.line, error.column, error.text) from None
+    except OSError as error:
+        raise item.document.failure(where, f"{name_of(where)}: cannot read {show(what)}: {error.strerror}") from None
+    if description.kind != role:
+        raise item.document.failure(where, f"{name_of(where)}: {show(what)} describes a {description.kind}, no {role}")
+    return str(path.resolve())
