@@ -80,10 +80,10 @@ def home(tmp_path: Path) -> Runner:
 
 
 # Who is an ordinary user already is both.
-@pytest.fixture(params=["as we are", "ordinary user"] if os.geteuid() == 0 else ["as we are"])
+@pytest.fixture(params=["as-we-are", "ordinary-user"] if os.geteuid() == 0 else ["as-we-are"])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Runner:
     """Runner for both kinds of user, one after the other."""
-    if request.param == "ordinary user":
+    if request.param == "ordinary-user":
         ordinary: Runner = request.getfixturevalue("run_as_user")
         return ordinary
     return Runner(tmp_path)

@@ -49,8 +49,10 @@ class Newer(WrongTtl):
 
 class Deaf(Mine):
     def open(self, channel, host, **options):
-        receiver = super().open(channel, host, **{**options, "timeout": 0.1})
+        receiver = super().open(channel, host, **options)
         receiver.leave()
+        recv = receiver.recv
+        receiver.recv = lambda timeout=None: recv(0.1)  # it is in vain
         return receiver
 """
 

@@ -172,10 +172,9 @@ def test_a_comment_on_a_frame_is_in_all_captures_of_the_host(mcast_lab: LabView,
     sender.send(b"probe")
     two.mark(sender.channel, "control: seen here")
     some.comment(some.frames()[0], "früher")
-    assert fields(everything.save(tmp_path / "it.pcapng"), "udp.length", "frame.comment") == [
-        ("13", "früher"),
-        ("13", "control: seen here"),
-    ]
+    frames = fields(everything.save(tmp_path / "it.pcapng"), "udp.length", "frame.comment")
+    # Without reports of others on the link.
+    assert [frame for frame in frames if frame[0]] == [("13", "früher"), ("13", "control: seen here")]
     assert some.mark("igmp", "none") is None
 
 
