@@ -71,8 +71,8 @@ class Table:
 
     @cached_property
     def parameters(self) -> str:
-        """The values of the further axes, of which a result is a summary; empty if there are none."""
-        return "; ".join(f"{name} {', '.join(values)}" for name, values in axes_of(self.cells).items())
+        """In what the cells of a place may differ, with the values; empty if in nothing."""
+        return ", ".join(f"{name} ({', '.join(map(_value, values))})" for name, values in axes_of(self.cells).items())
 
 
 def group(record: Record) -> Iterator[tuple[str, str, list[Table]]]:
@@ -134,11 +134,11 @@ def describe(some: Sequence[Cell], cells: Sequence[Cell]) -> str:
     block = [cell for cell in cells if all(cell.key.get(name, "") in allowed for name, allowed in values.items())]
     if {cell.identity for cell in block} == chosen:
         return ", ".join(
-            f"{name} {' or '.join(sorted(allowed, key=natural))}"
+            f"{name} {' or '.join(map(_value, sorted(allowed, key=natural)))}"
             for name, allowed in values.items()
             if len(allowed) < len(axes[name])
         )
-    named = [", ".join(f"{name} {cell.key.get(name, '')}" for name in axes) for cell in some[:_NAMED]]
+    named = [", ".join(f"{name} {_value(cell.key.get(name, ''))}" for name in axes) for cell in some[:_NAMED]]
     more = [f"and {len(some) - _NAMED} more"] if len(some) > _NAMED else []
     return "; ".join([*named, *more])
 
@@ -159,6 +159,10 @@ def label(cell: Cell) -> str:
         return f"{key['receiver']} {key['case']} {key['family']}-{key['mode']}"
     more = "".join(f",{name}={values[0]}" for name, values in axes_of([cell]).items())
     return f"{key['file']} {key['family']}-{key['mode']}[{key['sender']}->{key['receiver']}{more}]"
+
+
+def _value(text: str) -> str:
+    return text or "default"
 
 
 def natural(text: str) -> list[tuple[int, str]]:

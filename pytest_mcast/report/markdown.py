@@ -35,7 +35,7 @@ def markdown(record: Record, *, symbols: bool = True) -> Iterator[str]:
         shared = shared_parameters(tables)
         if shared:
             yield ""
-            yield escape(f"Each result is for {shared}.")
+            yield escape(f"Cells of one pair differ in {shared}.")
         family = None
         for table in tables:
             if table.family != family:
@@ -110,19 +110,25 @@ def _about(record: Record, file: str) -> Iterator[str]:
 
 
 def _facts(head: str, facts: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """Yield a table of facts about each."""
+    """Yield a table of facts about each, and a line with those that all have in common."""
     found = dict.fromkeys(name for each in facts.values() for name in each)
     names = sorted(found, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
-    body = [
-        [name, *(one_line(each.get(column, ""), _FACT) for column in names)]
-        for name, each in facts.items()
-    ]  # fmt: skip
-    yield from rows([head, *names], body)
+    present = [each for each in facts.values() if each.get("kind") != "planned"]
+    alike = [name for name in names if len(present) > 1 and len({each.get(name, "") for each in present}) == 1]
+    same = [name for name in alike if name not in ("kind", "version")]
+    names = [name for name in names if name not in same]
+    yield from rows(
+        [head, *names],
+        [[name, *(one_line(each.get(column, ""), _FACT) for column in names)] for name, each in facts.items()],
+    )
+    if same:
+        yield ""
+        yield escape("All: " + ", ".join(f"{name} {present[0][name]}" for name in same) + ".")
 
 
 def _table(table: Table, notes: Notes, *, shared: bool, symbols: bool) -> Iterator[str]:
     if table.parameters and not shared:
-        yield escape(f"Each result is for {table.parameters}:")
+        yield escape(f"Cells of one pair differ in {table.parameters}:")
         yield ""
     yield from rows(
         [table.mode.upper(), *(f"to {receiver}" for receiver in table.receivers)],

@@ -23,7 +23,7 @@ def tables(record: Record, columns: int = 80) -> Iterator[str]:
         yield one_line(f"{title} ({file})" if title else file)
         shared = shared_parameters(here)
         if shared:
-            yield one_line(f"each for {shared}")
+            yield one_line(f"cells of one pair differ in {shared}")
         for table in here:
             yield ""
             yield from _table(table, columns - len(_INDENT), shared=bool(shared))
@@ -32,7 +32,7 @@ def tables(record: Record, columns: int = 80) -> Iterator[str]:
 
 def _table(table: Table, columns: int, *, shared: bool) -> Iterator[str]:
     if table.parameters and not shared:
-        yield _INDENT + one_line(f"each for {table.parameters}")
+        yield _INDENT + one_line(f"cells of one pair differ in {table.parameters}")
     lines = [[one_line(f"{table.family}-{table.mode}"), *(one_line(f"to {name}") for name in table.receivers)]]
     lines += [
         [

@@ -121,11 +121,35 @@ def test_markdown_of_several_runs() -> None:
     lines = list(markdown(Record(runs, cells=(cell("a", "b", "pass"),))))
     assert lines[2] == "2 runs, which are listed at the end."
     assert lines[-4:] == [
-        "| run | started              | duration | end         | shard  |",
-        "|-----|----------------------|----------|-------------|--------|",
-        "| 1   | 2026-02-03T04:05:06Z | 1.5 s    | exit code 1 | 1 of 2 |",
-        "| 2   | 2026-02-03T04:05:06Z | 1.5 s    | exit code 1 | 2 of 2 |",
+        "| 1   | 1 of 2 |",
+        "| 2   | 2 of 2 |",
+        "",
+        "All: started 2026-02-03T04:05:06Z, duration 1.5 s, end exit code 1.",
     ]
+
+
+def test_facts_that_all_hosts_have_are_told_once() -> None:
+    hosts = {
+        "one": {"kind": "virtual", "system": "Linux", "sysctl": "x=1"},
+        "two": {"kind": "virtual", "system": "Linux"},
+        "phone": {"kind": "planned"},
+    }
+    lines = list(markdown(Record((RUN,), {"a.mcast.yaml": File(hosts=hosts)}, cells=(cell("one", "two", "pass"),))))
+    first = lines.index("| host  | kind    | sysctl |")
+    assert lines[first + 2 : first + 7] == [
+        "| one   | virtual | x=1    |",
+        "| two   | virtual |        |",
+        "| phone | planned |        |",
+        "",
+        "All: system Linux.",
+    ]
+
+
+def test_a_cell_without_an_axis_that_others_have() -> None:
+    first = cell("a", "b", "pass")
+    record = Record((RUN,), cells=(first, replace(first, key={**first.key, "size": "9"}, outcome="fail", reason="why")))
+    assert list(tables(record))[1] == "cells of one pair differ in size (default, 9)"
+    assert list(markdown(record))[-1] == "1. size 9: fail: why"
 
 
 def test_markdown_of_a_run_that_was_killed() -> None:
@@ -180,7 +204,7 @@ def _axes(**outcomes: str) -> Record:
 def test_further_axes_are_one_table_that_says_what_it_sums_up() -> None:
     assert list(tables(_axes())) == [
         "a.mcast.yaml",
-        "each for size 9, 10, 1472; ttl 1, 7",
+        "cells of one pair differ in size (9, 10, 1472), ttl (1, 7)",
         "",
         "  ipv4-asm  to b",
         "  from a    pass",
