@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from pytest_mcast.core.errors import HostError, MissingCapability
 from pytest_mcast.core.interfaces import Interface
 
-from .connection import Connection
 from .endpoints import RemoteReceiver, RemoteSender
 from .host import Host, Task
 from .programs import RemoteProgram
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from pytest_mcast.core.channels import Channel
     from pytest_mcast.core.echo import EchoResponder
     from pytest_mcast.wire import Membership
+
+    from .connection import Connection
 
 __all__ = ["RemoteHost"]
 
@@ -191,6 +192,8 @@ class RemoteHost(Host):
                 self._connection.close()
                 self._connection = self._interface = None
             if self._connection is None:
+                from .connection import Connection  # with all that few processes ever need
+
                 try:
                     made = Connection(self.name, self.specification, self._connect_timeout, self._silence)
                 except HostError as error:

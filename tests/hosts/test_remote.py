@@ -232,14 +232,14 @@ def test_something_else_than_a_python_is_told_with_what_it_says(tmp_path: Path) 
         pass
 
 
-@pytest.mark.parametrize("how", ["exec", "", "trap '' TERM;"])
+@pytest.mark.parametrize("how", ["exec", ""])
 def test_one_that_never_answers_is_given_up_and_remembered(tmp_path: Path, how: str) -> None:
     program = tmp_path / "python"
     program.write_text(f"#!/bin/sh\necho started >> {tmp_path}/count\n{how} tail -f /dev/null\n")
     program.chmod(0o755)
-    with closing(RemoteHost("far", f"popen//python={program}", connect_timeout=0.3)) as host:
+    with closing(RemoteHost("far", f"popen//python={program}", connect_timeout=1.0)) as host:
         for _ in range(3):
-            with pytest.raises(HostError, match=r"host far: no connection in 0\.3 s"):
+            with pytest.raises(HostError, match=r"host far: no connection in 1 s"):
                 host.connect()
     assert (tmp_path / "count").read_text() == "started\n"
 
@@ -270,22 +270,22 @@ def test_one_that_is_killed_is_told_at_once_and_connected_anew_at_the_next_use(c
 
 def test_one_that_hangs_is_given_up_after_a_silence(channel: Channel) -> None:
     with (
-        remote(f"popen//python={BARE}", silence=0.5) as host,
+        remote(f"popen//python={BARE}", silence=1.5) as host,
         host.receiver(channel) as receiver,
         under_way(host, lambda: receiver.recv(60)) as waiting,
     ):
         os.kill(int(host.facts()["pid"]), signal.SIGSTOP)
-        with pytest.raises(HostError, match=r"no answer for 0\.5 s"):
+        with pytest.raises(HostError, match=r"no answer for 1\.5 s"):
             waiting.result(10)
 
 
 def test_one_that_takes_nothing_any_more_is_given_up_too(channel: Channel) -> None:
-    with remote(f"popen//python={BARE}", silence=0.5) as host, host.receiver(channel) as receiver:
+    with remote(f"popen//python={BARE}", silence=1.5) as host, host.receiver(channel) as receiver:
         sender = host.sender(receiver.channel)
         os.kill(int(host.facts()["pid"]), signal.SIGSTOP)
         with ThreadPoolExecutor(4) as executor:  # more than a pipe holds
             for sent in [executor.submit(sender.send, bytes(65507)) for _ in range(4)]:
-                with pytest.raises(HostError, match=r"no answer for 0\.5 s|the connection was lost"):
+                with pytest.raises(HostError, match=r"no answer for 1\.5 s|the connection was lost"):
                     sent.result(10)
 
 
@@ -294,9 +294,9 @@ def lose(item: object) -> None:
 
 
 def test_the_far_end_ends_by_itself_when_nothing_is_heard(channel: Channel) -> None:
-    with remote(f"popen//python={BARE}", silence=0.5) as host, closing(Process(host.facts()["pid"])) as process:
+    with remote(f"popen//python={BARE}", silence=1.5) as host, closing(Process(host.facts()["pid"])) as process:
         host.receiver(channel)
-        assert not process.ended(1.0)  # signs of life keep it
+        assert not process.ended(2.0)  # signs of life keep it
         connection = host._connection
         assert connection is not None
         connection.kill = lambda: None  # type: ignore[method-assign]  # we give it up, and nothing comes of that
