@@ -8,6 +8,7 @@
   const selects = all(".filters select");
   const outcomes = all(".outcomes button");
   const grids = all(".grid");
+  const { title } = document;
   root.classList.add("js");
 
   // The address of a cell tells its key: FILE::FAMILY/MODE/SENDER/RECEIVER/NAME=VALUE...
@@ -146,6 +147,7 @@
     if (cell === open) return;
     document.getElementById(open?.id)?.classList.remove("open");
     document.body.classList.toggle("reading", cell !== null);
+    document.title = (cell ? `${document.getElementById(cell.id).querySelector("h2").textContent} · ` : "") + title;
     if (cell) {
       const page = document.getElementById(cell.id);
       const at = shown.indexOf(cell);

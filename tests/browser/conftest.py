@@ -113,7 +113,7 @@ def browser() -> Iterator[Chrome]:
         ):
             options.add_argument(f"--{argument}")
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        service = Service(driver, env={**os.environ, "HOME": home, "SE_OFFLINE": "true"})
+        service = Service(driver, env={**os.environ, "HOME": home, "TMPDIR": home, "SE_OFFLINE": "true"})
         with Chrome(options, service) as chrome:
             chrome.get("about:blank")  # not the page for new tabs, which loads things
             yield chrome

@@ -71,6 +71,7 @@ def test_a_cell_opens_and_the_way_back_is_the_same_view(show: Show) -> None:
     page.wait(lambda: page.fragment == f"#outcome=fail&{FAILED}")
     assert page.one("article h2").text == "win → mac, IPv4 SSM"
     assert page.one("article .pill").text == "fail"
+    assert page.driver.title == "win → mac, IPv4 SSM · Hosts and implementations"
     text = page.one("article").text
     for expected in (
         "NotReceived: no datagram within 5 s at mac",
@@ -88,6 +89,7 @@ def test_a_cell_opens_and_the_way_back_is_the_same_view(show: Show) -> None:
     page.driver.back()
     page.wait(lambda: page.all("main"))
     assert page.fragment == "#outcome=fail"
+    assert page.driver.title == "Hosts and implementations"
     assert str(page.focus.get_attribute("href")).endswith(FAILED)
     assert not page.all("article")
 
