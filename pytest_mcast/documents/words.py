@@ -84,7 +84,7 @@ def explain(error: ValidationError) -> tuple[list[Any], str, bool]:
             return where, f"{name}{is_what}; {choices(value, rule)}", False
         case "type":
             is_what = " is blank" if value is None else f": {show(value)} is a {kind_of(value)}"
-            return where, f"{name}{is_what}, where a {_word(rule)} belongs", False
+            return where, f"{name}{is_what}, where {_word(rule)} belongs", False
         case "minimum" | "maximum":
             least, most = subschema.get("minimum", "less"), subschema.get("maximum", "more")
             return where, f"{name}: {show(value)} is not allowed; allowed: {least} to {most}", False
@@ -133,10 +133,10 @@ def _word(kind: str | list[str]) -> str:
     if not isinstance(kind, str):
         return " or ".join(map(_word, kind))
     words = {
-        "object": "mapping",
-        "array": "list",
-        "string": "text",
-        "integer": "whole number",
-        "boolean": "truth value",
+        "object": "a mapping",
+        "array": "a list",
+        "string": "a text",
+        "integer": "a whole number",
+        "boolean": "true or false",
     }
     return words.get(kind, kind)

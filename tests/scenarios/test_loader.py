@@ -150,7 +150,9 @@ def test_axes_exclude_and_include(tmp_path: Path) -> None:
             "hosts.a.virtual.sysctl.net.x: '1\\n' is not made of w",
         ),
         ('hosts: {"a\\n": virtual}\n', "1:9", "hosts: the name 'a\\n' is not made of 1 to 40 letters"),
+        ("hosts: {a: 7}\n", "1:12", "hosts.a: 7 is a number, where a text or a mapping belongs"),
         # Links and subjects.
+        ("links: {a: {snooping: yes}}\n", "1:23", "links.a.snooping: 'yes' is a text, where true or false belongs"),
         (
             "links: {a: {mtu: 1279}}\nhosts: {a: local}\n",
             "1:18",

@@ -171,6 +171,13 @@ def test_the_names_in_the_schema_are_those_of_the_library() -> None:
     assert tuple(definitions["scope"]["enum"]) == SCOPES
     assert tuple(definitions["family"]["enum"]) == FAMILIES
     assert tuple(definitions["mode"]["enum"]) == MODES
+    # What model.py says that there is, and a cell's runner can do.
+    assert definitions["expect"]["enum"] == ["pass", "fail", "unsupported"]
+    assert definitions["status"]["enum"] == definitions["host"]["properties"]["status"]["enum"] == ["planned"]
+    assert definitions["host"]["then"]["enum"] == ["virtual", "local"]
+    assert definitions["host"]["properties"]["local"]["properties"]["system"]["enum"] == ["linux", "macos", "windows"]
+    assert definitions["step"]["then"]["enum"] == ["join", "send", "leave"]
+    assert list(definitions["step"]["properties"]) == ["send", "block", "unblock", "link"]
     axes = ["sender", "receiver", "family", "mode", *AXES]
     assert list(SCHEMA["properties"]["matrix"]["properties"]) == [*axes, "exclude", "include"]
     assert list(definitions["part"]["properties"]) == axes
