@@ -175,7 +175,7 @@ def _reason(report: pytest.TestReport, outcome: str) -> str:
 def _message(report: pytest.TestReport) -> str:
     longrepr: Any = report.longrepr
     if isinstance(longrepr, tuple):
-        text = str(longrepr[2]).removeprefix("Skipped: ")
+        text = str(longrepr[2]).removeprefix("Skipped: ").removeprefix("mcast: ")
     else:
         text = str(getattr(getattr(longrepr, "reprcrash", None), "message", longrepr))
     line = next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")
