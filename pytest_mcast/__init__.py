@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Delivered,
         EchoError,
         EchoResponder,
+        HostError,
         Interface,
         InterfaceError,
         McastError,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
         SubscriptionError,
         Verdict,
     )
-    from .hosts import Host, LocalHost
+    from .hosts import Host, LocalHost, RemoteHost
     from .lab import COMPRESSED, Lab, LabView, Link, MdbEntry, MdbTimeout, Port, Switch, Timers, VirtualHost
     from .packets import Prober
     from .wire import Capture, Listener, Membership, NoReport, Querier, Query, Record, Report
@@ -68,6 +69,7 @@ __all__ = [
     "EchoError",
     "EchoResponder",
     "Host",
+    "HostError",
     "Interface",
     "InterfaceError",
     "Lab",
@@ -94,6 +96,7 @@ __all__ = [
     "ReceiveError",
     "Receiver",
     "Record",
+    "RemoteHost",
     "Report",
     "Reported",
     "Sampler",
@@ -113,7 +116,7 @@ __all__ = [
 __version__ = "0.1.0.dev0"
 
 _ELSEWHERE = {
-    **dict.fromkeys(("Host", "LocalHost"), "hosts"),
+    **dict.fromkeys(("Host", "LocalHost", "RemoteHost"), "hosts"),
     **dict.fromkeys(
         ("COMPRESSED", "Lab", "LabView", "Link", "MdbEntry", "MdbTimeout", "Port", "Switch", "Timers", "VirtualHost"),
         "lab",

@@ -82,7 +82,7 @@ def _hosts(options: argparse.Namespace) -> dict[str, dict[str, str]]:
     except (OSError, ScenarioError) as error:
         raise ValueError(str(error)) from None
     found = {
-        spec.name: {} if spec.interface == "lo" else {spec.interface: "lan"}
+        spec.name: dict(sorted(spec.interfaces.items(), key=lambda one: one[0] != spec.interface))  # that one first
         for spec in scenario.hosts.values()
         if spec.kind == "virtual"
     }

@@ -14,6 +14,8 @@ McastError
 │                                      the deadline passed without the report or query
 ├── Reported (AssertionError)          a membership was reported that should not have been
 ├── EchoError (RuntimeError)           an echo responder broke while nobody looked
+├── ProgramError (RuntimeError)        a program that was started ended, or stayed silent, before it was ready
+├── HostError (RuntimeError)           a remote host that cannot be used: reason and remedy
 └── MissingCapability (RuntimeError)   this environment cannot do it: reason and remedy
 """
 
@@ -31,6 +33,7 @@ __all__ = [
     "ChannelError",
     "Delivered",
     "EchoError",
+    "HostError",
     "InterfaceError",
     "McastError",
     "MembershipError",
@@ -38,6 +41,7 @@ __all__ = [
     "NoVerdict",
     "NotReceived",
     "NotReported",
+    "ProgramError",
     "ReceiveError",
     "Reported",
     "SubscriptionError",
@@ -88,6 +92,29 @@ class NoVerdict(McastError, RuntimeError):  # noqa: N818 - neither the one verdi
 
 class EchoError(McastError, RuntimeError):
     """An echo responder stopped because of an error in its thread."""
+
+
+class ProgramError(McastError, RuntimeError):
+    """A program ended, or stayed silent, before it was ready; the text has its output."""
+
+
+class HostError(McastError, RuntimeError):
+    """A remote host cannot be reached, cannot run us, or was lost: it says nothing about the code under test.
+
+    ``host`` is its name, ``reason`` what was tried and what happened, ``remedy`` what would change that (one line each).
+    """
+
+    #: The outcome of a test that ended with it.
+    mcast_outcome = "error"
+
+    def __init__(self, host: str, reason: str, remedy: str) -> None:
+        super().__init__(host, reason, remedy)
+        self.host = host
+        self.reason = reason
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"host {self.host}: {self.reason}; {self.remedy}"
 
 
 class MissingCapability(McastError, RuntimeError):  # noqa: N818 - a state of the environment, not a slip

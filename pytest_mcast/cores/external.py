@@ -1,4 +1,4 @@
-"""Receive cores in other programs, in whatever language: started in a virtual host, and believed by what they print."""
+"""Receive cores in other programs, in whatever language: started in a virtual or remote host, and believed by what they print."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core.deadline import Deadline
-from pytest_mcast.core.errors import NotReceived, SubscriptionError
+from pytest_mcast.core.errors import MissingCapability, NotReceived, ProgramError, SubscriptionError
+from pytest_mcast.hosts import RemoteHost
 from pytest_mcast.wire.expectations import WantedReport
 
 from .programs import DescribedProgram, ending, explain
@@ -46,7 +47,7 @@ class ExternalCore(DescribedProgram):
     def open(
         self, channel: Channel, host: Host, *, interface: str | None = None, timeout: float = 5.0
     ) -> ExternalReceiver:
-        """Start it for a channel on an interface (default: the first) of a virtual host; see ``ReceiveCore.open``."""
+        """Start it for a channel on an interface (default: the first) of a virtual or remote host; see ``ReceiveCore.open``."""
         return ExternalReceiver(self, channel, self.check(channel, host), interface, timeout)
 
     def __repr__(self) -> str:
@@ -60,7 +61,12 @@ class ExternalReceiver:
     """
 
     def __init__(
-        self, core: ExternalCore, channel: Channel, host: VirtualHost, interface: str | None, timeout: float
+        self,
+        core: ExternalCore,
+        channel: Channel,
+        host: VirtualHost | RemoteHost,
+        interface: str | None,
+        timeout: float,
     ) -> None:
         self.channel = channel
         self.interface: Interface = host.interface if interface is None else host.find(interface)
@@ -74,19 +80,23 @@ class ExternalReceiver:
         self._arrived: deque[ReportedDatagram] = deque()
         self._closed = False
         self._failed = False  # and said so
-        self._wire: Listener | None = host.listen() if core.description.ready is None else None
+        self._wire: Listener | None = None
+        if core.description.ready is None:
+            if isinstance(host, RemoteHost):
+                reason = f"{core.name} does not say when it is ready, and nobody hears what {host} reports"
+                raise MissingCapability("namespaces", reason, "give it a line that says so, or use a virtual host")
+            self._wire = host.listen()
         indexes = {one.name: one.index for one in host.interfaces}
         self._records = [
             (Records(core.description.datagram, channel, indexes, core.description.payload_limit), output)
             for output in ("stdout", "stderr")
         ]
         self._read = {"stdout": 0, "stderr": 0}
-        command, environment = core.command(channel, self.interface)
-        self._program = host.popen(command, environment=environment)
+        self._program = core.start(host, channel, self.interface)
 
     @property
     def pid(self) -> int:
-        """The process id of the program, as this process sees it."""
+        """The process id of the program, as this process sees it, or a remote host."""
         return self._program.pid
 
     def ready(self, timeout: float = 10.0) -> str:
@@ -174,8 +184,6 @@ class ExternalReceiver:
         return sum(self._read.values())
 
     def _said_so(self, pattern: str, timeout: float) -> str:
-        from pytest_mcast.lab.programs import ProgramError
-
         try:
             self._program.expect(pattern, timeout)
         except ProgramError:

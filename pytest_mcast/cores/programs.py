@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
-from pytest_mcast.core.errors import MissingCapability
+from pytest_mcast.core.errors import MissingCapability, ProgramError
+from pytest_mcast.hosts import RemoteHost
 
 from .description import Description
 from .protocol import CoreFailure
@@ -20,6 +22,7 @@ from .protocol import CoreFailure
 if TYPE_CHECKING:
     from pytest_mcast.core.channels import Channel
     from pytest_mcast.core.interfaces import Interface
+    from pytest_mcast.hosts import RemoteProgram
     from pytest_mcast.lab import VirtualHost
     from pytest_mcast.lab.programs import Program
 
@@ -41,13 +44,8 @@ class DescribedProgram:
 
     @functools.cached_property
     def path(self) -> Path:
-        """The file that is run; raises ``MissingCapability`` when there is none."""
-        program = self.description.program.format_map({"directory": self.description.directory})
-        found = shutil.which(program)
-        if found is None:
-            cure = self.description.install or f"install {program}, and have it on PATH"
-            raise MissingCapability("programs", f"there is no program {program!r} for {self.name} on PATH", cure)
-        return Path(found).absolute()  # as it was found: programs look at their name, and beside it
+        """The file that is run on this machine; raises ``MissingCapability`` when there is none."""
+        return Path(self._found(shutil.which, "on PATH")).absolute()  # as it was found: programs look at their name
 
     @functools.cached_property
     def version(self) -> str:
@@ -56,20 +54,41 @@ class DescribedProgram:
         Raises ``MissingCapability`` when the program is missing, ``CoreFailure`` when the version is not where it
         should be.
         """
+        return self._version(self.path.resolve(), _read, _output)
+
+    def path_on(self, host: object) -> PurePath:
+        """Return the file that is run on a host; raises ``MissingCapability`` when there is none."""
+        if not isinstance(host, RemoteHost):
+            return self.path
+        return PurePosixPath(self._found(host.which, f"on PATH of {host}"))
+
+    def version_on(self, host: object) -> str:
+        """Return the version of what is run on a host; see ``version``."""
+        if not isinstance(host, RemoteHost):
+            return self.version
+        real = PurePosixPath(host.real_path(str(self.path_on(host))))
+        return self._version(real, host.read_text, lambda words: _remote_output(host, words))
+
+    def _found(self, which: Callable[[str], str | None], where: str) -> str:
+        program = self.description.program.format_map({"directory": self.description.directory})
+        found = which(program)
+        if found is None:
+            cure = self.description.install or f"install {program}, and have it on PATH"
+            raise MissingCapability("programs", f"there is no program {program!r} for {self.name} {where}", cure)
+        return found
+
+    def _version(self, real: PurePath, read: Callable[[str], str], output: Callable[[list[str]], str]) -> str:
         version = self.description.version
-        path = self.path
         if version is None:
             return "unknown"
-        places = {"bin": str(path.resolve().parent), "directory": str(self.description.directory)}
+        places = {"bin": str(real.parent), "directory": str(self.description.directory)}
         where = (version.file or " ".join(version.command)).format_map(places)
         try:
             if version.file is not None:
-                text = Path(where).read_text(encoding="utf-8", errors="replace")
+                text = read(where)
             else:
-                words = [word.format_map(places) for word in version.command]
-                run = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=30, check=False)
-                text = run.stdout + run.stderr
-        except (OSError, subprocess.TimeoutExpired) as error:
+                text = output([word.format_map(places) for word in version.command])
+        except (OSError, subprocess.TimeoutExpired, ProgramError) as error:
             raise CoreFailure("rubbish", f"the version of {self.name} cannot be read from {where}: {error}") from None
         match = version.pattern.search(text)
         if match is None:
@@ -77,23 +96,42 @@ class DescribedProgram:
             raise CoreFailure("rubbish", text)
         return match["version"]
 
-    def check(self, channel: Channel, host: object) -> VirtualHost:
+    def check(self, channel: Channel, host: object) -> VirtualHost | RemoteHost:
         """Return the host; raises ``MissingCapability`` when it cannot run programs, ``CoreFailure`` for a channel of another kind."""
-        from pytest_mcast.lab import VirtualHost
-
-        _ = self.path
+        _ = self.path_on(host)
         if channel.family not in self.description.families or channel.mode not in self.description.modes:
             kinds = f"{' and '.join(self.description.families)}, {' and '.join(self.description.modes)}"
             raise CoreFailure(
                 "unsupported", f"{self.name} is for {kinds}, and {channel} is {channel.family} {channel.mode}"
             )
+        if isinstance(host, RemoteHost):
+            return host
+        from pytest_mcast.lab import VirtualHost
+
         if not isinstance(host, VirtualHost):
-            reason = f"{self.name} is a program, which runs in a virtual host, and {host} is none"
+            reason = f"{self.name} is a program, which runs in a virtual or remote host, and {host} is neither"
             raise MissingCapability("namespaces", reason, "run pytest with --mcast-lab, or use hosts of mcast_lab")
         return host
 
-    def command(self, channel: Channel, interface: Interface, **more: object) -> tuple[list[str], dict[str, str]]:
-        """Return the words of the command for a channel on an interface, and its environment."""
+    def start(
+        self, host: VirtualHost | RemoteHost, channel: Channel, interface: Interface, **more: object
+    ) -> Program | RemoteProgram:
+        """Start it on a host for a channel on an interface."""
+        words, environment = self.command(channel, interface, host, **more)
+        return host.popen(words, environment=environment)
+
+    def command(
+        self, channel: Channel, interface: Interface, host: object = None, **more: object
+    ) -> tuple[list[str], dict[str, str]]:
+        """Return the words of the command for a channel on an interface of a host, and its environment.
+
+        On a remote host that is what is added to the environment there.
+        """
+        path = self.path_on(host)
+        if isinstance(host, RemoteHost):
+            real, around = host.real_path(str(path)), {}
+        else:
+            real, around = str(self.path.resolve()), dict(os.environ)
         scope = channel.scope if channel.family == "ipv6" else "link-local"
         values: Mapping[str, object] = {
             "group": channel.group,
@@ -103,14 +141,14 @@ class DescribedProgram:
             "index": interface.index,
             "address": interface.address(channel.family, scope),
             "directory": self.description.directory,
-            "bin": self.path.resolve().parent,
+            "bin": str(PurePath(real).parent),
             **more,
         }
         words = [word.format_map(values) for word in self.description.words({channel.family, channel.mode})]
         environment = {name: text.format_map(values) for name, text in self.description.environment.items()}
-        return [str(self.path), *words[1:]], {**os.environ, **environment}
+        return [str(path), *words[1:]], {**around, **environment}
 
-    def failure(self, kind: str, text: str, program: Program | None = None) -> CoreFailure:
+    def failure(self, kind: str, text: str, program: Program | RemoteProgram | None = None) -> CoreFailure:
         """Return the error with that sentence, what the program itself says was wrong, and its output."""
         said = None if program is None else self._said(program)
         return CoreFailure(
@@ -119,7 +157,7 @@ class DescribedProgram:
             + ("" if program is None else f"{f' ({text})' if said else ''}\n{explain(program)}"),
         )
 
-    def _said(self, program: Program) -> str | None:
+    def _said(self, program: Program | RemoteProgram) -> str | None:
         pattern: re.Pattern[str] | None = self.description.error
         if pattern is not None:
             for line in [*program.stderr, *program.stdout]:
@@ -129,6 +167,21 @@ class DescribedProgram:
         return None
 
 
+def _read(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8", errors="replace")
+
+
+def _output(words: list[str]) -> str:
+    run = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=30, check=False)
+    return run.stdout + run.stderr
+
+
+def _remote_output(host: RemoteHost, words: list[str]) -> str:
+    with contextlib.closing(host.popen(words)) as program:
+        program.wait(30)
+        return "\n".join([*program.stdout, *program.stderr])
+
+
 def ending(code: int) -> str:
     """Say in words how a program has ended: with which exit code, or by which signal."""
     if code >= 0:
@@ -136,7 +189,7 @@ def ending(code: int) -> str:
     return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
 
 
-def explain(program: Program) -> str:
+def explain(program: Program | RemoteProgram) -> str:
     """Return the command, and the last lines of both kinds of output."""
     lines = ["command: " + " ".join(program.command)]
     for what, output in (("stderr", program.stderr), ("stdout", program.stdout)):

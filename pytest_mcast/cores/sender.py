@@ -1,9 +1,11 @@
-"""Senders in other programs: started in a virtual host for a number of datagrams, and done when they end."""
+"""Senders in other programs: started in a virtual or remote host for a number of datagrams, and done when they end."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from pytest_mcast.core.errors import ProgramError
 
 from .programs import DescribedProgram, ending
 from .protocol import ExpectedFailure
@@ -34,17 +36,14 @@ class ExternalSender(DescribedProgram):
         interface: str | None = None,
         timeout: float = 10.0,
     ) -> None:
-        """Have it send ``count`` datagrams with that text from an interface (default: the first) of a virtual host.
+        """Have it send ``count`` datagrams with that text from an interface (default: the first) of a virtual or remote host.
 
         Returns when it has ended; raises ``CoreFailure`` when it says that it failed, or goes on for ``timeout`` seconds,
         and ``MissingCapability``.
         """
-        from pytest_mcast.lab.programs import ProgramError
-
-        virtual = self.check(channel, host)
-        out = virtual.interface if interface is None else virtual.find(interface)
-        command, environment = self.command(channel, out, payload=payload, count=count, ttl=ttl)
-        program = virtual.popen(command, environment=environment)
+        place = self.check(channel, host)
+        out = place.interface if interface is None else place.find(interface)
+        program = self.start(place, channel, out, payload=payload, count=count, ttl=ttl)
         try:
             code = program.wait(timeout)
         except ProgramError:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .reader import Document, DocumentError, read_schema
-from .words import choices, name_of, show
+from .words import choices, name_of, nearest, show
 
-__all__ = ["Document", "DocumentError", "choices", "name_of", "read_schema", "show"]
+__all__ = ["Document", "DocumentError", "choices", "name_of", "nearest", "read_schema", "show"]

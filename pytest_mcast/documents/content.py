@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from .words import choices, show
+from .words import choices, kind_of, show
 
 if TYPE_CHECKING:
     from ruamel.yaml.events import Event, ScalarEvent
@@ -29,7 +29,8 @@ _BOOL = re.compile(r"(true|True|TRUE)|false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _BASES = {"0o": 8, "0x": 16}
-# YAML 1.2.2 section 5.1
+# YAML 1.2.2 sections 5.4 and 5.1
+_LINE_END = re.compile("\r\n|[\r\n]")
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -75,7 +76,7 @@ def _decode(data: bytes, failure: Callable[[Place, str], Exception]) -> str:
 
 
 def _place(before: str) -> Place:
-    lines = re.split(r"\r\n|\r|\n", before)
+    lines = _LINE_END.split(before)
     return len(lines), len(lines[-1]) + 1
 
 
@@ -113,11 +114,13 @@ class _Reader:
                 yield event
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
+            if mark:
+                place = mark.line + 1, mark.column + 1
             what = " ".join(str(error.problem or error.context).split())
-            raise self._failure((mark.line + 1, mark.column + 1) if mark else place, f"not YAML: {what}") from None
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise self._failure(place, f"not YAML: {what}; {_line(text, place)}") from None
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             # The parser's own mishaps: chr() of "\UFFFFFFFF", for one. What we raise ourselves is not raised in here.
-            raise self._failure(place, f"not YAML after this place: {' '.join(str(error).split())}") from None
+            raise self._failure(place, f"not YAML: what follows cannot be read; {_line(text, place)}") from None
 
     def _node(self, event: Event, depth: int) -> Any:
         from ruamel.yaml.events import AliasEvent, MappingStartEvent, ScalarEvent
@@ -125,12 +128,13 @@ class _Reader:
         place = _start(event)
         anchor = event.anchor  # type: ignore[attr-defined] # of all events of nodes
         if depth > _DEEPEST:
-            raise self._failure(place, f"nested deeper than {_DEEPEST} levels")
+            raise self._failure(place, f"what is here is nested {depth} levels deep; allowed: {_DEEPEST}")
         if isinstance(event, AliasEvent):
             return self._alias(anchor, place)
         tag = getattr(event, "tag", None)
         if tag not in (None, "!"):
-            raise self._failure(place, f"the tag {show(str(tag))}: tags have no meaning here; leave it out")
+            short = re.sub("^tag:yaml.org,2002:", "!!", str(tag))
+            raise self._failure(place, f"the tag {show(short)} has no meaning here, nor has any; leave it out")
         before = self._count
         self._count += 1
         value: Any
@@ -181,7 +185,7 @@ class _Reader:
             return str(event.value)
         if isinstance(value, str):  # by an alias
             return value
-        raise self._failure(_start(event), "a key that is no text; a key is one word")
+        raise self._failure(_start(event), f"the key {show(value)} is a {kind_of(value)}, where a text belongs")
 
     def _alias(self, name: str, place: Place) -> Any:
         if name not in self._anchors:
@@ -213,6 +217,12 @@ class _Reader:
         if _FLOAT.fullmatch(text):
             return float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
         return text
+
+
+def _line(text: str, place: Place) -> str:
+    lines = _LINE_END.split(text)
+    line = lines[place[0] - 1].strip() if place[0] <= len(lines) else ""
+    return f"the line is {show(line)}" if line else "it is a blank line, or the end"
 
 
 def _start(event: Event) -> Place:

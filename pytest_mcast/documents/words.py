@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
-__all__ = ["choices", "explain", "kind_of", "name_of", "show"]
+__all__ = ["choices", "explain", "kind_of", "name_of", "nearest", "show"]
 
 _MOST_CHOICES = 20
 
@@ -18,17 +18,30 @@ _MOST_CHOICES = 20
 def choices(value: object, allowed: Sequence[Any]) -> str:
     """Say what is allowed (of many: the first), and which of it is nearest to the value."""
     names = [show(choice) if isinstance(choice, bool) else str(choice) for choice in allowed]
-    near = difflib.get_close_matches(str(value), names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    near = nearest(value, names)
+    hint = f"did you mean {near!r}? " if near else ""
     more = f" and {len(names) - _MOST_CHOICES} more" if len(names) > _MOST_CHOICES else ""
     return f"{hint}allowed: {', '.join(names[:_MOST_CHOICES])}{more}"
+
+
+def nearest(value: object, names: Iterable[str]) -> str | None:
+    """Return the name that a value was probably meant to be."""
+    lower = {name.lower(): name for name in names}
+    found = difflib.get_close_matches(str(value).lower(), lower, n=1)
+    return lower[found[0]] if found else None
 
 
 def show(value: object) -> str:
     """Return a value as it is to be read in an error, at most 60 characters of it."""
     if value is None or isinstance(value, bool):
         return {None: "blank", True: "true", False: "false"}[value]
-    text = repr(str(value)) if isinstance(value, str) else repr(value)
+    if isinstance(value, str):
+        text = str(value)
+        kept = text
+        while len(repr(kept)) > 60:  # which may be longer than the text
+            kept = kept[: min(len(kept) - 1, 60)]
+        return repr(text if kept == text else kept[:-3] + "...")
+    text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -67,10 +80,11 @@ def explain(error: ValidationError) -> tuple[list[Any], str, bool]:
             belongs = "exactly one belongs" if error.validator == "oneOf" else "at least one belongs"
             return where, f"{name} has {found} of the keys {', '.join(names)}, where {belongs}", False
         case "enum":
-            return where, f"{name}: {show(value)} is not allowed; {choices(value, rule)}", False
+            is_what = " is blank" if value is None else f": {show(value)} is not allowed"
+            return where, f"{name}{is_what}; {choices(value, rule)}", False
         case "type":
             is_what = " is blank" if value is None else f": {show(value)} is a {kind_of(value)}"
-            return where, f"{name}{is_what}, where a {_word(rule)} belongs", False
+            return where, f"{name}{is_what}, where {_word(rule)} belongs", False
         case "minimum" | "maximum":
             least, most = subschema.get("minimum", "less"), subschema.get("maximum", "more")
             return where, f"{name}: {show(value)} is not allowed; allowed: {least} to {most}", False
@@ -119,10 +133,10 @@ def _word(kind: str | list[str]) -> str:
     if not isinstance(kind, str):
         return " or ".join(map(_word, kind))
     words = {
-        "object": "mapping",
-        "array": "list",
-        "string": "text",
-        "integer": "whole number",
-        "boolean": "truth value",
+        "object": "a mapping",
+        "array": "a list",
+        "string": "a text",
+        "integer": "a whole number",
+        "boolean": "true or false",
     }
     return words.get(kind, kind)

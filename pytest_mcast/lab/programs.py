@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from pytest_mcast.core.deadline import Deadline
-from pytest_mcast.core.errors import McastError
+from pytest_mcast.core.errors import ProgramError
 
 from .namespace import CLONE_NEWNET, CLONE_NEWPID, Namespace, setns, unshare
 from .refusal import refusal
@@ -32,10 +32,6 @@ _MOST_LINES = 100_000  # of output that are kept; what comes after them is read 
 _MOST_BYTES = 64 << 20  # the same
 _LONGEST_LINE = 1 << 20  # bytes; a longer one is several lines
 _LAUNCH = (sys.executable, "-I", "-S", str(Path(__file__).parent / "launch.py"))
-
-
-class ProgramError(McastError, RuntimeError):
-    """A program ended, or stayed silent, before it was ready; the text has its output."""
 
 
 class Program:

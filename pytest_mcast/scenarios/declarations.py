@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_mcast.cores import DescriptionError, read_description, shipped_cores, shipped_senders
-from pytest_mcast.documents import Document, choices, name_of, show
+from pytest_mcast.documents import Document, name_of, show
 
 from .errors import ScenarioError, one_of
 from .model import DELIVER, HostSpec, LinkSpec, Step, SubjectSpec
@@ -17,7 +16,6 @@ from .sequences import read_sequence
 __all__ = ["Declarations", "read_declarations"]
 
 _LAN = "lan"
-_SPEC_KEYS = ("python", "ssh_config")  # of execnet; the others are for what we do not use
 
 
 @dataclass(frozen=True)
@@ -125,13 +123,15 @@ def _host(name: str, item: _Item, links: Mapping[str, LinkSpec]) -> HostSpec:
     )
 
 
-def _check_remote(item: _Item, spec: str) -> None:
-    where = [*item.where, "remote"]
-    for part in spec.split("//")[1:]:
-        key = part.partition("=")[0]
-        if key not in _SPEC_KEYS:
-            text = f"{name_of(where)}: {show(spec)} has //{key}; {choices(key, _SPEC_KEYS)}"
-            raise item.document.failure(where, text)
+def _check_remote(item: _Item, text: str) -> None:
+    from pytest_mcast.hosts.specification import Specification
+
+    try:
+        Specification.parse(text)
+    except ValueError as error:
+        where = [*item.where, "remote"]
+        said = str(error).replace(repr(text), show(text))[:300]
+        raise item.document.failure(where, f"{name_of(where)}: {said}") from None
 
 
 def _subject(name: str, item: _Item) -> SubjectSpec:
@@ -157,6 +157,8 @@ def _subject(name: str, item: _Item) -> SubjectSpec:
 
 def _implementation(item: _Item, role: str) -> str:
     """Return a shipped name, or the path of a description that is good and of this kind."""
+    from pytest_mcast.cores import DescriptionError, read_description, shipped_cores, shipped_senders  # most have none
+
     what: str = item.value[role]
     where = [*item.where, role]
     if not what.endswith((".yaml", ".yml")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pytest_mcast.documents import Document, choices, show
+from pytest_mcast.documents import Document, nearest, show
 
 from .errors import ScenarioError
 
@@ -33,8 +33,9 @@ def _read(path: Path, chain: list[Path], found: dict[Path, Document]) -> None:
         where = ["include", number]
         other = path.parent / name
         if not os.path.isfile(other):  # False also for what cannot be the name of a file
-            files = sorted(one.name for one in path.parent.glob("*.yaml") if one != path)
-            raise document.failure(where, f"include.{number}: there is no file {show(name)}; {choices(name, files)}")
+            near = nearest(name, (one.name for one in path.parent.glob("*.yaml") if one != path))
+            hint = f"; did you mean {near!r}?" if near else " beside this one"
+            raise document.failure(where, f"include.{number}: there is no file {show(name)}{hint}")
         if any(other.resolve() == one.resolve() for one in chain):
             text = " includes ".join(one.name for one in [*chain, other])
             raise document.failure(where, f"include.{number}: {show(name)} ends in itself: {text}")

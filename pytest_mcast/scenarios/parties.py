@@ -32,6 +32,9 @@ class Parties:
 
     def _read(self, document: Document, where: Sequence[Any], text: str, role: str) -> Party:
         subject, at, host = text.rpartition("@")
+        if not at and host not in self._declared.hosts and host in self._declared.subjects:
+            said = f"{name_of(where)}: {show(text)} is a subject, which needs a host: {text}@{next(iter(self._declared.hosts))}"
+            raise document.failure(where, said)
         one_of(document, where, "host", host, self._declared.hosts)
         if not at:
             return Party(host)

@@ -64,7 +64,7 @@ class Membership:
         if mode not in ("include", "exclude", _EITHER):
             raise ValueError(f"mode {mode!r} is neither include nor exclude")
         values = (interface, _canonical(group), mode, wanted, unwanted, users, version, pending_s)
-        for name, value in zip(self.__dataclass_fields__, values, strict=True):
+        for name, value in zip(self.__dataclass_fields__, values):  # noqa: B905 - remote hosts may have Python 3.9
             object.__setattr__(self, name, value)
 
 

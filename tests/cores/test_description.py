@@ -278,7 +278,7 @@ def test_a_finding_may_be_of_several_behaviours_and_of_chance(tmp_path: Path) ->
         ExpectedFailure(name, "a", kinds=("ipv6-asm",), sometimes=True) for name in ("filter.group", "several.groups")
     )
     with pytest.raises(
-        DescriptionError, match=r"expected_failures\.0\.behaviour: 7 is a number, where a text or list belongs"
+        DescriptionError, match=r"expected_failures\.0\.behaviour: 7 is a number, where a text or a list belongs"
     ):
         read(tmp_path, LEAST + "expected_failures: [{behaviour: 7, reason: a}]\n")
 

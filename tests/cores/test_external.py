@@ -442,7 +442,7 @@ def test_one_that_cannot_be_started_says_why(mcast_lab: LabView, tmp_path: Path)
 def test_a_host_that_is_not_virtual(tmp_path: Path) -> None:
     host = LocalHost(Interface.find("lo"))
     with pytest.raises(
-        MissingCapability, match=r"small is a program, which runs in a virtual host, and .* is none"
+        MissingCapability, match=r"small is a program, which runs in a virtual or remote host, and .* is neither"
     ) as info:
         core(tmp_path).open(Channel("239.255.1.2", 5000), host)
     assert info.value.capability == "namespaces"
