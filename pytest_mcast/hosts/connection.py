@@ -7,7 +7,10 @@ while; the agent at the other end notices the same by itself.
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -81,7 +84,7 @@ class Connection:
             raise HostError(name, f"cannot start {command[0]!r}: {error}", self._remedy()) from None
         self._threads = [threading.Thread(target=self._listen, name=f"stderr of {name}", daemon=True)]
         self._threads[0].start()
-        late = threading.Timer(connect_timeout, self._process.kill)  # whatever waits for the process goes on then
+        late = threading.Timer(connect_timeout, self.kill)  # whatever waits for the process goes on then
         late.name = f"deadline of {name}"
         late.start()
         try:
@@ -146,14 +149,14 @@ class Connection:
     def close(self) -> None:
         """End the agent with all that it has open; again is no error."""
         self._lose("the connection was closed", kill=False)
+        late = threading.Timer(_ENDING, self.kill)
+        late.start()
         with suppress(OSError):
             if self._process.stdin is not None:
-                self._process.stdin.close()
-        try:
-            self._process.wait(_ENDING)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+                self._process.stdin.close()  # which may wait for one who writes, and waits himself
+        self._process.wait()
+        late.cancel()
+        late.join()
         if self._gateway is not None:
             self._gateway.join(_ENDING)
         elif self._process.stdout is not None:
@@ -162,13 +165,21 @@ class Connection:
             if thread is not threading.current_thread():
                 thread.join(_ENDING)
 
+    def kill(self) -> None:
+        """End the process that leads to the agent, which then ends by itself; with what it has started on this machine."""
+        if sys.platform == "win32":
+            self._process.kill()
+        else:
+            with suppress(ProcessLookupError, PermissionError):  # it has ended, with all of them
+                os.killpg(self._process.pid, signal.SIGKILL)
+
     def _open(self) -> execnet.Channel:
         """Have a look at the version, then have execnet take over, and send what is to run there."""
         from execnet.gateway_base import Popen2IO, get_execmodel
         from execnet.gateway_bootstrap import bootstrap
         from execnet.xspec import XSpec
 
-        process = self._process
+        connection, process = self, self._process
         assert process.stdin is not None
         assert process.stdout is not None
 
@@ -179,7 +190,7 @@ class Connection:
                 return process.wait()
 
             def kill(self) -> None:
-                process.kill()
+                connection.kill()
 
         process.stdin.write(repr(_ASK).encode() + b"\n")
         process.stdin.flush()
@@ -247,7 +258,7 @@ class Connection:
         if ended:  # and so nothing has to be waited for long
             self._wait_for_the_end()
         elif kill:
-            self._process.kill()
+            self.kill()
         with self._lock:
             if self._failure is not None:
                 return
@@ -276,7 +287,7 @@ class Connection:
         return f"{program} has closed it" if code is None else f"{program} ended with exit code {code}"
 
     def _stderr(self) -> str:
-        return f" ({' / '.join(self._said)})" if self._said else ""
+        return f" ({' / '.join(tuple(self._said))})" if self._said else ""
 
     def _remedy(self) -> str:
         return f"see that this works, and asks for nothing: {self._specification.trial}"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from pytest_mcast.core.errors import HostError, MissingCapability
 from pytest_mcast.core.interfaces import Interface
 
-from .connection import Connection
 from .endpoints import RemoteReceiver, RemoteSender
 from .host import Host, Task
 from .programs import RemoteProgram
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from pytest_mcast.core.channels import Channel
     from pytest_mcast.core.echo import EchoResponder
     from pytest_mcast.wire import Membership
+
+    from .connection import Connection
 
 __all__ = ["RemoteHost"]
 
@@ -176,7 +177,7 @@ class RemoteHost(Host):
             connection, self._connection = self._connection, None
             self._interface = self._unreachable = None
             if connection is not None:
-                atexit.unregister(connection.close)
+                atexit.unregister(connection.kill)
                 connection.close()
 
     def _function(self, name: str, *arguments: Any) -> Any:
@@ -187,16 +188,18 @@ class RemoteHost(Host):
             if self._unreachable is not None:
                 raise HostError(*self._unreachable.args)
             if self._connection is not None and self._connection.failure is not None:
-                atexit.unregister(self._connection.close)
+                atexit.unregister(self._connection.kill)
                 self._connection.close()
                 self._connection = self._interface = None
             if self._connection is None:
+                from .connection import Connection  # with all that few processes ever need
+
                 try:
                     made = Connection(self.name, self.specification, self._connect_timeout, self._silence)
                 except HostError as error:
                     self._unreachable = HostError(*error.args)
                     raise self._unreachable from None
-                atexit.register(made.close)
+                atexit.register(made.kill)
                 self._connection = made
             return self._connection
 

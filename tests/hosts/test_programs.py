@@ -92,7 +92,7 @@ def test_it_ends_with_its_endpoints_and_all_that_it_has_started(host: RemoteHost
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_it_ends_when_the_agent_is_killed(number: signal.Signals) -> None:
     with remote(f"popen//python={BARE}") as host:
-        program = host.popen(["cat"], stdin=True)
+        program = host.popen([sys.executable, "-c", "import signal; signal.pause()"])  # neither reads nor writes
         with closing(Process(str(program.pid))) as process:
             os.kill(int(host.facts()["pid"]), number)
             assert process.ended()

@@ -198,8 +198,9 @@ def test_one_process_serves_all(host: RemoteHost, channel: Channel) -> None:
     assert str(pid) == before
 
 
-def test_only_python_is_needed() -> None:
-    with remote(f"popen//python={BARE}") as host:
+@pytest.mark.parametrize("python", [BARE, sys.executable], ids=["bare", "with our package"])
+def test_only_python_is_needed_and_what_is_installed_is_not_used(python: str) -> None:
+    with remote(f"popen//python={python}") as host:
         where = host._connection.call("function", "pytest_mcast.core.agent:__spec__.origin.__str__")  # type: ignore[union-attr]
         assert where == "<pytest_mcast.core.agent, sent by pytest-mcast>"
         loaded = host._connection.call("function", "sys:flags.dont_write_bytecode.__int__")  # type: ignore[union-attr]
@@ -231,9 +232,10 @@ def test_something_else_than_a_python_is_told_with_what_it_says(tmp_path: Path) 
         pass
 
 
-def test_one_that_never_answers_is_given_up_and_remembered(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["exec", "", "trap '' TERM;"])
+def test_one_that_never_answers_is_given_up_and_remembered(tmp_path: Path, how: str) -> None:
     program = tmp_path / "python"
-    program.write_text(f"#!/bin/sh\necho started >> {tmp_path}/count\nexec sleep 1000\n")
+    program.write_text(f"#!/bin/sh\necho started >> {tmp_path}/count\n{how} tail -f /dev/null\n")
     program.chmod(0o755)
     with closing(RemoteHost("far", f"popen//python={program}", connect_timeout=0.3)) as host:
         for _ in range(3):
@@ -287,12 +289,18 @@ def test_one_that_takes_nothing_any_more_is_given_up_too(channel: Channel) -> No
                     sent.result(10)
 
 
+def lose(item: object) -> None:
+    """Send nothing."""
+
+
 def test_the_far_end_ends_by_itself_when_nothing_is_heard(channel: Channel) -> None:
     with remote(f"popen//python={BARE}", silence=0.5) as host, closing(Process(host.facts()["pid"])) as process:
         host.receiver(channel)
         assert not process.ended(1.0)  # signs of life keep it
-        channel_there = host._connection._channel  # type: ignore[union-attr]
-        channel_there.send = lambda _: None  # type: ignore[method-assign]  # no more of them, and nothing is closed
+        connection = host._connection
+        assert connection is not None
+        connection.kill = lambda: None  # type: ignore[method-assign]  # we give it up, and nothing comes of that
+        connection._channel.send = lose  # type: ignore[method-assign]
         assert process.ended()
 
 
@@ -301,6 +309,19 @@ def test_closing_ends_the_far_end_and_its_memberships(channel: Channel) -> None:
         host.receiver(channel)
         host.close()
         assert process.ended(0)
+
+
+def test_closing_waits_for_nobody(channel: Channel) -> None:
+    """Neither for one that hangs, nor for those who still write to it."""
+    with remote(f"popen//python={BARE}") as host, host.receiver(channel) as receiver:
+        sender = host.sender(receiver.channel)
+        os.kill(int(host.facts()["pid"]), signal.SIGSTOP)
+        with ThreadPoolExecutor(3) as executor:
+            sent = [executor.submit(sender.send, bytes(65507)) for _ in range(3)]
+            host._connection.close()  # type: ignore[union-attr]
+            for each in sent:
+                with pytest.raises(HostError, match="the connection was closed"):
+                    each.result(10)
 
 
 def test_values_survive_the_way() -> None:
