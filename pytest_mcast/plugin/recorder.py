@@ -176,6 +176,8 @@ class Recorder:
 
     def _learn(self, cell: Mapping[str, str] | None, facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Keep facts about files, hosts, subjects and features; return those that are new, by the members of a record."""
+        if not cell and not facts:
+            return {}
         from pytest_mcast.report.record import Feature, File
 
         with self._lock:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_mcast.cores import ExternalSender, ReceiveCore
     from pytest_mcast.hosts import Host
-    from pytest_mcast.wire import Listener, Message
+    from pytest_mcast.wire import Listener, Membership, Message
 
     from .model import Cell, Party
     from .stage import Stage, Station
@@ -182,7 +182,7 @@ class _Ears:
         self._wait(channel.group, _REPORTED / 2)
         self.listen()
         joined = station.host.memberships(channel.group, station.interface.name)
-        lines = [f"joined on {station.name}, as its kernel has it: {', '.join(map(str, joined)) or 'nothing'}"]
+        lines = [f"joined on {station.name}, as its kernel has it: {', '.join(map(_in_words, joined)) or 'nothing'}"]
         if station.virtual is not None:
             lines += station.virtual.control.account()
         self._story.account = lines
@@ -223,6 +223,13 @@ class _Ears:
                 version = protocol_version(self._family, name)
         protocol = "MLD" if self._family == "ipv6" else "IGMP"
         return f"{protocol}v{version} (kernel)" if version else ""
+
+
+def _in_words(one: Membership) -> str:
+    sources = [
+        f" {word} {', '.join(sorted(them))}" for word, them in (("of", one.sources), ("but", one.blocked)) if them
+    ]
+    return f"{one.group}{''.join(sources)} ({one.mode})"
 
 
 def _groups(message: Message) -> set[str]:

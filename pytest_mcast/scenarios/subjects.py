@@ -73,13 +73,6 @@ class Subjects:
         self._check_version(spec, sender.name, _version(sender, station))
         return sender
 
-    def check(self, spec: SubjectSpec) -> None:
-        """Look whether what a subject names is there at all; raises ``CoreError``, ``DescriptionError``, ``Unready``."""
-        if spec.receiver is not None:
-            self._receiver(spec.receiver)
-        if spec.sender is not None:
-            self._sender(spec.sender)
-
     def facts(self, spec: SubjectSpec) -> dict[str, str]:
         """Say what a subject is: ``receiver``, ``sender`` and their ``version``, as far as they are there."""
         found: dict[str, str] = {}

@@ -79,7 +79,7 @@ def _record(pytester: pytest.Pytester, *arguments: str, fate: str = "") -> Recor
         pytester.runpytest_subprocess("--mcast-report=out.json", "--mcast-timeout=0.2", "-p", "no:randomly", *arguments)
     path = pytester.path / "out.json"
     jsonschema.Draft202012Validator(schema()).validate(json.loads(path.read_bytes()))
-    assert not [name for name in os.listdir(pytester.path) if name.startswith(".pytest-mcast")]
+    assert not [name for name in os.listdir(pytester.path) if name.startswith(".pytest-mcast") or "journal" in name]
     return read(path)
 
 

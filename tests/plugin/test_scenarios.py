@@ -103,8 +103,13 @@ def test_local_hosts_use_the_interface_named(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("--mcast-iface=lo")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["Right here (c.mcast.yaml)", "", "  ipv4-asm   to here", "  from here  pass"])
-    result = pytester.runpytest_subprocess("--mcast-lab")
-    result.assert_outcomes(failed=2)
+    text = 'hosts: {mac: {remote: "ssh=mac.example"}}\nmatrix: {family: [ipv4], mode: [asm]}\n'
+    (pytester.path / "d.mcast.yaml").write_text(text)
+    result = pytester.runpytest_subprocess("--mcast-lab", "-p", "no:randomly")
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines(
+        ["mcast: mac is another machine, to which no way leads from the private network; drop *"]
+    )
     result.stdout.fnmatch_lines(["*mcast: a local host is this machine, which the private network hides; drop *"])
 
 
