@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExternalCore", "ExternalReceiver"]
 
+_KEPT = 100  # lines of output
 _STOPPING = 5.0  # seconds that a program has to end by itself
 
 
@@ -98,6 +99,11 @@ class ExternalReceiver:
     def pid(self) -> int:
         """The process id of the program, as this process sees it, or a remote host."""
         return self._program.pid
+
+    @property
+    def output(self) -> list[str]:
+        """The last lines of both kinds of output, stderr first."""
+        return [*self._program.stderr[-_KEPT:], *self._program.stdout[-_KEPT:]]
 
     def ready(self, timeout: float = 10.0) -> str:
         """Wait until it is ready and return the evidence; raises ``CoreFailure`` after ``timeout`` seconds."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_mcast.core.errors import NotReceived
 
@@ -11,12 +12,23 @@ from .protocol import CoreFailure, ReceiveCore
 from .records import length_of
 
 if TYPE_CHECKING:
-    from pytest_mcast.lab import LabView
+    from pytest_mcast.core.channels import Channel
+    from pytest_mcast.hosts import Host
 
-__all__ = ["self_check"]
+__all__ = ["Network", "self_check"]
 
 
-def self_check(core: ReceiveCore, lab: LabView, family: str, mode: str, *, timeout: float = 5.0) -> list[str]:
+class Network(Protocol):
+    """Two hosts, or the same one twice, and channels between them."""
+
+    def hosts(self, count: int) -> Sequence[Host]:
+        """Return that many hosts."""
+
+    def channel(self, family: str, *, source: Host | None = None) -> Channel:
+        """Return a channel that nobody else uses; source-specific when there is a ``source``."""
+
+
+def self_check(core: ReceiveCore, lab: Network, family: str, mode: str, *, timeout: float = 5.0) -> list[str]:
     """Return the evidence that a core can be believed for a kind of channel.
 
     What it says before anything was sent would be made up; then one datagram is sent, of which what it tells must be

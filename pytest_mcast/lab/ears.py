@@ -40,7 +40,12 @@ class Ears:
 
     def listen(self) -> Listener:
         """See ``VirtualHost.listen``."""
-        listener = Listener(str(self._host), self._tap(), self.querier, self._idle.append, self._host.mark)
+
+        def release(tap: Tap) -> None:
+            self._idle.append(tap)
+            self._open = [one for one in self._open if one is not listener]
+
+        listener = Listener(str(self._host), self._tap(), self.querier, release, self._host.mark)
         self._open.append(listener)
         return listener
 

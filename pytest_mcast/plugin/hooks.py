@@ -69,11 +69,15 @@ def pytest_configure(config: pytest.Config) -> None:
         _watch(config)
     if settings.core.given:
         _find_core(config)
+    if settings.shard.value is not None:
+        from .shard import Sharding
+
+        config.pluginmanager.register(Sharding(settings.shard.value), "mcast-shard")
     if not hasattr(config, "workerinput"):
         from .recorder import Recorder
         from .summary import Summary
 
-        recorder = Recorder(config, settings.report)
+        recorder = Recorder(config, settings)
         config.pluginmanager.register(recorder, "mcast-recorder")
         config.pluginmanager.register(Summary(recorder), "mcast-summary")
 
@@ -199,6 +203,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
             "evidence": getattr(item, "mcast_evidence", []),
             "artifacts": artifacts,
             "facts": getattr(item, "mcast_facts", {}),
+            "details": getattr(item, "mcast_details", {}),
             # "error": what ended it says nothing about what was tested.
             "outcome": getattr(call.excinfo and call.excinfo.value, "mcast_outcome", None),
         }

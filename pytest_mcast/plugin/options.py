@@ -37,6 +37,11 @@ def add_options(parser: pytest.Parser) -> None:
         help="Keep the results of the scenario files in a JSON file, from which pytest-mcast report makes tables",
     )
     group.addoption(
+        "--mcast-shard",
+        metavar="K/N",
+        help="Run part K of N of the cells; pytest-mcast report merge puts the records of all parts together",
+    )
+    group.addoption(
         "--mcast-capture",
         metavar="off|on|retain-on-failure",
         help="Write what the virtual hosts of each test, or of each that fails, send and receive to a pcapng file",
@@ -86,4 +91,5 @@ def add_options(parser: pytest.Parser) -> None:
         type="args",
         default=None,
     )
+    parser.addini("mcast_shard", "Default of --mcast-shard", type="string", default=None)
     parser.addini("mcast_report", "Default of --mcast-report, relative to the ini file", type="string", default=None)

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import secrets
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import pytest
 
+from pytest_mcast.core.channels import FAMILIES
 from pytest_mcast.core.errors import MissingCapability, NotReceived
 from pytest_mcast.core.groups import ChannelPicker
 from pytest_mcast.core.interfaces import Interface
-from pytest_mcast.doctor import probe_channel, probe_namespaces
-from pytest_mcast.hosts import Host, LocalHost
+from pytest_mcast.doctor import probe_channel, probe_namespaces, probe_packets
+from pytest_mcast.hosts import Host, LocalHost, RemoteHost
 
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_mcast.cores import ReceiveCore
     from pytest_mcast.lab import Lab
     from pytest_mcast.lab.view import HostPool
     from pytest_mcast.packets.explain import DropReasons
+    from pytest_mcast.scenarios import HostSpec, Scenario, Stage, World
 
 __all__ = ["Place", "find_interface", "loopback"]
 
@@ -36,13 +41,16 @@ class Place:
         self.picker = ChannelPicker(secrets.token_bytes(16))
         self._stack = ExitStack()
         self._hosts: tuple[Host, Host] | None = None
-        self._local: Host | None = None
+        self._locals: dict[str | None, Host] = {}  # by the interface that a scenario file names
         self._lab = session_lab  # which the session closes
         self._pool: HostPool | None = None
         self._verdict: MissingCapability | Literal[False] | None = False  # on namespaces; False: not probed yet
         self._drops: DropReasons | None = None
         self._drops_tried = False
         self._probed: dict[tuple[Host, Host, str, str], MissingCapability | None] = {}
+        self._capabilities: dict[str, MissingCapability | None] = {}
+        self._world: World | None = None
+        self._stages: dict[Path, Stage] = {}
 
     @property
     def hosts(self) -> tuple[Host, Host]:
@@ -86,27 +94,72 @@ class Place:
     @property
     def local(self) -> Host:
         """The machine we run on, by the interface that was named, else by loopback."""
-        if self.in_private_network:
-            pytest.fail(
-                "mcast: a local host is this machine, which the private network hides; drop --mcast-lab (mcast_lab)",
-                pytrace=False,
-            )
-        if self._local is None:
-            name = self.settings.iface.value
-            self._local = LocalHost(loopback() if name is None else find_interface(name))
-            self._stack.callback(self._local.close_endpoints)
-        return self._local
+        return self.local_host(None)
 
-    def scenario_host(self, name: str, interface: str) -> Host:
-        """Return the virtual host of a scenario file; one whose interface is ``lo`` is connected to nothing."""
-        return self.lab.host(f"{name} on {interface}", interfaces={} if interface == "lo" else {interface: "lan"})
+    def local_host(self, interface: str | None) -> Host:
+        """Return the machine we run on by an interface; None is the one that was named, else loopback."""
+        if self.in_private_network:
+            self._hidden("a local host is this machine, which the private network hides")
+        if interface not in self._locals:
+            name = interface or self.settings.iface.value
+            self._locals[interface] = local = LocalHost(loopback() if name is None else find_interface(name))
+            self._stack.callback(local.close_endpoints)
+        return self._locals[interface]
+
+    def stage(self, scenario: Scenario, cores: Sequence[ReceiveCore]) -> Stage:
+        """Return the hosts of a scenario file, made once; ``cores`` are those of plugins."""
+        from pytest_mcast.scenarios import Stage, Subjects, World
+
+        if self._world is None:
+            subjects = Subjects(lambda: self.pool, cores, timeout=self.settings.timeout.value)
+            self._world = World(
+                lab=lambda: self.lab,
+                subjects=subjects,
+                picker=self.picker,
+                local=self.local_host,
+                remote=self._remote_host,
+                need=self.need,
+                require=self.require,
+                timeout=self.settings.timeout.value,
+            )
+        if scenario.path not in self._stages:
+            self._stages[scenario.path] = Stage(scenario, self._world)
+        return self._stages[scenario.path]
+
+    def _remote_host(self, spec: HostSpec) -> RemoteHost:
+        if self.in_private_network and not spec.remote.startswith("popen"):
+            self._hidden(f"{spec.name} is another machine, to which no way leads from the private network")
+        return RemoteHost(spec.name, spec.remote, spec.interface)
+
+    def _hidden(self, what: str) -> NoReturn:
+        pytest.fail(f"mcast: {what}; drop --mcast-lab (mcast_lab)", pytrace=False)
+
+    def require(self, capability: str) -> None:
+        """Raise ``MissingCapability`` unless there is a capability; what only a test can try is taken as there."""
+        if capability not in self._capabilities:
+            missing = None
+            if capability == "namespaces":
+                missing = self._namespaces()
+            elif capability == "packets":
+                missing = probe_packets()
+            elif capability.partition("-")[0] in FAMILIES:
+                sender, receiver = self.hosts
+                missing = probe_channel(sender, receiver, *capability.split("-"), timeout=self.settings.timeout.value)
+            self._capabilities[capability] = missing
+        found = self._capabilities[capability]
+        if found is not None:
+            raise found
 
     def need(self, sender: Host, receiver: Host, family: str, mode: str) -> None:
         """Skip or fail the test unless datagrams of that kind get from host to host."""
         key = (sender, receiver, family, mode)
         if key not in self._probed:
             missing = probe_channel(sender, receiver, family, mode, timeout=max(5.0, self.settings.timeout.value))
-            if missing is not None and receiver is not self._local and isinstance(missing.__cause__, NotReceived):
+            if (
+                missing is not None
+                and not isinstance(receiver, LocalHost)
+                and isinstance(missing.__cause__, NotReceived)
+            ):
                 raise missing.__cause__  # a loss between virtual hosts is nobody's environment
             self._probed[key] = missing
         missing = self._probed[key]
@@ -147,7 +200,10 @@ class Place:
 
     def close(self) -> None:
         """Let go of all hosts."""
-        self._stack.close()
+        with self._stack, ExitStack() as first:
+            for stage in self._stages.values():
+                first.callback(stage.close)
+            self._stages.clear()
 
     def _settle(self) -> tuple[Host, Host]:
         if self.in_private_network:

@@ -6,77 +6,56 @@ is another run's business. What was selected and never ran is ``not-run``.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .settings import Setting
-from .stash import CORE, LAB
+from .settings import Settings
+from .stash import CORE, LAB, OTHERS
 
 if TYPE_CHECKING:
-    from pytest_mcast.report.record import Cell, Record
+    from pytest_mcast.report.journal import Journal
+    from pytest_mcast.report.record import Feature, File, Record
     from pytest_mcast.report.writer import Writer
+
+    from .cell_state import CellState
 
 __all__ = ["Recorder"]
 
-_NOT_RUN = "the run did not get to it"
-_NOT_ENDED = "the run ended before it did"
-# Of two results of one attempt the heavier counts, of equals the first: an error in the tear-down after a failure is
-# not the news, after a pass it is.
-_WEIGHT = {"": -1, "not-run": 0, "pass": 1, "planned": 2, "unsupported": 2, "skipped": 2, "fail": 3, "error": 3}
-_GAVE_UP = ".XFailed: "  # what pytest.xfail() and xfail(run=False) raise
-# scenarios.Cell.id, from which the controller of xdist, which does not collect, learns of cells (a test compares them).
-_NODEID = re.compile(
-    r"(?P<file>.*)::(?P<family>ipv[46])-(?P<mode>asm|ssm)\[(?P<sender>[\w.-]+)->(?P<receiver>[\w.-]+)\]", re.ASCII
-)
-# Those of the conformance suite.
+# Cells of the conformance suite, of which the controller of xdist, which does not collect, learns by their node ids.
 _CASE = re.compile(r"::test_case\[(?P<case>[a-z0-9]+\.[a-z0-9-]+)-(?P<family>ipv[46])-(?P<mode>asm|ssm)\]$")
-
-
-@dataclass
-class _State:
-    """What is known of one cell so far."""
-
-    key: Mapping[str, str]
-    outcome: str = ""  # nothing is known
-    expectation: str = "pass"
-    reason: str = ""
-    attempts: int = 0
-    duration_s: float = 0.0
-    artifacts: tuple[str, ...] = ()
-    evidence: tuple[str, ...] = ()
-    running: bool = False  # an attempt has begun and not ended
-    again: bool = False  # the attempt failed, and another is to follow
-    before: list[str] = field(default_factory=list)  # what became of the attempts before
 
 
 class Recorder:
     """The results of this run; written to a file while they arrive, if one was named."""
 
-    def __init__(self, config: pytest.Config, path: Setting[str | None]) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self._config = config
-        self._path = path
+        self._settings = settings
+        self._path = settings.report
         self._writer: Writer | None = None
+        self._journal: Journal | None = None
         self._lock = threading.Lock()  # the thread of the writer looks at what the reports change
-        self._cells: dict[str, _State] = {}
-        self._titles: dict[str, str] = {}
+        self._cells: dict[str, CellState] = {}
+        self._files: dict[str, File] = {}
         self._subjects: dict[str, dict[str, str]] = {}
-        self._features: dict[str, dict[str, str]] = {}
+        self._features: dict[str, Feature] = {}
+        self._environment: dict[str, str] = {}
         self._id = os.urandom(8).hex()
         self._started = datetime.now(UTC)
         self._begin = time.monotonic()
         self._exit_code: int | None = None
         self.places: set[str] = set()
-        if path.value is not None and not config.option.help:
-            _check(Path(path.value), path.origin)
+        if self._path.value is not None and not config.option.help:
+            _check(Path(self._path.value), self._path.origin)
 
     @property
     def complaint(self) -> str | None:
@@ -95,34 +74,36 @@ class Recorder:
         """Begin the file, in place of an older one: there is a session, which ``--fixtures`` and the like have not."""
         if self._path.value is None:
             return
+        from pytest_mcast.report.journal import Journal
         from pytest_mcast.report.writer import BackgroundWriter, DirectWriter
 
         kind = BackgroundWriter if self._config.pluginmanager.hasplugin("dsession") else DirectWriter
         self._writer = kind(Path(self._path.value), self._snapshot)
+        self._journal = Journal(Path(self._path.value), self._id)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Keep the cells that were selected, without xdist."""
         for item in session.items:
             cell = getattr(item, "mcast_cell", None)
             if cell is not None:
-                self._keep(item.nodeid, cell)
+                self._keep(item.nodeid, cell).describe(getattr(item, "mcast_details", {}))
+                self._learn(cell, getattr(item, "mcast_facts", {}))
+        self.keep_others(self._config.stash.get(OTHERS, None) or {})
         self._changed()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
         """Keep the cells that were selected, which xdist tells by their node ids."""
         for nodeid in ids:
-            match = _NODEID.fullmatch(nodeid)
-            if match and nodeid not in self._cells:
-                self._keep(nodeid, match.groupdict())
-            case = _CASE.search(nodeid)
-            if case and nodeid not in self._cells:
-                core = self._config.stash.get(CORE, None)
-                receiver = "builtin" if core is None else core.name
-                self._keep(
-                    nodeid, {"file": "conformance", "sender": "crafted", "receiver": receiver, **case.groupdict()}
-                )
+            cell = self._cell_of(nodeid)
+            if cell is not None and nodeid not in self._cells:
+                self._keep(nodeid, cell)
         self._changed()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Keep the cells of other shards, of which a worker of xdist tells at its end."""
+        self.keep_others(json.loads(getattr(node, "workeroutput", {}).get("mcast_others", "{}")))
 
     def pytest_runtest_logstart(self) -> None:
         """Write before a test begins: it may take long."""
@@ -137,13 +118,14 @@ class Recorder:
                 self.places.add(data["place"])
         if data.get("cell"):
             self._keep(report.nodeid, data["cell"])
-        facts = data.get("facts", {})
-        with self._lock:
-            self._subjects.update(facts.get("subjects", {}))
-            self._features.update(facts.get("features", {}))
-        if report.nodeid in self._cells:  # a crashed worker's report has no data
+        news = self._learn(data.get("cell"), data.get("facts", {}))
+        state = self._cells.get(report.nodeid)  # a crashed worker's report has no data
+        if state is not None:
+            artifacts = [self._from_record(name) for name in data.get("artifacts", ())]
             with self._lock:
-                _take(self._cells[report.nodeid], report, data)
+                state.take(report, {**data, "artifacts": artifacts})
+            if self._journal is not None and (news or state.ended):
+                self._journal.add(state.cell(report.nodeid, self._id) if state.ended else None, news)
             self._changed()
 
     @pytest.hookimpl(trylast=True)
@@ -152,17 +134,74 @@ class Recorder:
         self._exit_code = int(exitstatus)
         if self._writer is not None:
             self._writer.close()
-            if self._writer.error is not None and not exitstatus:
+            if self._writer.error is None and self._journal is not None:
+                self._journal.remove()
+            elif not exitstatus:
                 session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
-    def _keep(self, nodeid: str, cell: Mapping[str, str]) -> None:
-        title = cell.get("title", "")
+    def keep_others(self, others: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep cells that were selected, and are the business of another run, by their node ids."""
+        for nodeid, other in others.items():
+            if nodeid not in self._cells:
+                state = self._keep(nodeid, other["cell"])
+                state.describe(other["details"])
+                state.reason = other["reason"]
+                self._learn(other["cell"], other["facts"])
+
+    def _keep(self, nodeid: str, cell: Mapping[str, str]) -> CellState:
+        from .cell_state import CellState
+
         with self._lock:
-            if title or cell["file"] not in self._titles:
-                self._titles[cell["file"]] = title
             if nodeid not in self._cells:
                 names = sorted(cell.keys() - {"title"}, key=lambda name: (name != "file", name))
-                self._cells[nodeid] = _State({name: cell[name] for name in names})
+                self._cells[nodeid] = CellState({name: cell[name] for name in names})
+            return self._cells[nodeid]
+
+    def _cell_of(self, nodeid: str) -> dict[str, str] | None:
+        """Return the key of the cell that a node id names."""
+        file, _, name = nodeid.rpartition("::")
+        if file.endswith(".mcast.yaml"):
+            from pytest_mcast.scenarios.model import parse_id
+
+            key = parse_id(name)
+            return None if key is None else {"file": file, **key}
+        case = _CASE.search(nodeid)
+        if case is None:
+            return None
+        core = self._config.stash.get(CORE, None)
+        receiver = "builtin" if core is None else core.name
+        return {"file": "conformance", "sender": "crafted", "receiver": receiver, **case.groupdict()}
+
+    def _learn(self, cell: Mapping[str, str] | None, facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Keep facts about files, hosts, subjects and features; return those that are new, by the members of a record."""
+        from pytest_mcast.report.record import Feature, File
+
+        with self._lock:
+            subjects = _update(self._subjects, facts.get("subjects", {}))
+            features = _update(
+                self._features, {name: Feature(**feature) for name, feature in facts.get("features", {}).items()}
+            )
+            files: dict[str, File] = {}
+            if cell is not None:
+                before = self._files.get(cell["file"], File())
+                told = facts.get("file", {})
+                hosts, parts = ({**old, **told.get(name, {})} for name, old in
+                                (("hosts", before.hosts), ("subjects", before.subjects)))  # fmt: skip
+                title = cell.get("title") or before.title
+                files = _update(
+                    self._files, {cell["file"]: File(title, told.get("notes") or before.notes, hosts, parts)}
+                )
+        return {name: part for name, part in (("files", files), ("subjects", subjects), ("features", features)) if part}
+
+    def _from_record(self, artifact: str) -> str:
+        """Return the path of an artifact as seen from the record."""
+        if self._path.value is None:
+            return artifact
+        path = self._settings.output.value / artifact
+        try:
+            return Path(os.path.relpath(path, Path(self._path.value).parent)).as_posix()
+        except ValueError:  # on another drive
+            return path.as_posix()
 
     def _place(self) -> str:
         if not self.places and self._config.stash.get(LAB, None) is not None:
@@ -173,136 +212,47 @@ class Recorder:
         if self._writer is not None and self._cells:
             self._writer.changed()
 
+    def _run_environment(self) -> dict[str, str]:
+        from .environment import describe_environment
+
+        if not self._environment:
+            self._environment = describe_environment(self._config.rootpath)
+        facts = {"place": self._place(), "shard": str(self._settings.shard.value or "")}
+        return {name: value for name, value in {**self._environment, **facts}.items() if value}
+
     def _snapshot(self) -> Record:
-        from pytest_mcast.report.record import Cell, Feature, Record, Run
+        from pytest_mcast.report.record import Record, Run
 
         with self._lock:
+            run = Run(
+                id=self._id,
+                started=self._started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+                duration_s=round(time.monotonic() - self._begin, 3),
+                command=("pytest", *map(os.fspath, self._config.invocation_params.args)),
+                exit_code=self._exit_code,
+                environment=self._run_environment(),
+            )
             return Record(
-                run=Run(
-                    id=self._id,
-                    started=self._started.isoformat(timespec="seconds").replace("+00:00", "Z"),
-                    duration_s=round(time.monotonic() - self._begin, 3),
-                    command=("pytest", *map(os.fspath, self._config.invocation_params.args)),
-                    exit_code=self._exit_code,
-                ),
-                environment=_environment(self._place()),
-                files=dict(sorted(self._titles.items())),
+                runs=(run,),
+                files=dict(sorted(self._files.items())),
                 subjects=dict(sorted(self._subjects.items())),
-                features={name: Feature(**facts) for name, facts in sorted(self._features.items())},
-                cells=tuple(_cell(nodeid, state, Cell) for nodeid, state in sorted(self._cells.items())),
+                features=dict(sorted(self._features.items())),
+                cells=tuple(state.cell(nodeid, self._id) for nodeid, state in sorted(self._cells.items())),
             )
 
 
+def _update(known: dict[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """Add what is told to what is known, and return what is new of it."""
+    news = {name: value for name, value in told.items() if known.get(name) != value}
+    known.update(news)
+    return news
+
+
 def _check(path: Path, origin: str) -> None:
-    from pytest_mcast.report.record import why_not
+    from pytest_mcast.report.store import why_not
 
     reason = why_not(path)
     if reason is not None:
         raise pytest.UsageError(
             f"{origin}: cannot write {str(path)!r}: {reason}; name a file in a directory that can be written to"
         )
-
-
-def _environment(place: str) -> dict[str, str]:
-    import platform
-
-    from pytest_mcast import __version__
-
-    facts = {
-        "python": platform.python_version(),
-        "implementation": platform.python_implementation(),
-        "pytest": pytest.__version__,
-        "pytest-mcast": __version__,
-        "system": platform.system(),
-        "kernel": platform.release(),
-        "machine": platform.machine(),
-        "privilege": "root" if getattr(os, "geteuid", lambda: 1)() == 0 else "rootless",
-        "place": place,
-    }
-    return {name: value for name, value in facts.items() if value}
-
-
-def _cell(nodeid: str, state: _State, kind: type[Cell]) -> Cell:
-    reason = state.reason if state.outcome else _NOT_ENDED if state.attempts else _NOT_RUN
-    return kind(
-        key=state.key,
-        outcome=state.outcome or "not-run",
-        nodeid=nodeid,
-        expectation=state.expectation,
-        reason="; ".join(filter(None, [reason, *state.before])),
-        attempts=state.attempts,
-        duration_s=round(state.duration_s, 6),
-        artifacts=state.artifacts,
-        evidence=state.evidence,
-    )
-
-
-def _take(state: _State, report: pytest.TestReport, data: Mapping[str, Any]) -> None:
-    crashed = report.when not in ("setup", "call", "teardown")
-    if report.when == "setup" or not state.running:
-        if state.again:
-            state.before.append(f"attempt {state.attempts}: {state.outcome}: {state.reason}")
-            state.outcome, state.expectation, state.reason, state.evidence = "", "pass", "", ()
-        state.attempts += 1
-        state.running, state.again = True, False
-    if crashed or report.when == "teardown":
-        state.running = False
-    if str(report.outcome) == "rerun":  # of pytest-rerunfailures
-        state.again = True
-    state.duration_s += report.duration
-    state.evidence = tuple(data.get("evidence", ())) or state.evidence
-    state.artifacts = tuple(data.get("artifacts", ())) or state.artifacts
-    outcome = _outcome(report, data)
-    if outcome is not None and _WEIGHT[outcome] > _WEIGHT[state.outcome]:
-        state.outcome, state.reason = outcome, _reason(report, outcome)
-    if _expected_to_fail(report):
-        state.expectation = "fail"
-
-
-def _outcome(report: pytest.TestReport, data: Mapping[str, Any]) -> str | None:
-    """Return what a report says of its cell; None when it says nothing."""
-    xfail = _expected_to_fail(report)
-    if report.passed or _is_strict_xpass(report):
-        return "pass" if report.when == "call" else None
-    if xfail and report.when == "setup" and _GAVE_UP in _message(report):
-        return "not-run"
-    if report.skipped and not xfail:
-        return str(data.get("outcome") or "skipped")
-    if report.when == "call":
-        return str(data.get("outcome") or "fail")
-    return "error"
-
-
-def _expected_to_fail(report: pytest.TestReport) -> bool:
-    return hasattr(report, "wasxfail") or _is_strict_xpass(report)
-
-
-def _is_strict_xpass(report: pytest.TestReport) -> bool:
-    return report.failed and isinstance(report.longrepr, str) and report.longrepr.startswith("[XPASS(strict)]")
-
-
-def _reason(report: pytest.TestReport, outcome: str) -> str:
-    """Return one line: why it was skipped, or the first line of the failure."""
-    if outcome == "pass":
-        return ""
-    if report.when not in ("setup", "call", "teardown"):
-        return f"worker {report.node.gateway.id} crashed" if hasattr(report, "node") else "the worker crashed"
-    line = _message(report)
-    _, gave_up, why = line.partition(_GAVE_UP)
-    expected = getattr(report, "wasxfail", "")
-    if gave_up:
-        line = why
-    elif expected:
-        line = f"{line} (expected: {expected})"
-    elif report.when != "call" and not report.skipped:
-        line = f"{report.when}: {line}"
-    return line.encode(errors="backslashreplace").decode()  # lone surrogates have no place in a text file
-
-
-def _message(report: pytest.TestReport) -> str:
-    longrepr: Any = report.longrepr
-    if isinstance(longrepr, tuple):
-        text = str(longrepr[2]).removeprefix("Skipped: ")
-    else:
-        text = str(getattr(getattr(longrepr, "reprcrash", None), "message", longrepr))
-    return next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import types
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_mcast.scenarios import ScenarioError, load
+from pytest_mcast.core.errors import McastError
+from pytest_mcast.scenarios import Excused, ScenarioError, load
 
-from .stash import notice, place_of
+from .stash import SETTINGS, notice, place_of
 
 if TYPE_CHECKING:
-    from pytest_mcast.hosts import Host
-    from pytest_mcast.scenarios import Cell, HostSpec, Scenario
+    from pytest_mcast.cores import ReceiveCore
+    from pytest_mcast.scenarios import Cell, Scenario, Stage, Story
 
-    from .place import Place
+    from .settings import Settings
 
 __all__ = ["CellItem", "ScenarioFile"]
 
@@ -29,14 +35,20 @@ class ScenarioFile(pytest.Module):
 
     def collect(self) -> Iterable[pytest.Item]:
         """Read the file and make its cells."""
+        cores = [core for found in self.config.hook.pytest_mcast_cores(config=self.config) for core in found]
         try:
-            scenario = load(self.path)
+            scenario = load(self.path, cores=[core.name for core in cores])
         except ScenarioError as error:
             raise self.CollectError(str(error)) from None
+        marks = {name: _mark(self, name, cell) for cell in scenario.cells for name in cell.marks}
         for cell in scenario.cells:
-            yield CellItem.from_parent(
-                self, name=cell.id, callobj=_function(scenario, cell), cell=cell, title=scenario.title
+            run = partial(_run, scenario, cell, cores)
+            item: CellItem = CellItem.from_parent(
+                self, name=cell.id, callobj=_function(run), cell=cell, title=scenario.title
             )
+            for name in cell.marks:
+                item.add_marker(marks[name])
+            yield item
 
 
 class CellItem(pytest.Function):
@@ -44,12 +56,29 @@ class CellItem(pytest.Function):
 
     def __init__(self, *, cell: Cell, title: str, **keywords: Any) -> None:
         super().__init__(**keywords)
-        self._cell = cell
-        #: What was shown when the cell ran, in words.
+        self.cell = cell
+        #: What happened when the cell ran.
+        self.mcast_story: Story | None = None
+        #: What was shown, in words.
         self.mcast_evidence: list[str] = []
+        #: What is known of the file, its hosts and subjects.
+        self.mcast_facts: dict[str, Any] = {}
+        expected = cell.expectation
+        self._declared = {
+            "expectation": expected.outcome,
+            "sometimes": expected.sometimes,
+            "expected_reason": expected.reason,
+            "notes": cell.notes,
+            "line": cell.line,
+        }
+        #: What the record keeps besides.
+        self.mcast_details: dict[str, Any] = dict(self._declared)
         file = self.nodeid.partition("::")[0] or self.path.name  # outside of rootdir
         self.mcast_cell = {**cell.as_dict(), "file": file, "title": title}
         self.add_marker("mcast")
+        if expected.outcome == "fail":  # AssertionError: what breaks the network is no failure of the subject
+            strict = not expected.sometimes
+            self.add_marker(pytest.mark.xfail(reason=expected.reason, strict=strict, raises=AssertionError))
 
     @property
     def id(self) -> Any:
@@ -61,26 +90,97 @@ class CellItem(pytest.Function):
 
     def reportinfo(self) -> tuple[Any, int, str]:
         """Say where the cell is declared."""
-        return self.path, self._cell.line - 1, self.name
+        return self.path, self.cell.line - 1, self.name
+
+    def begin(self, story: Story) -> None:
+        """Begin an attempt: what is known of an earlier one is nothing to this one."""
+        self.mcast_story = story
+        self.mcast_evidence, self.mcast_details = story.evidence, dict(self._declared)
+
+    def tell(self, story: Story, stage: Stage) -> None:
+        """Keep what is known now, as plain data."""
+        result = story.result()
+        self.mcast_evidence = list(result.evidence)
+        more = {"reported": result.reported, "timeline": list(map(list, map(astuple, result.timeline)))}
+        self.mcast_details = {**self._declared, **more, "log": list(result.log)}
+        self.mcast_facts = {"file": _facts(stage, self.cell)}
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *arguments: Any, **keywords: Any) -> Any:
+        """Return a sentence, and what happened; a traceback for errors that are none of ours."""
+        if self.mcast_story is None or not isinstance(excinfo.value, McastError):
+            return super().repr_failure(excinfo, *arguments, **keywords)
+        text = self.mcast_story.failure(excinfo.value, _command(self))
+        self.mcast_details["log"] = [*self.mcast_details.get("log", ()), *text.splitlines()]
+        return text
 
 
-def _function(scenario: Scenario, cell: Cell) -> Any:
+def _function(run: Any) -> Any:
     def run_cell(request: pytest.FixtureRequest) -> None:
-        from pytest_mcast.scenarios import run
-
-        place = place_of(request.config)
-        timeout = place.settings.timeout.value
-        request.node.mcast_evidence = []  # that of an earlier attempt is nothing to this one
-        sender = _host(place, scenario.hosts[cell.sender])
-        receiver = sender if cell.receiver == cell.sender else _host(place, scenario.hosts[cell.receiver])
-        place.need(sender, receiver, cell.family, cell.mode)
-        notice(request.config, sender, receiver)
-        request.node.mcast_evidence = run(cell, sender, receiver, place.picker, timeout=timeout)
+        run(request)
 
     return run_cell
 
 
-def _host(place: Place, spec: HostSpec) -> Host:
-    if spec.kind == "local":
-        return place.local
-    return place.scenario_host(spec.name, spec.interface)
+def _run(scenario: Scenario, cell: Cell, cores: Sequence[ReceiveCore], request: pytest.FixtureRequest) -> None:
+    from pytest_mcast.scenarios import Story, run
+
+    item: CellItem = request.node
+    story = Story(cell)
+    item.begin(story)
+    stage = place_of(request.config).stage(scenario, cores)
+    try:
+        run(cell, stage, story, arrival=partial(notice, request.config))
+    except Excused as excused:
+        skipped = pytest.skip.Exception(f"mcast: {excused}")
+        skipped.mcast_outcome = excused.mcast_outcome  # type: ignore[attr-defined] # for the record
+        raise skipped from None
+    finally:
+        item.tell(story, stage)
+    expected = cell.expectation
+    if expected.outcome == "unsupported" and not expected.sometimes:
+        surprise = pytest.fail.Exception(
+            f"[XPASS(strict)] it passed, and is expected to be unsupported: {expected.reason}", pytrace=False
+        )
+        surprise.mcast_outcome = "pass"  # type: ignore[attr-defined] # as pytest has it for xfail
+        raise surprise
+
+
+def _facts(stage: Stage, cell: Cell) -> dict[str, Any]:
+    scenario = stage.scenario
+    parties = (cell.sender, cell.receiver)
+    subjects = {party.subject: scenario.subjects[party.subject] for party in parties if party.subject is not None}
+    return {
+        "notes": scenario.notes,
+        "hosts": {party.host: stage.facts(party.host) for party in parties},
+        "subjects": {name: stage.world.subjects.facts(spec) for name, spec in subjects.items()},
+    }
+
+
+def _mark(file: ScenarioFile, name: str, cell: Cell) -> pytest.MarkDecorator:
+    """Return a mark of the user's. It need not be registered, unless pytest is told that marks must be."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pytest.PytestUnknownMarkWarning)
+            mark: pytest.MarkDecorator = getattr(pytest.mark, name)
+    except pytest.fail.Exception:
+        text = f"{cell.path}:{cell.line}:{cell.column}: marks: {name!r} is not among the registered markers of pytest"
+        raise file.CollectError(f"{text}, which --strict-markers (strict_markers) wants") from None
+    return mark
+
+
+def _command(item: CellItem) -> str:
+    """Return the command that runs a cell again, with the options that say where."""
+    path = os.path.relpath(item.path, item.config.invocation_params.dir)
+    words = ["pytest", f"{path}::{item.name}", *_options(item.config.stash[SETTINGS])]
+    return shlex.join(words)
+
+
+def _options(settings: Settings) -> list[str]:
+    found = []
+    for option, setting in (("--mcast-iface", settings.iface), ("--mcast-timeout", settings.timeout)):
+        if setting.origin == option:
+            value = f"{setting.value:g}" if isinstance(setting.value, float) else setting.value
+            found.append(f"{option}={value}")
+    if settings.lab.origin == "--mcast-lab" and settings.lab.value == "on":
+        found.append("--mcast-lab")
+    return found

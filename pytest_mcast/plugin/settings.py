@@ -15,6 +15,7 @@ __all__ = [
     "REQUIRABLE",
     "Setting",
     "Settings",
+    "Shard",
     "read_lab_interfaces",
     "read_lab_setting",
     "read_settings",
@@ -43,6 +44,17 @@ class Setting(Generic[_Value]):
 
 
 @dataclass(frozen=True)
+class Shard:
+    """The part ``number``, from 1, of ``count`` parts of a matrix."""
+
+    number: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.number} of {self.count}"
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings of a run. Times are in seconds."""
 
@@ -53,6 +65,7 @@ class Settings:
     lab: Setting[str]
     lab_interfaces: Setting[tuple[tuple[str, str | None], ...]]
     report: Setting[str | None]
+    shard: Setting[Shard | None]
     capture: Setting[str]
     output: Setting[Path]
     pause: Setting[bool]
@@ -76,6 +89,8 @@ class Settings:
             parts.append(f"export {' '.join(name for name, _ in self.export.value)}")
         if self.report.given:
             parts.append(f"report {self.report.value} ({self.report.origin})")
+        if self.shard.given:
+            parts.append(f"shard {self.shard.value} ({self.shard.origin})")
         if self.core.given:
             parts.append(f"core {self.core.value} ({self.core.origin})")
         return "mcast: " + ", ".join(parts) if parts else None
@@ -102,6 +117,7 @@ def read_settings(config: pytest.Config) -> Settings:
         lab=lab,
         lab_interfaces=read_lab_interfaces(config),
         report=_path(config, _raw(config, "report")),
+        shard=_shard(_raw(config, "shard")),
         capture=_choice(_raw(config, "capture"), CAPTURES),
         output=_output(config),
         pause=_flag(config, "pause_on_failure"),
@@ -211,6 +227,17 @@ def _seconds(raw: Setting[Any]) -> Setting[float]:
     if not 0 < seconds < float("inf"):
         raise pytest.UsageError(f"{raw.origin}: {raw.value!r} is not a number of seconds above 0, such as 5 or 0.5")
     return Setting(seconds, raw.origin)
+
+
+def _shard(raw: Setting[Any]) -> Setting[Shard | None]:
+    if not raw.given:
+        return Setting(None)
+    match = re.fullmatch(r"\s*(\d{1,6})\s*/\s*(\d{1,6})\s*", str(raw.value), re.ASCII)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise pytest.UsageError(
+            f"{raw.origin}: {raw.value!r} is not K/N, the part K of N parts, such as 1/3, 2/3 and 3/3"
+        )
+    return Setting(Shard(int(match[1]), int(match[2])), raw.origin)
 
 
 def _capabilities(raw: Setting[Any]) -> Setting[tuple[str, ...]]:

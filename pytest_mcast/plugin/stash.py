@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from .place import Place
     from .watch import Watch
 
-__all__ = ["CAPTURES", "CORE", "LAB", "NO_LAB", "PLACE", "SETTINGS", "WATCH", "notice", "place_of"]
+__all__ = ["CAPTURES", "CORE", "LAB", "NO_LAB", "OTHERS", "PLACE", "SETTINGS", "WATCH", "notice", "place_of"]
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 LAB: pytest.StashKey[PrivateNetwork | None] = pytest.StashKey()  # None: auto, and there can be none
 NO_LAB: pytest.StashKey[str] = pytest.StashKey()  # why
+OTHERS: pytest.StashKey[dict[str, dict[str, Any]]] = pytest.StashKey()  # cells of other shards, by node id
 PLACE: pytest.StashKey[Place] = pytest.StashKey()
 CORE: pytest.StashKey[ReceiveCore] = pytest.StashKey()  # with --mcast-core
 CAPTURES: pytest.StashKey[Captures] = pytest.StashKey()  # with --mcast-capture

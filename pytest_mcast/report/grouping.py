@@ -2,55 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from .conformance import is_conformance
 from .record import Cell, Record
 
-__all__ = ["Table", "group", "word"]
+__all__ = ["WORDS", "Table", "axes_of", "describe", "group", "label", "odd_version", "summary", "word", "words"]
+
+#: All words that ``word`` has, the worst first, with a symbol and what they mean.
+WORDS: dict[str, tuple[str, str]] = {
+    "error": ("💥", "the test itself broke, nothing is known"),
+    "fail": ("❌", "it does not work"),
+    "unexpected pass": ("❗", "it works, where something else is expected"),
+    "not-run": ("⬜", "no run of this record got to it"),
+    "skipped": ("⚪", "the environment cannot"),
+    "expected fail": ("🟡", "it does not work, which is known"),
+    "unsupported": ("🚫", "the implementation does not claim to"),
+    "planned": ("⏳", "there is no machine for it yet"),
+    "pass": ("✅", "it works"),
+}  # fmt: skip
 
 _KNOWN = ("file", "family", "mode", "sender", "receiver")
+_AXES = ("scope", "size", "ttl", "loopback", "steps")  # in the order of the ids of scenario cells
+_USUAL = ("", "IGMPv3", "MLDv2")
+_NAMED = 4  # combinations that are named one by one
 
 
 @dataclass(frozen=True)
 class Table:
-    """Senders down, receivers across; ``more`` is what else the keys of these cells have."""
+    """Senders down, receivers across; in each place the cells of that pair, which differ in further ``axes``."""
 
     family: str
     mode: str
-    more: tuple[tuple[str, str], ...]
-    cells: Mapping[tuple[str, str], Cell]
+    places: Mapping[tuple[str, str], tuple[Cell, ...]]
 
-    @property
+    @cached_property
     def senders(self) -> list[str]:
         """Their names, sorted."""
-        return sorted({sender for sender, _ in self.cells})
+        return sorted({sender for sender, _ in self.places}, key=_natural)
 
-    @property
+    @cached_property
     def receivers(self) -> list[str]:
         """Their names, sorted."""
-        return sorted({receiver for _, receiver in self.cells})
+        return sorted({receiver for _, receiver in self.places}, key=_natural)
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """All of them."""
+        return [cell for cells in self.places.values() for cell in cells]
+
+    @cached_property
+    def axes(self) -> dict[str, list[str]]:
+        """The values of each further axis, in the order in which ids have them."""
+        return axes_of(self.cells)
 
 
 def group(record: Record) -> Iterator[tuple[str, str, list[Table]]]:
-    """Yield each file with its title and its tables: one per family, mode, and whatever else the keys have."""
-    tables: dict[str, dict[tuple[str, str, tuple[tuple[str, str], ...]], dict[tuple[str, str], Cell]]] = {}
+    """Yield each file with its title and its tables, one per family and mode; not those of the conformance suite."""
+    tables: dict[str, dict[tuple[str, str], dict[tuple[str, str], list[Cell]]]] = {}
     for cell in record.cells:
         key = cell.key
-        if is_conformance(cell):
-            continue
-        more = tuple(sorted((name, value) for name, value in key.items() if name not in _KNOWN))
-        table = tables.setdefault(key["file"], {}).setdefault((key["family"], key["mode"], more), {})
-        table[key["sender"], key["receiver"]] = cell
+        if not is_conformance(cell):
+            table = tables.setdefault(key["file"], {}).setdefault((key["family"], key["mode"]), {})
+            table.setdefault((key["sender"], key["receiver"]), []).append(cell)
     for file, kinds in sorted(tables.items()):
-        yield file, record.files.get(file, ""), [Table(*kind, cells) for kind, cells in sorted(kinds.items())]
+        yield (
+            file,
+            record.files[file].title if file in record.files else "",
+            [
+                Table(*kind, {place: tuple(cells) for place, cells in places.items()})
+                for kind, places in sorted(kinds.items())
+            ],
+        )
 
 
 def word(cell: Cell) -> str:
-    """Say what happened, and whether that was to be expected if the cell was not meant to pass."""
-    if cell.expectation == "pass":
-        return cell.outcome
-    if cell.outcome == cell.expectation:
-        return f"{cell.outcome} (expected)"
-    return f"{cell.outcome} (unexpected)" if cell.outcome == "pass" else cell.outcome
+    """Return one of ``WORDS``: what happened, and whether that was to be expected if the cell was not meant to pass."""
+    if cell.outcome == "pass" and cell.expectation != "pass" and not cell.sometimes:
+        return "unexpected pass"
+    return "expected fail" if cell.outcome == cell.expectation == "fail" else cell.outcome
+
+
+def words(cells: Sequence[Cell]) -> dict[str, int]:
+    """Return how often each word is there, the best first."""
+    counts = Counter(map(word, cells))
+    return {name: counts[name] for name in reversed(WORDS) if counts[name]}
+
+
+def summary(cells: Sequence[Cell]) -> str:
+    """Return one phrase for the cells of a place: ``pass``, or ``11 pass, 1 fail``; with a version such as IGMPv2."""
+    counts = words(cells)
+    parts = list(counts) if len(counts) == 1 else [f"{count} {name}" for name, count in counts.items()]
+    return ", ".join([*parts, *sorted({odd_version(cell) for cell in cells} - {""})])
+
+
+def odd_version(cell: Cell) -> str:
+    """Return the version of IGMP or MLD that the receiver's host fell back to; empty if it did not."""
+    name = cell.reported.removesuffix(" (kernel)")
+    return "" if name in _USUAL else name
+
+
+def describe(some: Sequence[Cell], cells: Sequence[Cell]) -> str:
+    """Say which of the cells of a place some are, by their further axes: ``size 8192, ttl 1 or 7``; empty for all."""
+    axes = axes_of(cells)
+    chosen = {cell.identity for cell in some}
+    values = {name: {cell.key.get(name, "") for cell in some} for name in axes}
+    block = [cell for cell in cells if all(cell.key.get(name, "") in allowed for name, allowed in values.items())]
+    if {cell.identity for cell in block} == chosen:
+        return ", ".join(
+            f"{name} {' or '.join(sorted(allowed, key=_natural))}"
+            for name, allowed in values.items()
+            if len(allowed) < len(axes[name])
+        )
+    named = [", ".join(f"{name} {cell.key.get(name, '')}" for name in axes) for cell in some[:_NAMED]]
+    more = [f"and {len(some) - _NAMED} more"] if len(some) > _NAMED else []
+    return "; ".join([*named, *more])
+
+
+def axes_of(cells: Sequence[Cell]) -> dict[str, list[str]]:
+    """Return the values of each further axis of cells."""
+    names = sorted(
+        {name for cell in cells for name in cell.key if name not in _KNOWN},
+        key=lambda name: (_AXES.index(name) if name in _AXES else len(_AXES), name),
+    )
+    return {name: sorted({cell.key.get(name, "") for cell in cells}, key=_natural) for name in names}
+
+
+def label(cell: Cell) -> str:
+    """Return the name of a cell in lists: ``FILE ipv4-ssm[one->two,size=1472]``, or of a conformance case."""
+    key = cell.key
+    if is_conformance(cell):
+        return f"{key['receiver']} {key['case']} {key['family']}-{key['mode']}"
+    more = "".join(f",{name}={values[0]}" for name, values in axes_of([cell]).items())
+    return f"{key['file']} {key['family']}-{key['mode']}[{key['sender']}->{key['receiver']}{more}]"
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    """Return a key by which 9 stands before 10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", text)]

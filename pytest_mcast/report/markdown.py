@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from .grouping import Table, group, word
-from .record import Cell, Record
-from .rows import escape, rows
+from .grouping import WORDS, Table, group, odd_version, summary, words
+from .notes import Notes
+from .record import Cell, Record, Run
+from .rows import escape, one_line, rows
 
 __all__ = ["markdown"]
 
 _FAMILIES = {"ipv4": "IPv4", "ipv6": "IPv6"}
+_FIRST = ("version", "kind", "system", "release", "machine", "python")  # of the facts about hosts and subjects
+_EVIDENCE = 12  # lines of it
+_FACT = 80  # characters of one
 
 
 def markdown(record: Record) -> Iterator[str]:
     """Yield the lines of a document in GitHub's Markdown."""
+    files = list(group(record))
+    cells = [cell for _, _, tables in files for table in tables for cell in table.cells]
     yield "# Multicast matrix"
     yield ""
-    run = record.run
-    yield escape(f"Run {run.id} of {run.started}, {run.duration_s:.1f} s, {_end(run.exit_code)}.")
-    if record.environment:
-        yield ""
-        yield escape("Environment: " + ", ".join(f"{name} {value}" for name, value in record.environment.items()))
-    if record.subjects:
-        yield ""
-        yield from rows(["subject", "version"], [[name, facts["version"]] for name, facts in record.subjects.items()])
-    notes: dict[str, int] = {}
-    for file, title, tables in group(record):
+    yield from _head(record, cells)
+    number = 1
+    for file, title, tables in files:
+        notes = Notes(number)
         yield ""
         yield "## " + escape(f"{title} ({file})" if title else file or "Scenario file")
+        yield from _about(record, file)
         family = None
-        first = len(notes)
         for table in tables:
             if table.family != family:
                 family = table.family
@@ -39,50 +39,114 @@ def markdown(record: Record) -> Iterator[str]:
                 yield "### " + escape(_FAMILIES.get(family, family))
             yield ""
             yield from _table(table, notes)
-        if len(notes) > first:
+        if notes.next > number:
             yield ""
-            yield from (f"{number}. {escape(note)}" for note, number in list(notes.items())[first:])
-        yield from _shown([cell for table in tables for cell in table.cells.values()])
+            yield from (_numbered(line) for line in notes.lines())
+        number = notes.next
+        yield from _shown([cell for table in tables for cell in table.cells])
+    if len(record.runs) > 1:
+        yield ""
+        yield "## Runs"
+        yield ""
+        yield from _facts("run", {run.id: _of_run(run) for run in record.runs})
 
 
-def _end(exit_code: int | None) -> str:
-    return "killed or not yet at its end" if exit_code is None else f"exit code {exit_code}"
+def _head(record: Record, cells: Sequence[Cell]) -> Iterator[str]:
+    if len(record.runs) == 1:
+        run = record.runs[0]
+        facts = _of_run(run)
+        yield escape(f"Run {run.id} of {facts.pop('started')}, {facts.pop('duration')}, {facts.pop('end')}.")
+        if facts:
+            yield ""
+            yield escape("Environment: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
+    else:
+        yield escape(f"{len(record.runs)} runs, which are listed at the end.")
+    counts = words(cells)
+    if counts:
+        yield ""
+        yield f"{len(cells)} cells: {', '.join(f'{count} {name}' for name, count in counts.items())}."
+        yield ""
+        yield "; ".join(f"{WORDS[name][0]} *{name}*: {WORDS[name][1]}" for name in counts) + "."
+    odd = sorted({odd_version(cell) for cell in cells} - {""})
+    if odd:
+        yield ""
+        yield escape(
+            f"{', '.join(odd)}: the version that the receiver's host reported its membership in, where it is not IGMPv3 "
+            "or MLDv2. Older versions know no sources."
+        )
+    if record.subjects:
+        yield ""
+        yield from _facts("receive core", record.subjects)
 
 
-def _table(table: Table, notes: dict[str, int]) -> Iterator[str]:
-    corner = ", ".join((table.mode.upper(), *(f"{key} {value}" for key, value in table.more)))
-    head = [corner, *(f"to {receiver}" for receiver in table.receivers)]
+def _of_run(run: Run) -> dict[str, str]:
+    end = "killed or not yet at its end" if run.exit_code is None else f"exit code {run.exit_code}"
+    return {"started": run.started, "duration": f"{run.duration_s:.1f} s", "end": end, **run.environment}
+
+
+def _about(record: Record, file: str) -> Iterator[str]:
+    """Yield the notes of a file, and who took part."""
+    about = record.files.get(file)
+    if about is None:
+        return
+    if about.notes.strip():
+        yield ""
+        yield escape(about.notes)
+    for name, facts in (("host", about.hosts), ("implementation", about.subjects)):
+        if facts:
+            yield ""
+            yield from _facts(name, facts)
+
+
+def _facts(head: str, facts: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """Yield a table of facts; what is the same of all stands there once only if it is long."""
+    found = dict.fromkeys(name for each in facts.values() for name in each)
+    names = sorted(found, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
+    body = [
+        [name, *(one_line(each.get(column, ""), _FACT) for column in names)]
+        for name, each in facts.items()
+    ]  # fmt: skip
+    yield from rows([head, *names], body)
+
+
+def _table(table: Table, notes: Notes) -> Iterator[str]:
+    if table.axes:
+        axes = "; ".join(f"{name} {', '.join(values)}" for name, values in table.axes.items())
+        yield escape(f"{table.mode.upper()}, each for {axes}:")
+        yield ""
     yield from rows(
-        head,
+        [table.mode.upper(), *(f"to {receiver}" for receiver in table.receivers)],
         [
-            [f"from {sender}", *(_cell(table.cells.get((sender, receiver)), notes) for receiver in table.receivers)]
+            [
+                f"from {sender}",
+                *(_place(table.places.get((sender, receiver), ()), notes) for receiver in table.receivers),
+            ]
             for sender in table.senders
         ],
     )
 
 
+def _place(cells: Sequence[Cell], notes: Notes) -> str:
+    if not cells:
+        return ""
+    counts = words(cells)
+    worst = next(name for name in WORDS if name in counts)
+    return f"{WORDS[worst][0]} {summary(cells)}{notes.numbers(cells)}"
+
+
+def _numbered(line: str) -> str:
+    number, _, text = line.partition(" ")
+    return f"{number} {escape(text)}"
+
+
 def _shown(cells: Sequence[Cell]) -> Iterator[str]:
     """List what was shown, with the number of cells in which it was."""
-    shown = Counter(line for cell in cells for line in cell.evidence)
+    shown = Counter(line for cell in cells for line in cell.evidence).most_common()
     if shown:
         yield ""
         yield "Evidence:"
         yield ""
-    for line, count in sorted(shown.items(), key=lambda item: (-item[1], item[0])):
+    for line, count in sorted(shown, key=lambda item: (-item[1], item[0]))[:_EVIDENCE]:
         yield "- " + escape(f"{line}: {count} of {len(cells)} cells")
-
-
-def _cell(cell: Cell | None, notes: dict[str, int]) -> str:
-    if cell is None:
-        return ""
-    note = _note(cell)
-    return f"{word(cell)} ({notes.setdefault(note, len(notes) + 1)})" if note else word(cell)
-
-
-def _note(cell: Cell) -> str:
-    parts = [cell.reason] if cell.reason else []
-    if cell.attempts > 1:
-        parts.append(f"{cell.attempts} attempts")
-    if cell.artifacts:
-        parts.append("see " + ", ".join(cell.artifacts))
-    return "; ".join(parts)
+    if len(shown) > _EVIDENCE:
+        yield f"- and {len(shown) - _EVIDENCE} more, which the record has"

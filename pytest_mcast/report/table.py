@@ -2,33 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from .grouping import Table, group, word
+from .grouping import Table, group, summary
 from .record import Record
+from .rows import one_line, pad, width
 
 __all__ = ["tables"]
 
+_INDENT = "  "
+_BETWEEN = "  "
 
-def tables(record: Record) -> Iterator[str]:
-    """Yield the lines of one table per file, family and mode: senders down, receivers across, outcomes inside."""
+
+def tables(record: Record, columns: int = 80) -> Iterator[str]:
+    """Yield the lines of one table per file, family and mode: senders down, receivers across, outcomes inside.
+
+    ``columns`` is the width of the terminal: receivers that do not fit stand in another block below.
+    """
     for file, title, here in group(record):
-        yield f"{title} ({file})" if title else file
+        yield one_line(f"{title} ({file})" if title else file)
         for table in here:
             yield ""
-            yield from _table(table)
+            yield from _table(table, columns - len(_INDENT))
         yield ""
 
 
-def _table(table: Table) -> Iterator[str]:
-    name = "-".join((table.family, table.mode, *(f"{key}={value}" for key, value in table.more)))
-    words = {place: word(cell) for place, cell in table.cells.items()}
-    rows = [[name, *(f"to {receiver}" for receiver in table.receivers)]]
-    rows += [
-        [f"from {sender}", *(words.get((sender, receiver), "") for receiver in table.receivers)]
+def _table(table: Table, columns: int) -> Iterator[str]:
+    if table.axes:
+        axes = "; ".join(f"{name} {', '.join(values)}" for name, values in table.axes.items())
+        yield _INDENT + one_line(f"each for {axes}")
+    lines = [[one_line(f"{table.family}-{table.mode}"), *(one_line(f"to {name}") for name in table.receivers)]]
+    lines += [
+        [
+            one_line(f"from {sender}"),
+            *(summary(table.places.get((sender, receiver), ())) for receiver in table.receivers),
+        ]
         for sender in table.senders
     ]
     # Not narrower than "skipped", so that the tables of one file look alike.
-    widths = [max(len("skipped"), *map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+    widths = [max(len("skipped"), *map(width, column)) for column in zip(*lines, strict=True)]
+    for number, block in enumerate(_blocks(widths, columns)):
+        if number:
+            yield ""
+        for line in lines:
+            yield _INDENT + _BETWEEN.join(pad(line[column], widths[column]) for column in (0, *block)).rstrip()
+
+
+def _blocks(widths: Sequence[int], columns: int) -> Iterator[list[int]]:
+    """Yield the receivers' columns that stand side by side, one at least."""
+    block: list[int] = []
+    left = columns - widths[0]
+    for column, size in enumerate(widths[1:], 1):
+        if block and left < len(_BETWEEN) + size:
+            yield block
+            block, left = [], columns - widths[0]
+        block.append(column)
+        left -= len(_BETWEEN) + size
+    yield block

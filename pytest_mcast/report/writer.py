@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from .record import Record, write
+from .record import Record
+from .store import write
 
 __all__ = ["BackgroundWriter", "DirectWriter", "Writer"]
 

@@ -37,8 +37,8 @@ class _Item:
     value: Any
 
 
-def read_declarations(documents: Sequence[Document]) -> Declarations:
-    """Read what the files declare; raises ``ScenarioError`` for a name that is there twice, and for what is unknown."""
+def read_declarations(documents: Sequence[Document], cores: Sequence[str] = ()) -> Declarations:
+    """Read what the files declare, with more receive ``cores`` than those of this package; raises ``ScenarioError`` for a name that is there twice, and for what is unknown."""
     links, hosts, subjects, steps = (_collect(documents, kind) for kind in ("links", "hosts", "subjects", "steps"))
     if "deliver" in steps:
         item = steps["deliver"]
@@ -54,7 +54,7 @@ def read_declarations(documents: Sequence[Document]) -> Declarations:
     return Declarations(
         known_links,
         known_hosts,
-        {name: _subject(name, item) for name, item in subjects.items()},
+        {name: _subject(name, item, cores) for name, item in subjects.items()},
         {"deliver": DELIVER, **sequences},
     )
 
@@ -134,7 +134,7 @@ def _check_remote(item: _Item, text: str) -> None:
         raise item.document.failure(where, f"{name_of(where)}: {said}") from None
 
 
-def _subject(name: str, item: _Item) -> SubjectSpec:
+def _subject(name: str, item: _Item, cores: Sequence[str]) -> SubjectSpec:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     value = item.value
@@ -147,22 +147,22 @@ def _subject(name: str, item: _Item) -> SubjectSpec:
         raise item.document.failure(where, text) from None
     return SubjectSpec(
         name,
-        receiver=_implementation(item, "receiver") if "receiver" in value else None,
-        sender=_implementation(item, "sender") if "sender" in value else None,
+        receiver=_implementation(item, "receiver", cores) if "receiver" in value else None,
+        sender=_implementation(item, "sender", ()) if "sender" in value else None,
         version=version,
         requires=tuple(value.get("requires", ())),
         notes=value.get("notes", ""),
     )
 
 
-def _implementation(item: _Item, role: str) -> str:
+def _implementation(item: _Item, role: str, more: Sequence[str]) -> str:
     """Return a shipped name, or the path of a description that is good and of this kind."""
     from pytest_mcast.cores import DescriptionError, read_description, shipped_cores, shipped_senders  # most have none
 
     what: str = item.value[role]
     where = [*item.where, role]
     if not what.endswith((".yaml", ".yml")):
-        known = list(shipped_cores() if role == "receiver" else shipped_senders())
+        known = [*(shipped_cores() if role == "receiver" else shipped_senders()), *more]
         one_of(item.document, where, role, what, [*known, "FILE.yaml"])
         return what
     path = item.document.path.parent / what

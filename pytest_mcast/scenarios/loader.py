@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,15 @@ def schema() -> dict[str, Any]:
     return read_schema(SCHEMA)
 
 
-def load(path: Path) -> Scenario:
+def load(path: Path, *, cores: Sequence[str] = ()) -> Scenario:
     """Read and check a file and those that it includes; nothing in them is executed.
+
+    ``cores`` are names of receive cores besides those of this package.
 
     Raises ``ScenarioError``, and ``OSError`` when the file cannot be read.
     """
     documents = read_files(path)
-    declared = read_declarations(documents)
+    declared = read_declarations(documents, cores)
     document = documents[-1]
     if not declared.hosts:
         raise ScenarioError(path, 1, 1, "the file lacks the key 'hosts', and so do those that it includes")

@@ -13,8 +13,8 @@ import jsonschema
 import pytest
 
 from pytest_mcast.plugin import recorder
-from pytest_mcast.report import Cell, Record, read
-from pytest_mcast.report.record import schema
+from pytest_mcast.report import Cell, File, Record, read
+from pytest_mcast.report.store import schema
 from pytest_mcast.scenarios import Cell as ScenarioCell
 
 FILE = """
@@ -101,15 +101,15 @@ ONE_BY_ONE = pytest.mark.parametrize("way", [(), ("-n1",)], ids=["plain", "xdist
 @WAYS
 def test_a_run_and_its_cells(pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]) -> None:
     record = _record(pytester, "--mcast-require=all", *way)
-    assert record.run.exit_code == 0
-    assert record.run.command[:2] == ("pytest", record.run.command[1])
-    assert "--mcast-report=out.json" in record.run.command
-    assert record.run.duration_s > 0
-    assert record.files == {"a.mcast.yaml": "The title"}
-    assert record.environment["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert record.environment["pytest"] == pytest.__version__
-    assert record.environment["privilege"] == ("rootless" if os.geteuid() else "root")
-    assert record.environment["place"] == "a virtual network"
+    assert record.runs[0].exit_code == 0
+    assert record.runs[0].command[:2] == ("pytest", record.runs[0].command[1])
+    assert "--mcast-report=out.json" in record.runs[0].command
+    assert record.runs[0].duration_s > 0
+    assert record.files == {"a.mcast.yaml": File("The title")}
+    assert record.runs[0].environment["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert record.runs[0].environment["pytest"] == pytest.__version__
+    assert record.runs[0].environment["privilege"] == ("rootless" if os.geteuid() else "root")
+    assert record.runs[0].environment["place"] == "a virtual network"
     assert list(_cells(record)) == NAMES
     for name, cell in _cells(record).items():
         sender, _, receiver = name.partition("->")
@@ -126,20 +126,20 @@ def test_a_run_and_its_cells(pytester: pytest.Pytester, scenario: Path, way: tup
 
 
 def test_every_run_has_an_id_of_its_own(pytester: pytest.Pytester, scenario: Path) -> None:
-    first, second = (_record(pytester).run.id for _ in range(2))
+    first, second = (_record(pytester).runs[0].id for _ in range(2))
     assert first != second
 
 
 def test_the_private_network_is_the_place(pytester: pytest.Pytester, scenario: Path) -> None:
     for way in ((), ("-n1",)):
-        assert _record(pytester, "--mcast-lab", *way).environment["place"] == "a private network"
+        assert _record(pytester, "--mcast-lab", *way).runs[0].environment["place"] == "a private network"
 
 
 @WAYS
 def test_failures_skips_and_errors(pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]) -> None:
     fate = "one->one=lose one->two=skip two->one=break two->two=tear-down"
     record = _record(pytester, *way, fate=fate)
-    assert record.run.exit_code == 1
+    assert record.runs[0].exit_code == 1
     assert _outcomes(record) == ["fail", "skipped", "error", "error"]
     reasons = [cell.reason for cell in _cells(record).values()]
     assert reasons == [
@@ -195,14 +195,14 @@ def test_what_was_not_reached_is_not_run(pytester: pytest.Pytester, scenario: Pa
     assert "not-run" in _outcomes(record)
     left = _cells(record)["two->two"]
     assert (left.outcome, left.attempts, left.reason) == ("not-run", 0, "the run did not get to it")
-    assert record.run.exit_code
+    assert record.runs[0].exit_code
 
 
 def test_collect_only_records_what_there_is_to_run(pytester: pytest.Pytester, scenario: Path) -> None:
     for way in ((), ("-n2",)):
         record = _record(pytester, "--collect-only", *way)
         assert _outcomes(record) == ["not-run"] * 4
-        assert record.run.exit_code == 0
+        assert record.runs[0].exit_code == 0
 
 
 @WAYS
@@ -269,7 +269,7 @@ def test_without_scenario_files_the_record_is_empty(pytester: pytest.Pytester) -
     for way in ((), ("-n2",)):
         record = _record(pytester, *way)
         assert record.cells == ()
-        assert record.environment["place"] == "a virtual network"
+        assert record.runs[0].environment["place"] == "a virtual network"
 
 
 def test_xdist_is_not_needed(pytester: pytest.Pytester, scenario: Path) -> None:
@@ -430,7 +430,7 @@ def test_kill_of_the_controller_leaves_what_was_known(
         os.close(began)
         os.close(wrote)
     record = read(path)
-    assert record.run.exit_code is None
+    assert record.runs[0].exit_code is None
     before = ["not-run" if name in blocked.split() else "pass" for name in NAMES[:3]]
     assert _outcomes(record) == [*before, "not-run"]
     assert not [name for name in os.listdir(pytester.path) if name.startswith(".pytest-mcast")]

@@ -12,15 +12,16 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pytest_mcast.report import Cell, Record, RecordError, read, write
-from pytest_mcast.report.record import FORMAT, OUTCOMES, VERSION, schema
+from pytest_mcast.report import Cell, Event, Feature, File, Record, RecordError, Run, read, write
+from pytest_mcast.report.record import EXPECTATIONS, FORMAT, OUTCOMES, VERSION
+from pytest_mcast.report.store import schema
 
 from .support import RUN, full
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
-    for record in (full(), Record(RUN), Record(replace(RUN, exit_code=None))):
+    for record in (full(), Record((RUN,)), Record((replace(RUN, exit_code=None),))):
         write(record, path)
         assert read(path) == record
         jsonschema.Draft202012Validator(schema()).validate(json.loads(path.read_bytes()))
@@ -31,9 +32,11 @@ def test_the_schema_is_one_and_knows_what_we_know() -> None:
     jsonschema.Draft202012Validator.check_schema(schema())
     properties = schema()["properties"]
     assert (properties["format"]["const"], properties["version"]["const"]) == (FORMAT, VERSION)
-    cell = schema()["$defs"]["cell"]
-    assert tuple(cell["properties"]["outcome"]["enum"]) == OUTCOMES
-    assert set(cell["required"]) == set(cell["properties"]) == {field.name for field in fields(Cell)}
+    parts = schema()["$defs"]
+    assert tuple(parts["cell"]["properties"]["outcome"]["enum"]) == OUTCOMES
+    assert tuple(parts["cell"]["properties"]["expectation"]["enum"]) == EXPECTATIONS
+    for name, kind in {"run": Run, "file": File, "cell": Cell, "event": Event}.items():
+        assert set(parts[name]["required"]) == set(parts[name]["properties"]) == {field.name for field in fields(kind)}
     assert set(schema()["required"]) == set(properties)
 
 
@@ -45,7 +48,7 @@ def test_there_is_a_line_for_each_cell(tmp_path: Path) -> None:
 
 def test_any_text_survives(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
-    record = replace(full(), environment={"odd": 'grün \ud800 \x00 " \\ \n'})
+    record = replace(full(), subjects={"odd": {"version": 'grün \ud800 \x00 " \\ \n'}})
     write(record, path)
     assert read(path) == record
 
@@ -63,15 +66,15 @@ def _set(*where: Any, to: Any) -> Callable[[Any], None]:
     ("change", "text"),
     [
         (_set("format", to="coverage"), "not a pytest-mcast record: its format is 'coverage'"),
-        (_set("version", to=2), "version 2 is not understood, only 1; a newer pytest-mcast wrote it"),
-        (_set("version", to="1"), "version '1' is not understood, only 1"),
-        (_set("version", to=True), "version True is not understood, only 1"),
-        (_set("version", to=0), "version 0 is not understood, only 1"),
+        (_set("version", to=3), "version 3 is not understood, only 1 and 2; a newer pytest-mcast wrote it"),
+        (_set("version", to="1"), "version '1' is not understood, only 1 and 2"),
+        (_set("version", to=True), "version True is not understood, only 1 and 2"),
+        (_set("version", to=0), "version 0 is not understood, only 1 and 2"),
         (_set("colour", to=1), "the document: Additional properties are not allowed ('colour' was unexpected)"),
-        (_set("run", "colour", to=1), "run: Additional properties are not allowed ('colour' was unexpected)"),
-        (_set("run", "started", to="today"), "run.started: 'today' does not match"),
-        (_set("run", "duration_s", to=-1), "run.duration_s: -1 is less than the minimum of 0"),
-        (_set("environment", "python", to=3.11), "environment.python: 3.11 is not of type 'string'"),
+        (_set("runs", 0, "colour", to=1), "runs.0: Additional properties are not allowed ('colour' was unexpected)"),
+        (_set("runs", 0, "started", to="today"), "runs.0.started: 'today' does not match"),
+        (_set("runs", 0, "duration_s", to=-1), "runs.0.duration_s: -1 is less than the minimum of 0"),
+        (_set("runs", 0, "environment", "python", to=3.11), "runs.0.environment.python: 3.11 is not of type 'string'"),
         (_set("subjects", "core", to={}), "subjects.core: 'version' is a required property"),
         (_set("cells", 1, "outcome", to="passed"), "cells.1.outcome: 'passed' is not one of pass, fail, unsupported,"),
         (_set("cells", 1, "retries", to=1), "cells.1: Additional properties are not allowed ('retries' was"),
@@ -115,7 +118,7 @@ def test_a_key_may_have_more_but_is_there_once(tmp_path: Path) -> None:
         (b'{"format": NaN}', "not JSON: NaN is not a number in JSON"),
         (b"[]", "not a pytest-mcast record: it has no format"),
         (b"{}", "not a pytest-mcast record: it has no format"),
-        (b'{"format": "pytest-mcast record"}', "version None is not understood, only 1"),
+        (b'{"format": "pytest-mcast record"}', "version None is not understood, only 1 and 2"),
     ],
 )
 def test_a_file_that_is_no_record_is_refused(tmp_path: Path, content: bytes, text: str) -> None:
@@ -149,9 +152,39 @@ def test_what_cannot_be_written_leaves_everything_as_it_was(tmp_path: Path) -> N
     path.write_text("before")
     for duration in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="not JSON compliant"):
-            write(replace(full(), run=replace(RUN, duration_s=duration)), path)
+            write(replace(full(), runs=(replace(RUN, duration_s=duration),)), path)
     assert path.read_text() == "before"
     (tmp_path / "directory").mkdir()
     with pytest.raises(IsADirectoryError):
         write(full(), tmp_path / "directory")
     assert sorted(os.listdir(tmp_path)) == ["directory", "record.json"]
+
+
+def test_version_1_is_read() -> None:
+    record = read(Path(__file__).parent / "version-1.json")
+    run = Run("b24c4b4b0f3ab7c1", "2026-02-03T04:05:06Z", 0.25, ("pytest", "a.mcast.yaml"), 1, {"python": "3.11.7"})
+    key = {"file": "a.mcast.yaml", "family": "ipv4", "mode": "asm", "sender": "one", "receiver": "two"}
+    first = Cell(
+        key, "fail", "a.mcast.yaml::ipv4-asm[one->two]", run.id, "fail", reason="lost", attempts=1, duration_s=0.1,
+        artifacts=("a/b.pcapng",), evidence=("a fence",),
+    )  # fmt: skip
+    assert record == Record(
+        (run,),
+        {"a.mcast.yaml": File("The title")},
+        {"core": {"version": "0.3"}},
+        {"ssm.wrong-source": Feature("RFC 4607", "Another source")},
+        (first,),
+    )
+
+
+def test_a_cell_is_of_a_run_that_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    first = full().cells[0]
+    write(replace(full(), cells=(replace(first, run=""),)), path)
+    assert read(path).cells[0].run == ""
+    write(replace(full(), cells=(replace(first, run="other"),)), path)
+    with pytest.raises(RecordError, match=r"cells\.0\.run: there is no run 'other'$"):
+        read(path)
+    write(replace(full(), runs=(RUN, RUN)), path)
+    with pytest.raises(RecordError, match="runs: two of them have the same id"):
+        read(path)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_mcast.cli import main
-from pytest_mcast.report import Cell, Record, markdown, tables, write
+from pytest_mcast.report import Cell, File, Record, markdown, tables, write
 from pytest_mcast.report.record import OUTCOMES
 
 from .support import RUN, cell, full
@@ -23,7 +23,7 @@ CELLS = (
     cell("one", "two", "error", family="ipv6"),
     cell("one", "two", "pass", file="b.mcast.yaml"),
 )
-RECORD = Record(RUN, files={"a.mcast.yaml": "Two hosts", "b.mcast.yaml": ""}, cells=CELLS)
+RECORD = Record((RUN,), files={"a.mcast.yaml": File("Two hosts"), "b.mcast.yaml": File()}, cells=CELLS)
 
 
 def test_terminal() -> None:
@@ -50,7 +50,7 @@ def test_terminal() -> None:
 def test_columns_are_as_wide_as_their_words() -> None:
     (wide,) = (
         line
-        for line in tables(Record(RUN, cells=(cell("s", "a", "unsupported"), cell("s", "b", "pass"))))
+        for line in tables(Record((RUN,), cells=(cell("s", "a", "unsupported"), cell("s", "b", "pass"))))
         if line.startswith("  from")
     )
     assert wide == "  from s    unsupported  pass"
@@ -103,13 +103,13 @@ def test_markdown_tells_environment_subjects_attempts_and_artifacts() -> None:
 
 
 def test_markdown_of_a_run_that_was_killed() -> None:
-    text = "\n".join(markdown(replace(RECORD, run=replace(RUN, exit_code=None))))
+    text = "\n".join(markdown(replace(RECORD, runs=(replace(RUN, exit_code=None),))))
     assert "killed or not yet at its end" in text
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_every_outcome_is_told_by_its_own_word(outcome: str) -> None:
-    record = Record(RUN, cells=(cell("a", "b", outcome),))
+    record = Record((RUN,), cells=(cell("a", "b", outcome),))
     assert f"  from a    {outcome}" in list(tables(record))
     assert any(line.startswith(f"| from a | {outcome}") for line in markdown(record))
 
@@ -124,13 +124,13 @@ def test_every_outcome_is_told_by_its_own_word(outcome: str) -> None:
     ],
 )
 def test_what_was_expected_is_told(outcome: str, expectation: str, text: str) -> None:
-    record = Record(RUN, cells=(replace(cell("a", "b", outcome), expectation=expectation),))
+    record = Record((RUN,), cells=(replace(cell("a", "b", outcome), expectation=expectation),))
     assert f"  from a    {text}" in list(tables(record))
 
 
 def test_the_same_reason_is_one_note() -> None:
     same = [replace(cell("a", name, "skipped"), reason="no namespaces") for name in "bc"]
-    lines = list(markdown(Record(RUN, cells=tuple(same))))
+    lines = list(markdown(Record((RUN,), cells=tuple(same))))
     assert "| from a | skipped (1) | skipped (1) |" in lines
     assert [line for line in lines if "namespaces" in line] == ["1. no namespaces"]
 
@@ -138,13 +138,13 @@ def test_the_same_reason_is_one_note() -> None:
 def test_more_in_the_key_is_a_table_of_its_own() -> None:
     first = cell("a", "b", "pass")
     others = [replace(first, key={**first.key, "core": core}, outcome="fail") for core in ("rust", "asyncio")]
-    record = Record(RUN, cells=(first, *others))
+    record = Record((RUN,), cells=(first, *others))
     assert [line.split()[0] for line in tables(record) if " to " in line] == [
         "ipv4-asm",
         "ipv4-asm-core=asyncio",
         "ipv4-asm-core=rust",
     ]
-    assert "| ASM, core rust | to b     |" in list(markdown(Record(RUN, cells=(replace(others[0], reason="x"),))))
+    assert "| ASM, core rust | to b     |" in list(markdown(Record((RUN,), cells=(replace(others[0], reason="x"),))))
 
 
 def _columns(row: str) -> list[str]:
@@ -169,7 +169,7 @@ def test_names_do_not_break_the_tables(name: str) -> None:
         {"file": name, "family": name, "mode": name, "sender": name, "receiver": name}, "fail", "", reason=name
     )
     second = replace(other, key={**other.key, "receiver": f"{name} 2"})
-    lines = list(markdown(Record(RUN, {name: name}, {name: name}, {name: {"version": name}}, cells=(other, second))))
+    lines = list(markdown(Record((RUN,), {name: File(name)}, {name: {"version": name}}, cells=(other, second))))
     plain = " ".join(name.split())
     rows = [_columns(line) for line in lines if line.startswith("| ")]
     assert rows == [

@@ -25,7 +25,7 @@ class Counting:
     def __call__(self) -> Record:
         self.taken += 1
         self.took.set()
-        return Record(replace(RUN, id=str(self.number)))
+        return Record((replace(RUN, id=str(self.number)),))
 
     def bump(self) -> None:
         self.number += 1
@@ -35,15 +35,15 @@ class Counting:
 def test_direct_writes_at_once(tmp_path: Path) -> None:
     path, source = tmp_path / "record.json", Counting()
     direct = DirectWriter(path, source)
-    assert read(path).run.id == "0"
+    assert read(path).runs[0].id == "0"
     source.bump()
     direct.changed()
-    assert read(path).run.id == "1"
+    assert read(path).runs[0].id == "1"
     direct.catch_up()
     assert source.taken == 2  # there was nothing new
     source.bump()
     direct.close()
-    assert read(path).run.id == "2"
+    assert read(path).runs[0].id == "2"
 
 
 def test_direct_takes_a_small_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,10 +53,10 @@ def test_direct_takes_a_small_share_of_the_time(tmp_path: Path, monkeypatch: pyt
     direct = DirectWriter(path, source)
     source.bump()
     direct.changed()
-    assert (source.taken, read(path).run.id) == (1, "0")  # it would take too much
+    assert (source.taken, read(path).runs[0].id) == (1, "0")  # it would take too much
     monkeypatch.setattr(writer, "_INTERVAL", 0.0)
     direct.catch_up()
-    assert read(path).run.id == "1"  # it is old enough
+    assert read(path).runs[0].id == "1"  # it is old enough
 
 
 def test_background_writes_the_last_news_without_being_told_again(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_background_writes_the_last_news_without_being_told_again(tmp_path: Path
     finally:
         source.bump()
         background.close()
-    assert read(path).run.id == "4"
+    assert read(path).runs[0].id == "4"
     assert source.taken < 100  # not a thousand
 
 
@@ -88,12 +88,12 @@ def test_a_write_that_fails_is_told_and_made_good_by_the_next(
     path.parent.mkdir()
     it.close()
     assert it.error is None
-    assert read(path).run == replace(RUN, id="0")
+    assert read(path).runs[0] == replace(RUN, id="0")
 
 
 def test_a_thousand_cells_are_written_in_milliseconds(tmp_path: Path) -> None:
     # So often is a record written that this matters; the bound is wide for busy machines.
-    record = Record(RUN, cells=tuple(cell(f"s{number}", "r", "pass") for number in range(1000)))
+    record = Record((RUN,), cells=tuple(cell(f"s{number}", "r", "pass") for number in range(1000)))
     direct = DirectWriter(tmp_path / "record.json", lambda: record)
     direct.close()
     assert direct._spent < 1

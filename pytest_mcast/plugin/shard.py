@@ -1,0 +1,54 @@
+"""``--mcast-shard K/N``: the cells of this run are one part of N, so that several machines share a matrix."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from .settings import Shard
+from .stash import OTHERS
+
+__all__ = ["Sharding", "assign"]
+
+
+def assign(keys: Sequence[str], count: int) -> dict[str, int]:
+    """Return the number of the shard, from 1, of each key; the order of the keys means nothing, sizes differ by one at the most."""
+    ordered = sorted(set(keys), key=lambda key: (hashlib.sha256(key.encode(errors="surrogatepass")).digest(), key))
+    return {key: place % count + 1 for place, key in enumerate(ordered)}
+
+
+class Sharding:
+    """Deselects the cells of other shards, and keeps them for the record. Other tests run in every shard."""
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Select; last, so that what ``-k`` and the like leave is shared evenly."""
+        cells = {item: _key(item.mcast_cell) for item in items if getattr(item, "mcast_cell", None)}  # type: ignore[attr-defined]
+        shards = assign(list(cells.values()), self._shard.count)
+        left_out = [item for item, key in cells.items() if shards[key] != self._shard.number]
+        others = config.stash[OTHERS] = {
+            item.nodeid: {
+                "cell": item.mcast_cell,  # type: ignore[attr-defined]
+                "details": getattr(item, "mcast_details", {}),
+                "facts": getattr(item, "mcast_facts", {}),
+                "reason": f"shard {shards[cells[item]]} of {self._shard.count}",
+            }
+            for item in left_out
+        }
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+            gone = set(left_out)
+            items[:] = [item for item in items if item not in gone]
+        if hasattr(config, "workeroutput"):  # the controller of xdist learns it at the end of this worker
+            config.workeroutput["mcast_others"] = json.dumps(others)
+
+
+def _key(cell: Any) -> str:
+    return json.dumps({name: value for name, value in cell.items() if name != "title"}, sort_keys=True)

@@ -1,0 +1,131 @@
+"""What becomes of cells: expectations, what is not to be run here, marks, and the text of a failure."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pytest_mcast import NotReceived
+from pytest_mcast.plugin.scenario_items import CellItem
+from pytest_mcast.scenarios import Story
+
+CORES = """
+    import pytest
+    from pytest_mcast.cores import BuiltInCore, Capabilities
+
+    class OnlyIPv4(BuiltInCore):
+        name = "old"
+        capabilities = Capabilities(families=("ipv4",))
+
+    def pytest_mcast_cores(config):
+        return [OnlyIPv4()]
+
+    @pytest.fixture(autouse=True)
+    def break_some(request, monkeypatch):
+        if request.node.get_closest_marker("broken"):
+            monkeypatch.setattr("pytest_mcast.core.sender.Sender.send", lambda self, payload: None)
+"""
+FILE = """
+title: Outcomes
+notes: What is expected, and what is not.
+hosts:
+  one: virtual
+  two: virtual
+  phone: {status: planned, reason: none yet}
+subjects: {old: {receiver: old}}
+matrix:
+  sender: [one]
+  receiver: [two, old@two, phone]
+  family: [ipv4, ipv6]
+  mode: [asm]
+  size: [10, 20, 30]
+rules:
+  - {cells: {receiver: two, family: ipv4, size: 10}, expect: fail, reason: it is broken, marks: [broken]}
+  - {cells: {receiver: two, family: ipv4, size: 20}, expect: fail, reason: it was broken}
+  - {cells: {receiver: two, family: ipv4, size: 30}, expect: fail, reason: by chance, sometimes: true}
+  - {cells: {receiver: two, family: ipv6, size: 10}, marks: [broken], notes: a note}
+  - {cells: {receiver: old@two, family: ipv6, size: [10, 20]}, expect: unsupported, reason: it is old}
+  - {cells: {receiver: old@two, family: ipv4, size: 10}, expect: unsupported, reason: it is old}
+"""
+QUICK = ("--mcast-timeout=0.5", "-p", "no:randomly", "-p", "no:cacheprovider")
+HERE = ("-p", "no:randomly", "-p", "no:rerunfailures")  # in this process: no thread, no order of its own
+
+
+def test_outcomes_and_expectations_of_cells(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(CORES)
+    (pytester.path / "a.mcast.yaml").write_text(FILE)
+    result = pytester.runpytest_subprocess("-rA", "--mcast-report=out.json", *QUICK)
+    result.assert_outcomes(passed=4, xfailed=1, xpassed=1, skipped=9, failed=3)
+    cells = json.loads((pytester.path / "out.json").read_text())["cells"]
+    found = {cell["nodeid"].partition("::")[2]: cell for cell in cells}
+
+    def told(name: str) -> tuple[str, str, str]:
+        cell = found[name]
+        return cell["outcome"], cell["expectation"], cell["expected_reason"]
+
+    assert told("ipv4-asm[one->two,size=10]") == ("fail", "fail", "it is broken")
+    assert told("ipv4-asm[one->two,size=20]") == ("pass", "fail", "it was broken")
+    assert told("ipv4-asm[one->two,size=30]") == ("pass", "fail", "by chance")
+    assert told("ipv6-asm[one->two,size=10]") == ("fail", "pass", "")
+    assert told("ipv6-asm[one->old@two,size=20]") == ("unsupported", "unsupported", "it is old")
+    assert told("ipv6-asm[one->old@two,size=30]") == ("unsupported", "pass", "")
+    assert told("ipv4-asm[one->old@two,size=10]") == ("pass", "unsupported", "it is old")
+    assert told("ipv4-asm[one->phone,size=10]") == ("planned", "pass", "")
+    failed = found["ipv6-asm[one->two,size=10]"]
+    assert failed["notes"] == "a note"
+    assert failed["reported"] == "MLDv2"
+    assert failed["timeline"][0]["host"] == "two"
+    assert any(line.startswith("to repeat it: ") for line in failed["log"])
+    result.stdout.fnmatch_lines(
+        [
+            "*ipv6-asm?one->two,size=10?*",
+            "no datagram for ?ff12::* on eth0 of two within 0.5 s",
+            "cell: ipv6-asm?one->two,size=10?, a.mcast.yaml line 9",
+            "to repeat it: pytest 'a.mcast.yaml::ipv6-asm?one->two,size=10?' --mcast-timeout=0.5",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*Traceback*")
+    result.stdout.no_fnmatch_line("*.py:*: NotReceived")
+
+
+def test_the_command_in_a_failure_repeats_the_cell_alone(pytester: pytest.Pytester) -> None:
+    (pytester.path / "a.mcast.yaml").write_text("hosts: {one: virtual}\n")
+    items, _ = pytester.inline_genitems("--mcast-timeout=2", "--mcast-iface=lo", *HERE)
+    item = items[0]
+    assert isinstance(item, CellItem)
+    item.begin(Story(item.cell))
+    with pytest.raises(NotReceived) as error:
+        raise NotReceived("it was lost")
+    text = item.repr_failure(error)
+    assert text.splitlines()[0] == "it was lost"
+    command = "pytest 'a.mcast.yaml::ipv4-asm[one->one]' --mcast-iface=lo --mcast-timeout=2"
+    assert text.splitlines()[-1] == f"to repeat it: {command}"
+
+
+def test_marks_of_a_file_select_and_need_no_registration_unless_pytest_wants_it(pytester: pytest.Pytester) -> None:
+    text = "marks: [slow]\nhosts: {one: virtual}\nmatrix:\n  family: [ipv4]\n  mode: [asm]\n"
+    (pytester.path / "a.mcast.yaml").write_text(text)
+    result = pytester.runpytest_inprocess(*HERE, "-m", "slow", "--collect-only", "-q", "-W", "error")
+    result.stdout.fnmatch_lines(["a.mcast.yaml::ipv4-asm?one->one?"])
+    result = pytester.runpytest_inprocess(*HERE, "--collect-only", "--strict-markers")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*a.mcast.yaml:3:1: marks: 'slow' is not among the registered markers of pytest*"])
+    result = pytester.runpytest_inprocess(
+        *HERE, "--collect-only", "-q", "--strict-markers", "-o", "markers=slow: takes long"
+    )
+    result.stdout.fnmatch_lines(["a.mcast.yaml::ipv4-asm?one->one?"])
+
+
+def test_a_missing_program_skips_or_fails_its_cells(pytester: pytest.Pytester) -> None:
+    (pytester.path / "it.yaml").write_text(
+        "name: it\nkind: receiver\ninstall: apt-get install it\ncommand: [no_such_program]\ndatagram: ['(?P<payload>.*)']\n"
+    )
+    text = "hosts: {one: virtual}\nsubjects: {it: {receiver: it.yaml}}\nmatrix: {receiver: [it@one], family: [ipv4], mode: [asm]}\n"
+    (pytester.path / "a.mcast.yaml").write_text(text)
+    result = pytester.runpytest_subprocess("-rs", *QUICK)
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*there is no program 'no_such_program' for it on PATH; apt-get install it"])
+    result = pytester.runpytest_subprocess("--mcast-require=programs", *QUICK)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["mcast: programs is required by --mcast-require: there is no program *"])
