@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+# What the pytests inside of tests do is not for the summary of the job in which these tests run.
+for _name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+    os.environ.pop(_name, None)
+
 AS_USER = Path(__file__).parent / "support" / "as_user.py"
 #: The plugin of anyio imports trio, which doubles the time that pytest takes to start; no run that we start uses it.
 WITHOUT_ANYIO = "-p no:anyio"

@@ -1,72 +1,174 @@
-"""``pytest-mcast report``: views of a result record."""
+"""``pytest-mcast report``: views of result records, records put together, records compared."""
 
 from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
     from pytest_mcast.report import Record
 
-__all__ = ["add_parser", "run", "run_conformance"]
+__all__ = ["add_parser"]
 
 
 def add_parser(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the sub-command."""
     parser = commands.add_parser(
         "report",
-        help="print the tables of a result record",
-        description="Prints views of a record that pytest --mcast-report PATH has written.",
+        help="tables of result records, merge and diff",
+        description="Reads records that pytest --mcast-report PATH has written. Several are merged first.",
     )
     views = parser.add_subparsers(required=True, metavar="VIEW")
-    view = views.add_parser("markdown", help="tables in Markdown", description="Prints the tables in Markdown.")
-    view.add_argument("file", type=Path, metavar="FILE", help="the record")
-    view.set_defaults(run=run)
-    cases = views.add_parser(
+    view = _view(views, "markdown", _markdown, "tables in Markdown", "Prints the tables in Markdown.")
+    _records(view)
+    page = _view(views, "html", _html, "tables as a page", "Writes a page that needs nothing else.")
+    page.add_argument("-o", dest="out", type=Path, required=True, metavar="OUT", help="the page to write")
+    _records(page)
+    together = _view(
+        views, "merge", _merge, "one record of several", "Puts the records of machines, jobs or shards together."
+    )
+    together.add_argument("-o", dest="out", type=Path, required=True, metavar="OUT", help="the record to write")
+    _records(together)
+    change = _view(
+        views,
+        "diff",
+        _diff,
+        "what has changed",
+        "Prints what has changed. The exit code is 1 if a cell that was as expected no longer is.",
+    )
+    change.add_argument("--markdown", action="store_true", help="print Markdown")
+    change.add_argument("old", type=Path, metavar="OLD", help="the record before")
+    change.add_argument("new", type=Path, metavar="NEW", help="the record now")
+    cases = _view(
+        views,
         "conformance",
-        help="the document of conformance cases",
-        description="Prints what each conformance case is, why, and what the cores of the records do, in Markdown.",
+        _conformance,
+        "the document of conformance cases",
+        "Prints what each conformance case is, why, and what the cores of the records do, in Markdown.",
     )
     cases.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a record for each core")
-    cases.set_defaults(run=run_conformance)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Print the view and return 0; 2 when the file is not a record, or cannot be read."""
+def _view(views: Any, name: str, function: Any, brief: str, description: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = views.add_parser(name, help=brief, description=description)
+    parser.set_defaults(run=lambda options: _guarded(function, options))
+    return parser
+
+
+def _records(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="the record; several are merged first")
+
+
+def _guarded(function: Any, options: argparse.Namespace) -> int:
+    """Run a view: its exit code, or 2 with the reason when a file cannot be read or written, or files contradict each other."""
+    from pytest_mcast.report import MergeError, RecordError
+
+    try:
+        result: int = function(options)
+    except (RecordError, MergeError) as error:
+        _print([f"pytest-mcast report: {error}"], sys.stderr)
+    except OSError as error:
+        _print([f"pytest-mcast report: {error.filename or ''}: {error.strerror}"], sys.stderr)
+    else:
+        return result
+    return 2
+
+
+def _markdown(options: argparse.Namespace) -> int:
     from pytest_mcast.report import markdown
 
-    return _print([options.file], lambda records: markdown(records[0]))
-
-
-def run_conformance(options: argparse.Namespace) -> int:
-    """Print the document and return 0; 2 when a file is not a record, or cannot be read."""
-    from pytest_mcast.catalogue import describe_cases
-    from pytest_mcast.report import conformance_document
-
-    return _print(options.files, lambda records: conformance_document(records, describe_cases()))
-
-
-def _print(files: Sequence[Path], view: Callable[[Sequence[Record]], Iterable[str]]) -> int:
-    from pytest_mcast.report import RecordError, read
-
-    records = []
-    for file in files:
-        try:
-            records.append(read(file))
-        except RecordError as error:
-            print(f"pytest-mcast report: {error}", file=sys.stderr)
-            return 2
-        except OSError as error:
-            print(f"pytest-mcast report: {file}: {error.strerror}", file=sys.stderr)
-            return 2
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names may be in any script, the terminal may not
-    for line in view(records):
-        print(line)
+    _print(markdown(_merged(options.files), symbols=_has_symbols(sys.stdout.encoding)))
     return 0
+
+
+def _has_symbols(encoding: str | None) -> bool:
+    try:
+        "✅".encode(encoding or "ascii")
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
+def _html(options: argparse.Namespace) -> int:
+    from pytest_mcast.report.html import html_page
+
+    record = _merged(options.files, options.out)
+    options.out.write_text(html_page(record), encoding="utf-8", errors="backslashreplace")
+    _print([_told(options.out, record)])
+    return 0
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from pytest_mcast.report import write
+
+    record = _merged(options.files, options.out)
+    write(record, options.out)
+    _print([_told(options.out, record)])
+    return 0
+
+
+def _told(out: Path, record: Record) -> str:
+    left = sum(cell.outcome == "not-run" for cell in record.cells)
+    return f"{out}: {len(record.runs)} run{'s' * (len(record.runs) != 1)}, {len(record.cells)} cells, {left} of them not run"
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from pytest_mcast.report import compare, diff_lines, read
+
+    difference = compare(read(options.old), read(options.new))
+    _print(diff_lines(difference, markdown=options.markdown))
+    return 1 if difference.regressions else 0
+
+
+def _conformance(options: argparse.Namespace) -> int:
+    from pytest_mcast.catalogue import describe_cases
+    from pytest_mcast.report import conformance_document, read
+
+    _print(conformance_document([read(file) for file in options.files], describe_cases()))
+    return 0
+
+
+def _merged(files: Sequence[Path], out: Path | None = None) -> Record:
+    """Return the record of all files, with artifacts as seen from ``out``."""
+    from pytest_mcast.report import Source, merge, read
+
+    records = [(file, read(file)) for file in files]
+    if out is not None:
+        records = [(file, _moved(record, file.parent, out.parent)) for file, record in records]
+    return records[0][1] if len(records) == 1 else merge([Source(str(file), record) for file, record in records])
+
+
+def _moved(record: Record, old: Path, new: Path) -> Record:
+    """Return a record whose artifacts are found from another directory."""
+    if old.resolve() == new.resolve():
+        return record
+    cells = [
+        replace(cell, artifacts=tuple(_path(old / artifact, new) for artifact in cell.artifacts))
+        if cell.artifacts
+        else cell
+        for cell in record.cells
+    ]
+    return replace(record, cells=tuple(cells))
+
+
+def _path(path: Path, start: Path) -> str:
+    try:
+        return Path(os.path.relpath(path, start)).as_posix()
+    except ValueError:  # on another drive
+        return path.resolve().as_posix()
+
+
+def _print(lines: Iterable[str], stream: Any = None) -> None:
+    stream = stream or sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")  # names may be in any script, the terminal may not
+    for line in lines:
+        print(line, file=stream)

@@ -74,12 +74,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
         config.pluginmanager.register(Sharding(settings.shard.value), "mcast-shard")
     if not hasattr(config, "workerinput"):
+        from .github import GitHub, on_github
         from .recorder import Recorder
         from .summary import Summary
 
         recorder = Recorder(config, settings)
         config.pluginmanager.register(recorder, "mcast-recorder")
         config.pluginmanager.register(Summary(recorder), "mcast-summary")
+        if on_github(os.environ):
+            config.pluginmanager.register(GitHub(recorder), "mcast-github")
 
 
 def _find_core(config: pytest.Config) -> None:

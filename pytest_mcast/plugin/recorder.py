@@ -88,7 +88,9 @@ class Recorder:
             if cell is not None:
                 self._keep(item.nodeid, cell).describe(getattr(item, "mcast_details", {}))
                 self._learn(cell, getattr(item, "mcast_facts", {}))
-        self.keep_others(self._config.stash.get(OTHERS, None) or {})
+        others = self._config.stash.get(OTHERS, None)
+        if others:
+            self.keep_others(others)
         self._changed()
 
     @pytest.hookimpl(optionalhook=True)

@@ -19,6 +19,7 @@ __all__ = [
     "read_lab_interfaces",
     "read_lab_setting",
     "read_settings",
+    "read_shard",
 ]
 
 _Value = TypeVar("_Value")
@@ -117,7 +118,7 @@ def read_settings(config: pytest.Config) -> Settings:
         lab=lab,
         lab_interfaces=read_lab_interfaces(config),
         report=_path(config, _raw(config, "report")),
-        shard=_shard(_raw(config, "shard")),
+        shard=read_shard(_raw(config, "shard")),
         capture=_choice(_raw(config, "capture"), CAPTURES),
         output=_output(config),
         pause=_flag(config, "pause_on_failure"),
@@ -229,7 +230,8 @@ def _seconds(raw: Setting[Any]) -> Setting[float]:
     return Setting(seconds, raw.origin)
 
 
-def _shard(raw: Setting[Any]) -> Setting[Shard | None]:
+def read_shard(raw: Setting[Any]) -> Setting[Shard | None]:
+    """Read ``--mcast-shard``."""
     if not raw.given:
         return Setting(None)
     match = re.fullmatch(r"\s*(\d{1,6})\s*/\s*(\d{1,6})\s*", str(raw.value), re.ASCII)

@@ -23,7 +23,7 @@ class Summary:
             from pytest_mcast.report import conformance_summary, tables
 
             for title, lines in (
-                ("multicast matrix", tables(record)),
+                ("multicast matrix", tables(record, max(80, config.get_terminal_writer().fullwidth))),
                 ("multicast conformance", conformance_summary(record)),
             ):
                 for number, line in enumerate(lines):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from .record import Cell, Record
-from .rows import escape, rows
+from .rows import escape, one_line, rows
 
 __all__ = ["conformance_document", "conformance_summary", "is_conformance"]
 
@@ -30,9 +30,11 @@ def conformance_summary(record: Record) -> Iterator[str]:
         for cell in own:
             counts.setdefault(cell.key["case"].partition(".")[0], Counter())[_column(cell)] += 1
         used = [column for column in _COLUMNS if any(count[column] for count in counts.values())]
-        yield " ".join(filter(None, (core, record.subjects.get(core, {}).get("version"))))
+        yield one_line(" ".join(filter(None, (core, record.subjects.get(core, {}).get("version")))))
         total: Counter[str] = sum(counts.values(), Counter())
-        body = [[area, *(str(count[column] or "") for column in used)] for area, count in sorted(counts.items())]
+        body = [
+            [one_line(area), *(str(count[column] or "") for column in used)] for area, count in sorted(counts.items())
+        ]
         body.append(["all", *(str(total[column] or "") for column in used)])
         table = [["area", *(_HEADS.get(column, column) for column in used)], *body]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -43,7 +45,8 @@ def conformance_summary(record: Record) -> Iterator[str]:
             )
         for cell in own:
             if _column(cell) == "should":
-                yield f"  not met: {cell.key['case']} {cell.key['family']}-{cell.key['mode']}: {_sentence(cell)}"
+                what = f"{cell.key['case']} {cell.key['family']}-{cell.key['mode']}: {_sentence(cell)}"
+                yield f"  not met: {one_line(what)}"
         yield ""
 
 

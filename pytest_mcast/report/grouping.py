@@ -10,8 +10,22 @@ from functools import cached_property
 
 from .conformance import is_conformance
 from .record import Cell, Record
+from .rows import one_line
 
-__all__ = ["WORDS", "Table", "axes_of", "describe", "group", "label", "odd_version", "summary", "word", "words"]
+__all__ = [
+    "WORDS",
+    "Table",
+    "axes_of",
+    "describe",
+    "group",
+    "label",
+    "natural",
+    "odd_version",
+    "shared_parameters",
+    "summary",
+    "word",
+    "words",
+]
 
 #: All words that ``word`` has, the worst first, with a symbol and what they mean.
 WORDS: dict[str, tuple[str, str]] = {
@@ -43,12 +57,12 @@ class Table:
     @cached_property
     def senders(self) -> list[str]:
         """Their names, sorted."""
-        return sorted({sender for sender, _ in self.places}, key=_natural)
+        return sorted({sender for sender, _ in self.places}, key=natural)
 
     @cached_property
     def receivers(self) -> list[str]:
         """Their names, sorted."""
-        return sorted({receiver for _, receiver in self.places}, key=_natural)
+        return sorted({receiver for _, receiver in self.places}, key=natural)
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -56,9 +70,9 @@ class Table:
         return [cell for cells in self.places.values() for cell in cells]
 
     @cached_property
-    def axes(self) -> dict[str, list[str]]:
-        """The values of each further axis, in the order in which ids have them."""
-        return axes_of(self.cells)
+    def parameters(self) -> str:
+        """The values of the further axes, of which a result is a summary; empty if there are none."""
+        return "; ".join(f"{name} {', '.join(values)}" for name, values in axes_of(self.cells).items())
 
 
 def group(record: Record) -> Iterator[tuple[str, str, list[Table]]]:
@@ -78,6 +92,12 @@ def group(record: Record) -> Iterator[tuple[str, str, list[Table]]]:
                 for kind, places in sorted(kinds.items())
             ],
         )
+
+
+def shared_parameters(tables: Sequence[Table]) -> str:
+    """Return the parameters that all tables of a file have; empty if they differ."""
+    parameters = {table.parameters for table in tables}
+    return parameters.pop() if len(parameters) == 1 else ""
 
 
 def word(cell: Cell) -> str:
@@ -102,7 +122,7 @@ def summary(cells: Sequence[Cell]) -> str:
 
 def odd_version(cell: Cell) -> str:
     """Return the version of IGMP or MLD that the receiver's host fell back to; empty if it did not."""
-    name = cell.reported.removesuffix(" (kernel)")
+    name = one_line(cell.reported.removesuffix(" (kernel)"), 20)
     return "" if name in _USUAL else name
 
 
@@ -114,7 +134,7 @@ def describe(some: Sequence[Cell], cells: Sequence[Cell]) -> str:
     block = [cell for cell in cells if all(cell.key.get(name, "") in allowed for name, allowed in values.items())]
     if {cell.identity for cell in block} == chosen:
         return ", ".join(
-            f"{name} {' or '.join(sorted(allowed, key=_natural))}"
+            f"{name} {' or '.join(sorted(allowed, key=natural))}"
             for name, allowed in values.items()
             if len(allowed) < len(axes[name])
         )
@@ -129,7 +149,7 @@ def axes_of(cells: Sequence[Cell]) -> dict[str, list[str]]:
         {name for cell in cells for name in cell.key if name not in _KNOWN},
         key=lambda name: (_AXES.index(name) if name in _AXES else len(_AXES), name),
     )
-    return {name: sorted({cell.key.get(name, "") for cell in cells}, key=_natural) for name in names}
+    return {name: sorted({cell.key.get(name, "") for cell in cells}, key=natural) for name in names}
 
 
 def label(cell: Cell) -> str:
@@ -141,6 +161,6 @@ def label(cell: Cell) -> str:
     return f"{key['file']} {key['family']}-{key['mode']}[{key['sender']}->{key['receiver']}{more}]"
 
 
-def _natural(text: str) -> list[tuple[int, str]]:
+def natural(text: str) -> list[tuple[int, str]]:
     """Return a key by which 9 stands before 10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", text)]

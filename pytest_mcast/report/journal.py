@@ -101,10 +101,8 @@ def _lines(path: Path, lines: list[bytes]) -> Iterable[dict[str, Any]]:
             value = json.loads(line)
         except (ValueError, RecursionError):
             value = None
-        if not isinstance(value, dict):
-            raise RecordError(
-                path, f"line {number} is no JSON object; without this file the record can be read"
-            ) from None
+        if not isinstance(value, dict) or not isinstance(value.get("cells", []), list):
+            raise RecordError(path, f"line {number} is not of a journal; without this file the record can be read")
         yield value
 
 

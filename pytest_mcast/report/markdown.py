@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from .grouping import WORDS, Table, group, odd_version, summary, words
+from .conformance import conformance_summary
+from .grouping import WORDS, Table, group, odd_version, shared_parameters, summary, words
 from .notes import Notes
 from .record import Cell, Record, Run
 from .rows import escape, one_line, rows
@@ -18,19 +19,23 @@ _EVIDENCE = 12  # lines of it
 _FACT = 80  # characters of one
 
 
-def markdown(record: Record) -> Iterator[str]:
-    """Yield the lines of a document in GitHub's Markdown."""
+def markdown(record: Record, *, symbols: bool = True) -> Iterator[str]:
+    """Yield the lines of a document in GitHub's Markdown; without ``symbols`` for where only words can be shown."""
     files = list(group(record))
     cells = [cell for _, _, tables in files for table in tables for cell in table.cells]
     yield "# Multicast matrix"
     yield ""
-    yield from _head(record, cells)
+    yield from _head(record, cells, symbols=symbols)
     number = 1
     for file, title, tables in files:
         notes = Notes(number)
         yield ""
         yield "## " + escape(f"{title} ({file})" if title else file or "Scenario file")
         yield from _about(record, file)
+        shared = shared_parameters(tables)
+        if shared:
+            yield ""
+            yield escape(f"Each result is for {shared}.")
         family = None
         for table in tables:
             if table.family != family:
@@ -38,12 +43,18 @@ def markdown(record: Record) -> Iterator[str]:
                 yield ""
                 yield "### " + escape(_FAMILIES.get(family, family))
             yield ""
-            yield from _table(table, notes)
+            yield from _table(table, notes, shared=bool(shared), symbols=symbols)
         if notes.next > number:
             yield ""
             yield from (_numbered(line) for line in notes.lines())
         number = notes.next
         yield from _shown([cell for table in tables for cell in table.cells])
+    cases = list(conformance_summary(record))[:-1]  # an empty line
+    if cases:
+        yield ""
+        yield "## Conformance of receive cores"
+        yield ""
+        yield from (f"    {line}" for line in cases)
     if len(record.runs) > 1:
         yield ""
         yield "## Runs"
@@ -51,7 +62,7 @@ def markdown(record: Record) -> Iterator[str]:
         yield from _facts("run", {run.id: _of_run(run) for run in record.runs})
 
 
-def _head(record: Record, cells: Sequence[Cell]) -> Iterator[str]:
+def _head(record: Record, cells: Sequence[Cell], *, symbols: bool) -> Iterator[str]:
     if len(record.runs) == 1:
         run = record.runs[0]
         facts = _of_run(run)
@@ -66,7 +77,7 @@ def _head(record: Record, cells: Sequence[Cell]) -> Iterator[str]:
         yield ""
         yield f"{len(cells)} cells: {', '.join(f'{count} {name}' for name, count in counts.items())}."
         yield ""
-        yield "; ".join(f"{WORDS[name][0]} *{name}*: {WORDS[name][1]}" for name in counts) + "."
+        yield "; ".join(f"{_symbol(name, symbols=symbols)}*{name}*: {WORDS[name][1]}" for name in counts) + "."
     odd = sorted({odd_version(cell) for cell in cells} - {""})
     if odd:
         yield ""
@@ -99,7 +110,7 @@ def _about(record: Record, file: str) -> Iterator[str]:
 
 
 def _facts(head: str, facts: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """Yield a table of facts; what is the same of all stands there once only if it is long."""
+    """Yield a table of facts about each."""
     found = dict.fromkeys(name for each in facts.values() for name in each)
     names = sorted(found, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
     body = [
@@ -109,29 +120,35 @@ def _facts(head: str, facts: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     yield from rows([head, *names], body)
 
 
-def _table(table: Table, notes: Notes) -> Iterator[str]:
-    if table.axes:
-        axes = "; ".join(f"{name} {', '.join(values)}" for name, values in table.axes.items())
-        yield escape(f"{table.mode.upper()}, each for {axes}:")
+def _table(table: Table, notes: Notes, *, shared: bool, symbols: bool) -> Iterator[str]:
+    if table.parameters and not shared:
+        yield escape(f"Each result is for {table.parameters}:")
         yield ""
     yield from rows(
         [table.mode.upper(), *(f"to {receiver}" for receiver in table.receivers)],
         [
             [
                 f"from {sender}",
-                *(_place(table.places.get((sender, receiver), ()), notes) for receiver in table.receivers),
+                *(
+                    _place(table.places.get((sender, receiver), ()), notes, symbols=symbols)
+                    for receiver in table.receivers
+                ),
             ]
             for sender in table.senders
         ],
     )
 
 
-def _place(cells: Sequence[Cell], notes: Notes) -> str:
+def _place(cells: Sequence[Cell], notes: Notes, *, symbols: bool) -> str:
     if not cells:
         return ""
     counts = words(cells)
     worst = next(name for name in WORDS if name in counts)
-    return f"{WORDS[worst][0]} {summary(cells)}{notes.numbers(cells)}"
+    return f"{_symbol(worst, symbols=symbols)}{summary(cells)}{notes.numbers(cells)}"
+
+
+def _symbol(word: str, *, symbols: bool) -> str:
+    return f"{WORDS[word][0]} " if symbols else ""
 
 
 def _numbered(line: str) -> str:

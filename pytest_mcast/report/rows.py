@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 __all__ = ["escape", "one_line", "pad", "rows", "width"]
 
 # What means something in GitHub's Markdown: anywhere, at the edge of a word, at the beginning of a line. $ begins formulas.
-_MEANING = re.compile(r"[\\`*\[\]<|~&$]|(?<![^\W_])_|_(?![^\W_])|^[#>+=-]|(?<=^\d)[.)]|(?<=^\d\d)[.)]|(?<=^\d\d\d)[.)]")
+_MEANING = re.compile(
+    r"[\\`*\[\]<|~&$]|(?<![^\W_])_|_(?![^\W_])|^[#>+=-]|(?<=^\d)[.)](?= |$)|(?<=^\d\d)[.)](?= |$)|(?<=^\d{3})[.)](?= |$)"
+)
 
 
 def rows(head: Sequence[str], body: Sequence[Sequence[str]], *, aligned: bool = True) -> Iterator[str]:

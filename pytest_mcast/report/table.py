@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .grouping import Table, group, summary
+from .grouping import Table, group, shared_parameters, summary
 from .record import Record
 from .rows import one_line, pad, width
 
@@ -21,16 +21,18 @@ def tables(record: Record, columns: int = 80) -> Iterator[str]:
     """
     for file, title, here in group(record):
         yield one_line(f"{title} ({file})" if title else file)
+        shared = shared_parameters(here)
+        if shared:
+            yield one_line(f"each for {shared}")
         for table in here:
             yield ""
-            yield from _table(table, columns - len(_INDENT))
+            yield from _table(table, columns - len(_INDENT), shared=bool(shared))
         yield ""
 
 
-def _table(table: Table, columns: int) -> Iterator[str]:
-    if table.axes:
-        axes = "; ".join(f"{name} {', '.join(values)}" for name, values in table.axes.items())
-        yield _INDENT + one_line(f"each for {axes}")
+def _table(table: Table, columns: int, *, shared: bool) -> Iterator[str]:
+    if table.parameters and not shared:
+        yield _INDENT + one_line(f"each for {table.parameters}")
     lines = [[one_line(f"{table.family}-{table.mode}"), *(one_line(f"to {name}") for name in table.receivers)]]
     lines += [
         [

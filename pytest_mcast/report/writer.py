@@ -1,4 +1,4 @@
-"""Keeps the file of a record up to date while the run goes on, so that ``kill -9`` loses next to nothing."""
+"""Keeps the file of a record up to date while the run goes on: what the journal has reaches those who read the file alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from .store import write
 
 __all__ = ["BackgroundWriter", "DirectWriter", "Writer"]
 
-_INTERVAL = 0.5  # seconds: no result is older when it reaches the file
+_INTERVAL = 0.5  # seconds: no result is much older when it reaches the file ...
+_PAUSE = 10  # ... unless writing takes more than a tenth of that: times as long as it took
 _CREDIT = 0.1  # seconds of processor time that writing may take in any case ...
 _SHARE = 0.1  # ... and the share of the run's time after that, without waiting for the interval
 
@@ -44,7 +45,7 @@ class DirectWriter:
         self._path = path
         self._snapshot = snapshot
         self._begin = self._last = time.monotonic()
-        self._spent = 0.0
+        self._spent = self._took = 0.0
         self._dirty = False
         self.error: OSError | None = None
         self._write()
@@ -58,7 +59,7 @@ class DirectWriter:
         """Write what is not yet written, unless that takes too much of the run's time."""
         now = time.monotonic()
         cheap = self._spent <= _CREDIT + _SHARE * (now - self._begin)
-        if self._dirty and (cheap or now - self._last >= _INTERVAL):
+        if self._dirty and (cheap or now - self._last >= max(_INTERVAL, _PAUSE * self._took)):
             self._write()
 
     def close(self) -> None:
@@ -69,12 +70,13 @@ class DirectWriter:
         before = time.thread_time()  # not the clock: waiting for a busy machine takes nobody's time
         self._dirty = False
         self.error = _try(self._path, self._snapshot)
-        self._spent += time.thread_time() - before
+        self._took = time.thread_time() - before
+        self._spent += self._took
         self._last = time.monotonic()
 
 
 class BackgroundWriter:
-    """Writes in a thread of its own, twice a second at the most: for a process that only waits for others."""
+    """Writes in a thread of its own, twice a second or less often: for a process that only waits for others."""
 
     def __init__(self, path: Path, snapshot: Callable[[], Record]) -> None:
         self._path = path
@@ -105,8 +107,9 @@ class BackgroundWriter:
             if self._end.is_set():
                 return
             self._news.clear()
+            before = time.thread_time()
             self.error = _try(self._path, self._snapshot)
-            self._end.wait(_INTERVAL)
+            self._end.wait(max(_INTERVAL, _PAUSE * (time.thread_time() - before)))
 
 
 def _try(path: Path, snapshot: Callable[[], Record]) -> OSError | None:

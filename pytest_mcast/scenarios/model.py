@@ -183,5 +183,5 @@ def parse_id(text: str) -> dict[str, str] | None:
     if match is None:
         return None
     key = match.groupdict()
-    more = key.pop("more").split(",")[1:]
-    return {**key, **dict(pair.split("=", 1) for pair in more)}
+    more = key.pop("more").split(",")
+    return {**key, **dict(pair.split("=", 1) for pair in more if pair)}

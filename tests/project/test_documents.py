@@ -90,7 +90,9 @@ def test_console_examples_work(tmp_path: Path, command: str) -> None:
         return
     assert words[0] == "pytest-mcast"
     if words[1] == "report":
-        write(Record((Run("an id", "2026-02-03T04:05:06Z", 1.0),)), tmp_path / "record.json")
+        for word in words:
+            if word.endswith(".json"):
+                write(Record((Run("an id", "2026-02-03T04:05:06Z", 1.0),)), tmp_path / word)
     if words[1] in ("recv", "echo"):
         _ends_with_a_signal([sys.executable, "-m", "pytest_mcast", *words[1:]])
         return
@@ -187,3 +189,5 @@ def test_the_wheel_is_what_is_tested_under_tox() -> None:
     assert (package / "py.typed").exists()
     assert (package / "scenarios" / "schema.json").exists()
     assert (package / "report" / "schema.json").exists()
+    assert (package / "report" / "schema-1.json").exists()
+    assert {path.suffix for path in (package / "report").glob("page.*")} == {".css", ".j2", ".js"}

@@ -80,6 +80,11 @@ def _set(*where: Any, to: Any) -> Callable[[Any], None]:
         (_set("cells", 1, "retries", to=1), "cells.1: Additional properties are not allowed ('retries' was"),
         (_set("cells", 1, "attempts", to=0.5), "cells.1.attempts: 0.5 is not of type 'integer'"),
         (_set("cells", 1, "key", to={"sender": "one"}), "cells.1.key: 'file' is a required property"),
+        (_set("cells", 0, "timeline", 0, "kind", to="x"), "cells.0.timeline.0.kind: 'x' is not one of packet, note"),
+        (_set("cells", 0, "timeline", 0, "time_s", to=True), "cells.0.timeline.0.time_s: True is not of type 'number'"),
+        (_set("cells", 0, "timeline", 0, to={}), "cells.0.timeline.0: 'time_s' is a required property"),
+        (_set("cells", 0, "timeline", to=1), "cells.0.timeline: 1 is not of type 'array'"),
+        (_set("cells", 0, to=1), "cells.0: 1 is not of type 'object'"),
         (_set("cells", to={}), "cells: {} is not of type 'array'"),
     ],
 )

@@ -55,6 +55,7 @@ def test_direct_takes_a_small_share_of_the_time(tmp_path: Path, monkeypatch: pyt
     direct.changed()
     assert (source.taken, read(path).runs[0].id) == (1, "0")  # it would take too much
     monkeypatch.setattr(writer, "_INTERVAL", 0.0)
+    monkeypatch.setattr(writer, "_PAUSE", 0.0)
     direct.catch_up()
     assert read(path).runs[0].id == "1"  # it is old enough
 

@@ -1,0 +1,105 @@
+"""``--mcast-shard``: the parts of a matrix, and the whole when their records are put together."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from pytest_mcast.plugin.settings import Setting, read_shard
+from pytest_mcast.plugin.shard import assign
+from pytest_mcast.report import Record, Source, merge, read
+
+FILE = """
+title: The title
+hosts: {one: virtual, two: virtual}
+matrix:
+  family: [ipv4]
+  mode: [asm]
+"""
+OTHER = "def test_other(): pass"
+
+
+def test_shards_are_even_and_the_same_whatever_the_order() -> None:
+    keys = [f"key {number}" for number in range(100)]
+    for count in (1, 2, 3, 7, 100, 150):
+        shards = assign(keys, count)
+        sizes = Counter(shards.values())
+        assert set(sizes) == set(range(1, min(count, 100) + 1))
+        assert max(sizes.values()) - min(sizes.values()) <= 1
+        assert assign(list(reversed(keys)) * 2, count) == shards
+
+
+def test_neighbours_are_in_different_shards() -> None:
+    shards = list(assign([f"size={number:03}" for number in range(100)], 2).values())
+    assert shards[:50].count(1) not in (0, 50)
+
+
+@pytest.mark.parametrize("value", ["0/3", "4/3", "1", "a/b", "1/3/5", "-1/3", "1/0", "1/9999999", "\u0661/\u0663"])
+def test_what_is_no_shard_is_refused(value: str) -> None:
+    text = f"--mcast-shard: {value!r} is not K/N, the part K of N parts, such as 1/3, 2/3 and 3/3"
+    with pytest.raises(pytest.UsageError, match=f"^{re.escape(text)}$"):
+        read_shard(Setting(value, "--mcast-shard"))
+
+
+def test_what_is_one_says_where_it_came_from(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nmcast_shard = 2/3\n")
+    result = pytester.runpytest_subprocess()
+    assert "mcast: shard 2 of 3 (mcast_shard in tox.ini)" in result.outlines
+    result = pytester.runpytest_subprocess("--mcast-shard=3/2")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+@pytest.fixture
+def scenario(pytester: pytest.Pytester) -> None:
+    (pytester.path / "a.mcast.yaml").write_text(FILE)
+    pytester.makepyfile(OTHER)
+
+
+def _record(pytester: pytest.Pytester, name: str, *arguments: str) -> tuple[pytest.RunResult, Record]:
+    result = pytester.runpytest_subprocess(f"--mcast-report={name}", "--mcast-require=all", *arguments)
+    assert result.ret == 0
+    return result, read(pytester.path / name)
+
+
+@pytest.mark.usefixtures("scenario")
+def test_three_shards_merged_are_the_whole(pytester: pytest.Pytester) -> None:
+    whole = _record(pytester, "whole.json")[1]
+    shards = []
+    for number, way in ((1, ()), (2, ("-n2",)), (3, ())):
+        result, record = _record(pytester, f"{number}.json", f"--mcast-shard={number}/3", *way)
+        ran = [cell for cell in record.cells if cell.outcome == "pass"]
+        others = [cell for cell in record.cells if cell.outcome == "not-run"]
+        assert (len(ran), len(others)) in {(1, 3), (2, 2)}
+        assert {cell.reason for cell in others} <= {f"shard {other} of 3" for other in (1, 2, 3) if other != number}
+        assert record.runs[0].environment["shard"] == f"{number} of 3"
+        assert any(f"shard {number} of 3 (--mcast-shard)" in line for line in result.outlines)
+        result.assert_outcomes(passed=len(ran) + 1, deselected=0 if way else len(others))  # the other test runs in each
+        shards.append(Source(str(number), record))
+    merged = merge(shards)
+    assert [_what(cell) for cell in merged.cells] == [_what(cell) for cell in whole.cells]
+    assert merged.files == whole.files
+    assert len({cell.run for cell in merged.cells}) == 3
+
+
+def _what(cell: object) -> dict[str, object]:
+    return {name: vars(cell)[name] for name in ("key", "outcome", "expectation", "evidence", "nodeid")}
+
+
+@pytest.mark.usefixtures("scenario")
+def test_what_was_not_selected_is_in_no_shard(pytester: pytest.Pytester) -> None:
+    for way in ((), ("-n1",)):
+        record = _record(pytester, "out.json", "--mcast-shard=1/2", "-k", "ipv4-asm[one", *way)[1]
+        assert {cell.key["sender"] for cell in record.cells} == {"one"}
+        assert sorted(cell.outcome for cell in record.cells) == ["not-run", "pass"]
+
+
+@pytest.mark.usefixtures("scenario")
+def test_a_plan_and_a_shard_show_what_is_missing(pytester: pytest.Pytester) -> None:
+    plan = _record(pytester, "plan.json", "--collect-only")[1]
+    shard = _record(pytester, "1.json", "--mcast-shard=1/2")[1]
+    merged = merge([Source("plan", plan), Source("1", shard)])
+    assert sorted(cell.outcome for cell in merged.cells) == ["not-run", "not-run", "pass", "pass"]
+    assert Path(pytester.path / "1.json").exists()
