@@ -6,35 +6,29 @@ are links only if they cannot be anything else; the policy in the page allows it
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest_mcast
 
 from .conformance import is_conformance
 from .grouping import WORDS, axes_of, group, natural, odd_version, word, words
+from .markup import artifact_link, clean, linked, markup, quoted, source_hash
 from .record import Cell, Event, File, Record, Run
 
 __all__ = ["html_page"]
 
+_HERE = Path(__file__).parent
 _KEY = ("file", "family", "mode", "sender", "receiver")
 _SPELLINGS = {"ipv4": "IPv4", "ipv6": "IPv6", "asm": "ASM", "ssm": "SSM"}
 _LABEL = 80  # characters that a run may be called by
 _FACT_ORDER = ("version", "kind", "system", "release", "machine", "python")
-# Control characters, those that reorder or hide text, and halves of surrogate pairs, which no encoding has.
-_ODD = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
-)
-_ADDRESS = re.compile(r"https?://[^\s<>\"'`\\]*[^\s<>\"'`\\.,;:!?)\]}]")
 
 
 @dataclass(frozen=True)
@@ -81,51 +75,56 @@ def html_page(record: Record) -> str:
 
     Links to artifacts are relative, as in the record: keep the page beside it.
     """
-    import jinja2
-
-    here = Path(__file__).parent
-    environment = jinja2.Environment(
-        autoescape=True,
-        finalize=_finalize,
-        loader=jinja2.FileSystemLoader(here),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters.update(_filters())
     sections = [*_file_sections(record), *_conformance_sections(record)]
     titles = {section.title for section in sections} - {""}
-    template = environment.get_template("page.html.j2")
-    return template.render(
+    page: str = _template().render(
         record=record,
         runs={run.id: run for run in record.runs},
         sections=sections,
         title=titles.pop() if len(titles) == 1 else "Multicast matrix",
         facets=_facets(record.cells),
         meanings={text: meaning for text, (_, meaning) in WORDS.items()},
-        style=_markup((here / "page.css").read_text(encoding="utf-8")),
-        script=_markup((here / "page.js").read_text(encoding="utf-8")),
+        style=markup((_HERE / "page.css").read_text(encoding="utf-8")),
+        script=markup((_HERE / "page.js").read_text(encoding="utf-8")),
         version=pytest_mcast.__version__,
     )
+    return page
+
+
+@cache
+def _template() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True,
+        finalize=_finalize,
+        loader=jinja2.FileSystemLoader(_HERE),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(_filters())
+    return environment.get_template("page.html.j2")
 
 
 def _filters() -> dict[str, Callable[..., Any]]:
     return {
         "anchor": _anchor,
-        "artifact": _artifact,
+        "artifact": artifact_link,
         "axes": _axes,
         "columns": _columns,
         "direction": _direction,
-        "hash": _hash,
+        "hash": source_hash,
         "heading": _heading,
         "href": _href,
         "kind": _kind,
         "label": _label,
         "lanes": _lanes,
-        "linked": _linked,
+        "linked": linked,
         "odd_version": odd_version,
         "odd_versions": _odd_versions,
-        "quoted": _quoted,
+        "quoted": quoted,
+        "repeat": _repeat,
         "seconds": _seconds,
         "shell": shlex.join,
         "when": _when,
@@ -179,17 +178,13 @@ def _kind(text: str) -> str:
 def _anchor(cell: Cell) -> str:
     """Return what finds the cell in the page, the same in every record; the script takes it apart again."""
     key = cell.key
-    parts = [_quoted(key[name], "@") for name in _KEY[1:]]
-    parts += [f"{_quoted(name)}={_quoted(key[name], '@')}" for name in sorted(key) if name not in _KEY]
-    return f"cell={_quoted(key['file'], '/')}::{'/'.join(parts)}"
+    parts = [quoted(key[name], "@") for name in _KEY[1:]]
+    parts += [f"{quoted(name)}={quoted(key[name], '@')}" for name in sorted(key) if name not in _KEY]
+    return f"cell={quoted(key['file'], '/')}::{'/'.join(parts)}"
 
 
 def _href(cell: Cell) -> str:
-    return "#" + _quoted(_anchor(cell), "/:@=")
-
-
-def _quoted(text: str, safe: str = "") -> str:
-    return quote(_clean(text), safe=safe)
+    return "#" + quoted(_anchor(cell), "/:@=")
 
 
 def _axes(cell: Cell) -> str:
@@ -207,6 +202,14 @@ def _heading(cell: Cell) -> str:
     return (
         f"{key['case']}, {key['receiver']}, {kind}" if "case" in key else f"{key['sender']} → {key['receiver']}, {kind}"
     )
+
+
+def _repeat(cell: Cell) -> str:
+    """Return the command that runs the cell again."""
+    if not is_conformance(cell):
+        return shlex.join(["pytest", cell.nodeid])
+    test = f"pytest_mcast.conformance.test_cases::{cell.nodeid.partition('::')[2]}"  # wherever it is installed
+    return shlex.join(["pytest", "--pyargs", test, "--mcast-core", cell.key["receiver"]])
 
 
 def _label(run: Run) -> str:
@@ -245,44 +248,5 @@ def _when(started: str) -> str:
     return re.sub(r"T(\d\d:\d\d):\d\d(\.\d+)?Z$", r" \1 UTC", started)
 
 
-def _linked(text: str, words: str | None = None) -> Any:
-    """Return text in which addresses are links; with ``words``, one link that reads so."""
-    from markupsafe import escape
-
-    parts = []
-    end = 0
-    for match in _ADDRESS.finditer(text):
-        address = escape(_clean(match.group()))
-        parts.append(escape(_clean(text[end : match.start()])))
-        parts.append(_markup(f'<a href="{address}" rel="noreferrer">{address if words is None else escape(words)}</a>'))
-        end = match.end()
-    return _markup("").join([*parts, escape(_clean(text[end:]))])
-
-
-def _artifact(path: str) -> Any:
-    """Return a link to a file relative to the page; just the text where it could be something else."""
-    from markupsafe import escape
-
-    text = escape(_clean(path))
-    plain = path and not path.startswith("/") and not _ODD.search(path) and not re.search(r"[:\\]|^//", path)
-    return _markup(f'<a href="./{quote(path, safe="/")}">{text}</a>') if plain else text
-
-
-def _hash(text: str) -> Any:
-    """Return the source of a policy that allows just this text."""
-    return _markup("sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())
-
-
-def _markup(text: str) -> Any:
-    from markupsafe import Markup
-
-    return Markup(text)  # noqa: S704 - what is not ours in it has been escaped
-
-
 def _finalize(value: Any) -> Any:
-    return _clean(value) if type(value) is str else value
-
-
-def _clean(text: str) -> str:
-    """Return text in which characters that are not seen are spelt out."""
-    return _ODD.sub(lambda match: match.group().encode("unicode_escape", "backslashreplace").decode(), text)
+    return clean(value) if type(value) is str else value

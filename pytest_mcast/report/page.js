@@ -21,6 +21,7 @@
   });
   const byId = new Map(cells.map((cell) => [cell.id, cell]));
   const names = new Set(cells.flatMap((cell) => Object.keys(cell.facts)));
+  let rendered = null; // the address that the page shows
   let shown = cells;
   let trimmed = null; // whether something is hidden; null at the beginning
   let open = null; // the cell whose page is shown
@@ -42,6 +43,7 @@
     }
     if (replace) location.replace(address(state));
     else location.hash = address(state);
+    render();
   }
 
   function textOf(cell) {
@@ -169,6 +171,8 @@
   }
 
   function render() {
+    if (location.hash === rendered) return;
+    rendered = location.hash;
     const state = read();
     root.dataset.theme = ["dark", "light"].includes(state.get("theme")) ? state.get("theme") : "";
     one("#theme").textContent = `Theme: ${root.dataset.theme || "auto"}`;

@@ -32,8 +32,8 @@ def test_a_click_on_an_outcome_filters_and_the_address_tells(show: Show) -> None
     page.driver.refresh()
     assert page.texts(".grid summary") == filtered
     page.driver.back()
-    page.wait(lambda: page.fragment == "#outcome=fail")
-    assert page.one("#count").text == "2 of 224 cells: fail"
+    page.wait(lambda: page.one("#count").text == "2 of 224 cells: fail")
+    assert page.fragment == "#outcome=fail"
     page.click("#clear")
     page.wait(lambda: page.one("#count").text == "224 cells")
 
@@ -45,7 +45,6 @@ def test_parts_of_the_key_are_chosen_from_lists(show: Show) -> None:
     page.wait(lambda: page.fragment == "#family=ipv6&sender=mcrx@linux&size=40")
     assert page.texts(".grids h3") == ["IPv6 ASM", "IPv6 SSM"]
     assert page.texts(".grid tbody th") == ["mcrx\n@linux"] * 2
-    assert "✓" not in page.one("#count").text
     assert page.texts(".grid td:nth-child(2) summary") == ["1 pass", "1 pass"]  # of two sizes
     page.go("#family=ipv6&mode=ssm")
     assert [Select(page.one(f"[name={name}]")).first_selected_option.text for name in ("family", "mode")] == [

@@ -156,6 +156,14 @@ def test_names_are_sorted_as_people_count_and_what_is_planned_comes_last() -> No
     assert heads == ["host2", "host10", "mcrx", "android"]
 
 
+def test_the_command_that_repeats_a_cell() -> None:
+    assert "pytest 'a.mcast.yaml::ipv4-asm[one->two]'" in Parsed(_page(cell("one", "two", "fail"))).text
+    nodeid = "somewhere/test_cases.py::test_case[ssm.leave-ipv4-ssm]"
+    case = Cell({**cell("crafted", "socat", "pass").key, "case": "ssm.leave"}, "pass", nodeid)
+    command = "pytest --pyargs 'pytest_mcast.conformance.test_cases::test_case[ssm.leave-ipv4-ssm]' --mcast-core socat"
+    assert command in Parsed(_page(case)).text
+
+
 def test_a_record_without_anything() -> None:
     assert "The record has no cells" in html_page(Record(()))
 
