@@ -40,6 +40,7 @@ def test_missing_tools_are_named_with_the_version_and_the_remedy(tmp_path: Path)
         f"mctx-core 0.3.1: error: {rust}",
         "programs in Go: error: Go 1.18 or later is needed, and there is no go on PATH; apt-get install golang-go",
         "programs in Node: error: Node 18.3 or later is needed, and there is no node on PATH; apt-get install nodejs",
+        "actionlint 1.7.7: error: Go 1.18 or later is needed, and there is no go on PATH; apt-get install golang-go",
     ]
 
 

@@ -20,6 +20,7 @@ __all__ = ["program"]
 
 _GO_SOURCES = Path(__file__).resolve().parents[2] / "examples" / "cores" / "go"
 _GO_PROGRAMS = ("mcast_go_recv", "mcast_go_send")
+_ACTIONLINT = "1.7.7"
 
 
 class _MissingError(Exception):
@@ -104,6 +105,20 @@ def _go(directory: Path) -> str:
     return f"built with Go {version}"
 
 
+def _actionlint(directory: Path) -> str:
+    """Build actionlint, which judges .github/workflows, unless it is there, and say so."""
+    program = directory / "bin" / "actionlint"
+    if program.exists():
+        found = subprocess.run([program, "-version"], text=True, capture_output=True, check=False).stdout
+        if found.split("\n")[0].removeprefix("v") == _ACTIONLINT:
+            return "is there"
+    version = _tool("Go", ["go", "version"], r"go(\d+\.\d+\S*)", (1, 18), "apt-get install golang-go")
+    settings = {"GOBIN": str(directory / "bin"), "CGO_ENABLED": "0"}
+    package = f"github.com/rhysd/actionlint/cmd/actionlint@v{_ACTIONLINT}"
+    _install(["go", "install", "-trimpath", package], env={**os.environ, **settings})
+    return f"built with Go {version}"
+
+
 def _node() -> str:
     """Say which Node it is that runs our programs, which need no installation."""
     version = _tool("Node", ["node", "--version"], r"v(\d+\.\d+\S*)", (18, 3), "apt-get install nodejs")
@@ -127,6 +142,7 @@ def main(arguments: Sequence[str]) -> int:
         **{f"{crate.name} {crate.version}": partial(_crate, crate, directory) for crate in _CRATES},
         "programs in Go": partial(_go, directory),
         "programs in Node": _node,
+        f"actionlint {_ACTIONLINT}": partial(_actionlint, directory),
     }
     code = 0
     for what, step in steps.items():
