@@ -30,6 +30,17 @@ def test_actionlint_has_nothing_to_say() -> None:
     assert len(WORKFLOWS) == 2
 
 
+@pytest.mark.parametrize("name", ["ci", "platforms"])
+def test_actionlint_has_nothing_to_say_about_the_examples(tmp_path: Path, name: str) -> None:
+    text = (ROOT / "docs" / f"{name}.md").read_text()
+    (example,) = re.findall(r"^```yaml\n(jobs:\n.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (tmp_path / "example.yml").write_text(f"on: push\n{example}")
+    result = subprocess.run(
+        [program("actionlint"), tmp_path / "example.yml"], text=True, capture_output=True, check=False
+    )
+    assert result.returncode == 0, result.stdout
+
+
 def test_shellcheck_has_nothing_to_say_about_what_ci_runs() -> None:
     result = subprocess.run(
         [program("shellcheck"), str(ROOT / ".ci" / "run")], text=True, capture_output=True, check=False
