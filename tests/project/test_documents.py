@@ -81,7 +81,7 @@ def test_console_examples_work(tmp_path: Path, command: str) -> None:
     home.write(_blocks("python", ROOT / "README.md")[0], "test_example.py")
     words = shlex.split(command, comments=True)
     if words[0] == "pytest":
-        result = home([sys.executable, "-m", *words, "-p", "no:cacheprovider"])
+        result = home([sys.executable, "-m", *words, "-p", "no:cacheprovider"], timeout=110)
         if words[1:] == ["--mcast-require", "all"] and result.returncode:
             assert "mcast: namespaces is required" in result.stdout  # an ordinary user, without --mcast-lab
             return
