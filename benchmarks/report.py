@@ -20,8 +20,8 @@ What pytest-mcast costs, beside what one would do without it; *ratio* is ours di
 
 {table}
 
-Both sides of a line were measured in turn in one run, at least {pairs} times each; the minimum of each side counts.
-The times are those of one machine; the ratios are what to compare.
+Both sides of a line were measured in turn in one run, at least {pairs} times each (whole runs of pytest {passes} times); the minimum of each
+side counts. The times are those of one machine; the ratios are what to compare.
 
 Measured with {versions}, by `python -m benchmarks --write docs/performance.md`.
 """
@@ -44,7 +44,7 @@ def table(benchmarks: Sequence[Benchmark], found: Sequence[Times | Skip]) -> str
 
 def page(table: str) -> str:
     """Return the whole document."""
-    return _PAGE.format(table=table, pairs=PAIRS * PASSES, versions=_versions())
+    return _PAGE.format(table=table, pairs=PAIRS * PASSES, passes=PASSES, versions=_versions())
 
 
 def _versions() -> str:
