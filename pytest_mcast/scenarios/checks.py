@@ -44,7 +44,10 @@ _INTERVAL = 0.2  # seconds until one that may have been lost is sent again
 
 
 class Control(Protocol):
-    """Something that sees a datagram whether or not it is delivered."""
+    """Something that sees a datagram whether or not it is delivered; ``strong``, unless it only infers that."""
+
+    @property
+    def strong(self) -> bool: ...
 
     def sighting(self, payload: bytes, deadline: Deadline) -> str | None:
         """Say where it was seen; None when it was not, up to the deadline."""
@@ -52,6 +55,8 @@ class Control(Protocol):
 
 class TapControl:
     """The tap of a virtual host."""
+
+    strong = True
 
     def __init__(self, station: Station, channel: Channel) -> None:
         assert station.virtual is not None
@@ -89,6 +94,8 @@ class TapControl:
 class Took:
     """The system itself, which has taken the datagram, where nothing sees what leaves this machine."""
 
+    strong = False
+
     def sighting(self, payload: bytes, deadline: Deadline) -> str | None:  # noqa: ARG002 - nothing to wait for
         """Say so."""
         return "the system took it, between others that arrived"
@@ -96,6 +103,8 @@ class Took:
 
 class SwitchControl:
     """The port of the sender's host: that the switch has got it, where it does not send it on, or cannot."""
+
+    strong = True
 
     def __init__(self, port: Port, channel: Channel, stack: ExitStack) -> None:
         self._port = port
@@ -113,6 +122,8 @@ class SwitchControl:
 class BesideControl:
     """A receiver of this package on the same host, which wants what the other one must not get."""
 
+    strong = True
+
     def __init__(self, station: Station, channel: Channel, stack: ExitStack, *, timeout: float) -> None:
         self._receiver = stack.enter_context(station.host.receiver(channel, timeout=timeout, **station.options()))
         self._got: list[bytes] = []
@@ -122,7 +133,7 @@ class BesideControl:
         if payload not in self._got:
             before, found = read_until(self._receiver, lambda one: one.payload == payload, deadline)
             self._got += [one.payload for one in [*before, *([found] if found else [])]]
-        return f"{self._receiver!r} got it" if payload in self._got else None
+        return "a receiver beside it got it" if payload in self._got else None
 
 
 class Fence:
@@ -171,11 +182,12 @@ def judge(
         raise NoVerdict(f"no verdict on {what}: the control has not seen it\nfence: {'arrived' if arrived else 'lost'}")
     if not arrived:
         raise NoVerdict(f"no verdict on {what}: the fence did not arrive within {timeout:g} s\n{sightings[0]}")
-    how = (
-        "by control and fence"
-        if fence.strong
-        else f"by control and a fence sent {_FENCES} times (weaker: plain sockets)"
-    )
+    if not control.strong:
+        how = "by a fence (weaker: nothing has seen it leave)"
+    elif fence.strong:
+        how = "by control and fence"
+    else:
+        how = f"by control and a fence sent {_FENCES} times (weaker: plain sockets)"
     return f"{what} not delivered, {how}: {sightings[0]}"
 
 

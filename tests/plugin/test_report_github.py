@@ -14,7 +14,7 @@ from pytest_mcast.report import Cell, Record, Run
 RUN = Run("id", "2026-02-03T04:05:06Z", 1.0)
 KEY = {"file": "a.mcast.yaml", "family": "ipv4", "mode": "ssm", "sender": "one", "receiver": "two"}
 BAD = Cell(KEY, "fail", "sub/a.mcast.yaml::ipv4-ssm[one->two,size=1]", reason="lost: 50%", line=7)
-ROOT = Path(os.path.abspath("/work/project"))
+ROOT = Path(os.path.abspath("/srv/project"))
 # Tests that say that they are cells, as the items of scenario files do.
 CELLS = """
     import pytest

@@ -113,15 +113,19 @@ def _ends_with_a_signal(command: list[str]) -> None:
 
 
 @pytest.mark.skipif(shutil.which("socat") is None and not os.environ.get("CI"), reason="there is no socat")
-def test_yaml_examples_are_valid(tmp_path: Path) -> None:
-    (example,) = _blocks("yaml", ROOT / "docs" / "scenarios.md")
+@pytest.mark.parametrize(
+    ("document", "counts"),
+    [("README.md", "12 passed, 12 skipped"), ("docs/scenarios.md", "20 passed, 4 skipped")],
+)
+def test_scenario_files_in_documents_run(tmp_path: Path, document: str, counts: str) -> None:
+    (example,) = _blocks("yaml", ROOT / document)
     home = Runner(tmp_path)
     home.write(example, "example.mcast.yaml")
     result = home(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--mcast-lab", "--mcast-require=all"]
     )
     assert result.returncode == 0, result.stdout
-    assert "20 passed, 4 skipped" in result.stdout
+    assert counts in result.stdout
 
 
 def test_the_receive_core_that_is_described_works(tmp_path: Path) -> None:
