@@ -47,7 +47,8 @@ class Control(Protocol):
     """Something that sees a datagram whether or not it is delivered; ``strong``, unless it only infers that."""
 
     @property
-    def strong(self) -> bool: ...
+    def strong(self) -> bool:
+        """Whether it has seen it."""
 
     def sighting(self, payload: bytes, deadline: Deadline) -> str | None:
         """Say where it was seen; None when it was not, up to the deadline."""
