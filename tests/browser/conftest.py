@@ -98,7 +98,7 @@ class Page:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Chrome]:
     """Chromium without a window."""
-    driver, chromium = program("chromedriver"), program("chromium")
+    driver, chromium = program("chromedriver"), program("chromium", "google-chrome")
     # Not the home directory, which may not be writable.
     with tempfile.TemporaryDirectory(prefix="pytest-mcast-", ignore_cleanup_errors=True) as home:
         options = ChromeOptions()

@@ -41,11 +41,11 @@ _CRATES = (
 )
 
 
-def program(name: str) -> str:
-    """Return the path of a program; skips the test where it is missing, or fails it where ``.ci/run`` installs it."""
+def program(name: str, *others: str) -> str:
+    """Return the path of a program, or else of another; skips the test where they are missing, or fails it where ``.ci/run`` installs it."""
     import pytest
 
-    path = shutil.which(name)
+    path = next(filter(None, map(shutil.which, (name, *others))), None)
     if path is None:
         if os.environ.get("CI"):
             pytest.fail(f"{name} is missing, which .ci/run installs", pytrace=False)
