@@ -188,7 +188,7 @@ def test_hosts_of_the_users_own_fixtures_and_scenarios(run: Runner) -> None:
         assert _payloads(output / f"test_it.py-test_it[{number}]" / "capture.pcapng") == {str(number)}
     (cell,) = output.glob("a.mcast.yaml-ipv4-asm?one-_two?-*")
     interfaces = {interface for (interface,) in fields(cell / "capture.pcapng", "frame.interface_name")}
-    assert {"one on eth0:eth0", "two on eth0:eth0"} <= interfaces
+    assert {"one:eth0", "two:eth0"} <= interfaces
 
 
 @pytest.mark.parametrize("options", [[], ["-n2"]], ids=" ".join)
