@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -23,6 +24,7 @@ from .stages import Play
 Open = Callable[..., Play]
 
 TWO = "hosts: {one: virtual, two: virtual}\n"
+OTHER = f'{{remote: "popen//python={sys.executable}", interface: lo}}'  # a process that stands for another machine
 
 
 @pytest.fixture(scope="module")
@@ -316,12 +318,11 @@ def test_this_machine_is_judged_by_plain_sockets(play: Open, mode: str) -> None:
     evidence = opened().evidence
     assert opened.needed == [("local", "local", "ipv4", mode)]
     assert evidence[0] == "3 datagrams delivered in order (ready by kernel membership)"
-    assert evidence[1].startswith("group.other not delivered, by control and fence: <Receiver ")
+    assert evidence[1].startswith("group.other not delivered, by control and fence: a receiver beside it got it")
 
 
 def test_two_interpreters_are_ready_by_a_beacon_and_their_evidence_is_weaker(play: Open) -> None:
-    host = f'{{remote: "popen//python={sys.executable}", interface: lo}}'
-    opened = play(f"hosts: {{one: {host}, two: {host}}}\n" + one(mode="ssm"))
+    opened = play(f"hosts: {{one: {OTHER}, two: {OTHER}}}\n" + one(mode="ssm"))
     result = opened()
     assert result.evidence[0] == "ready by beacon 1, which was received"
     assert result.evidence[1].startswith("3 datagrams delivered in order")
@@ -329,6 +330,26 @@ def test_two_interpreters_are_ready_by_a_beacon_and_their_evidence_is_weaker(pla
     assert "ssm.wrong-source not delivered" in result.evidence[3]
     assert {event.kind for event in result.timeline if event.what.startswith(("sent", "received"))} == {"note"}
     assert result.reported.endswith("(kernel)")
+
+
+@pytest.mark.parametrize(
+    ("code", "raised", "said"),
+    [
+        (errno.ENETUNREACH, Unready, "host one cannot send .* from lo: Network is unreachable; look at its addresses"),
+        (errno.EPERM, Unready, "host one cannot send .* from lo: Operation not permitted"),
+        (errno.EMSGSIZE, CoreFailure, "the system refuses to send .* from lo: Message too long"),
+    ],
+)
+def test_a_network_that_carries_nothing_is_no_failure_of_what_sends(
+    play: Open, monkeypatch: pytest.MonkeyPatch, code: int, raised: type[Exception], said: str
+) -> None:
+    def refuse(*_: object) -> Sent:
+        raise OSError(code, os.strerror(code))
+
+    opened = play(f"hosts: {{one: {OTHER}}}\n" + one(sender="one", receiver="one"))
+    monkeypatch.setattr(RemoteSender, "send", refuse)
+    with pytest.raises(raised, match=said):
+        opened()
 
 
 def test_a_host_that_is_not_there_is_an_error_of_the_host_each_time(play: Open) -> None:
@@ -412,8 +433,7 @@ def test_hosts_of_a_file_are_gone_with_it(play: Open, lab: Lab) -> None:
 def test_a_connection_that_is_cut_in_mid_cell_is_an_error_and_made_again_for_the_next(
     play: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host = f'{{remote: "popen//python={sys.executable}", interface: lo}}'
-    opened = play(f"hosts: {{one: {host}}}\n" + one(sender="one", receiver="one"))
+    opened = play(f"hosts: {{one: {OTHER}}}\n" + one(sender="one", receiver="one"))
     before = RemoteSender.send
     killed: list[int] = []
 
