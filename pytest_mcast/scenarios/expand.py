@@ -127,7 +127,7 @@ def _check(document: Document, cell: Cell, declared: Declarations, axes: Mapping
     if impossible is None:
         return
     axis, reason = impossible
-    number = [as_text(value) for value in axes[axis]].index(cell.axes[axis])
+    number = [as_text(value) for value in axes[axis]].index(cell.as_dict()[axis])
     where = ["matrix", axis, number]
     text = (
         f"{name_of(where)}: {show(axes[axis][number])} with {cell.sender}, {cell.receiver}, {cell.family}, {cell.mode}"

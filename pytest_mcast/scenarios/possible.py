@@ -5,12 +5,17 @@ from __future__ import annotations
 from pytest_mcast.core.channels import SCOPES
 
 from .declarations import Declarations
-from .model import Cell
+from .model import Cell, HostSpec
 
 __all__ = ["LARGEST", "scopes", "why_not"]
 
 #: Bytes of payload: the largest datagram less the UDP header, and less the IPv4 header, which counts (RFC 791, RFC 8200).
 LARGEST = {"ipv4": 65535 - 20 - 8, "ipv6": 65535 - 8}
+
+# What a program sends at once has to wait in Linux's default receive buffer (net.core.rmem_default, 212992 bytes), with
+# the kernel's bookkeeping: 2.3 kB for each fragment.
+_ROOM, _EACH = 200_000, 2000
+_SHORT = 100  # bytes of payload where no size is named, at the most
 
 # Those with free groups: 224.0.0/24, which is link-local, is all assigned, and IPv4 knows no others (RFC 2365).
 _IPV4_SCOPES = ("realm-local", "admin-local", "organization-local", "global")
@@ -34,13 +39,50 @@ def why_not(cell: Cell, declared: Declarations) -> tuple[str, str] | None:
     most = LARGEST[cell.family]
     if cell.size is not None and cell.size > most:
         return "size", f"{cell.family} carries no more than {most} bytes"
+    receiver = declared.hosts[cell.receiver.host]
+    trouble = _no_way(declared.hosts[cell.sender.host], receiver)
+    if trouble is not None:
+        return "receiver", trouble
+    trouble = _too_much(cell, declared)
+    if trouble is not None:
+        return "steps" if cell.size is None else "size", trouble
     trouble = _why_not_steps(cell, declared)
     return None if trouble is None else ("steps", trouble)
+
+
+def _no_way(one: HostSpec, other: HostSpec) -> str | None:
+    """Say why nothing that a virtual host sends reaches another one: there are no routers between links."""
+    if one.name == other.name or not one.kind == other.kind == "virtual":
+        return None
+    links = [host.interfaces.get(host.interface or "") for host in (one, other)]
+    if links[0] is not None and links[0] == links[1]:
+        return None
+    where = [
+        f"{host.name} uses {host.interface} on {f'the link {link}' if link else 'no link'}"
+        for host, link in zip((one, other), links, strict=True)
+    ]
+    return f"nothing gets from host to host: {' and '.join(where)}"
+
+
+def _too_much(cell: Cell, declared: Declarations) -> str | None:
+    """Say why a sender that is a program cannot send so many datagrams: nobody reads while it does."""
+    if cell.sender.subject is None or declared.subjects[cell.sender.subject].sender == "builtin":
+        return None
+    count = max((step.count for step in cell.steps if step.action == "send" and not step.origin), default=0)
+    most = max(1, _ROOM // (2 * (cell.size or _SHORT) + _EACH))
+    if count <= most:
+        return None
+    size = "" if cell.size is None else f" of {cell.size} bytes"
+    return f"{cell.sender} is a program, which sends all {count} datagrams{size} at once; a receive buffer holds {most}"
 
 
 def _why_not_steps(cell: Cell, declared: Declarations) -> str | None:
     receiver = declared.hosts[cell.receiver.host]
     for step in cell.steps:
+        if step.action == "send" and step.origin:
+            trouble = _no_way(declared.hosts[step.origin], receiver)
+            if trouble is not None:
+                return f"the step '{step}': {trouble}"
         if step.action in ("block", "unblock") and cell.mode != "asm":
             return f"the step '{step}' is for mode asm: {cell.mode} has one source, and blocks none"
         if (

@@ -41,18 +41,19 @@ def run(
     story = story or Story(cell)
     if cell.planned is not None:
         raise Excused("planned", cell.planned)
-    stations = [stage.station(name) for name in dict.fromkeys((cell.sender.host, cell.receiver.host))]
-    sender, receiver = stations[0], stations[-1]
+    sender, receiver = stage.station(cell.sender.host), stage.station(cell.receiver.host)
+    others = [stage.station(step.origin) for step in cell.steps if step.origin]
+    senders = {station.name: station for station in (sender, *others)}
     if arrival is not None:
-        for station in stations:
+        for station in {**senders, receiver.name: receiver}.values():
             arrival(station.host)
     for capability in cell.requires:
         stage.world.require(capability)
     core, program = _implementations(cell, stage, sender, receiver)
     _check(cell, sender, receiver, core, program)
-    _check_network(cell, stage, sender, receiver)
+    _check_network(cell, stage, list(senders.values()), receiver)
     with _Ears(stage, receiver, cell, story) as ears:
-        _run(cell, stage, story, stations, core, program, ears)
+        _run(cell, stage, story, sender, receiver, core, program, ears)
     return story.result()
 
 
@@ -60,12 +61,12 @@ def _run(
     cell: Cell,
     stage: Stage,
     story: Story,
-    stations: Sequence[Station],
+    sender: Station,
+    receiver: Station,
     core: ReceiveCore | None,
     program: ExternalSender | None,
     ears: _Ears,
 ) -> None:
-    sender, receiver = stations[0], stations[-1]
     try:
         try:
             made = CellRun(cell, stage, story, sender, receiver, core, program)
@@ -83,8 +84,9 @@ def _run(
             story.evidence.append(f"{receiver.name} reported {story.reported}, in which there are no sources")
     finally:
         if core is not None or program is not None:
-            for station in stations:
-                stage.sweep(station)
+            stage.sweep(sender)
+            if receiver is not sender:
+                stage.sweep(receiver)
 
 
 def _implementations(
@@ -113,8 +115,8 @@ def _check(
             raise unsupported(cell.receiver, f"cannot leave and join again: {core.name} does not")
         if {"block", "unblock"} & set(actions) and not can.filters:
             raise unsupported(cell.receiver, f"cannot block a source: {core.name} does not")
-        if cell.size is not None and not fields & {"length", "payload"}:
-            raise unsupported(cell.receiver, f"cannot show a size: {core.name} tells none")
+        if "payload" not in fields:
+            raise unsupported(cell.receiver, f"cannot be judged: {core.name} does not tell the payload")
         if cell.ttl is not None and "ttl" not in fields and receiver.virtual is None:
             raise unsupported(cell.receiver, f"cannot show a TTL: {core.name} tells none")
     if cell.loopback is False and program is not None:
@@ -124,16 +126,18 @@ def _check(
         raise unsupported(cell.sender, what)
 
 
-def _check_network(cell: Cell, stage: Stage, sender: Station, receiver: Station) -> None:
-    kinds = {station.spec.kind for station in (sender, receiver)}
-    if "virtual" in kinds and len(kinds) > 1:
-        one, other = (station for station in (sender, receiver) if station.spec.kind in kinds)
-        raise Unready(
-            f"no network leads from {one.name}, which is {one.spec.kind}, to {other.name}, which is {other.spec.kind}: "
-            "virtual hosts are connected to each other only"
-        )
-    if kinds == {"local"}:
-        stage.world.need(sender.host, receiver.host, cell.family, cell.mode)
+def _check_network(cell: Cell, stage: Stage, senders: Sequence[Station], receiver: Station) -> None:
+    """Raise ``Unready`` or ``MissingCapability`` when there is no way to the receiver from one of those that send."""
+    kind = receiver.spec.kind
+    for station in senders:
+        if station.spec.kind != kind and "virtual" in (station.spec.kind, kind):
+            raise Unready(
+                f"no network leads from {station.name}, which is {station.spec.kind}, to {receiver.name}, which is "
+                f"{kind}: virtual hosts are connected to each other only"
+            )
+    for station in senders:
+        if station.spec.kind == kind == "local":
+            stage.world.need(station.host, receiver.host, cell.family, cell.mode)
 
 
 class _Ears:

@@ -29,7 +29,7 @@ hosts:
   two:
     virtual:
       interface: eth1
-      interfaces: {eth0: lan, eth1: quiet}
+      interfaces: {eth0: quiet, eth1: lan}
       sysctl: {net.ipv4.conf.all.force_igmp_version: 2}
     requires: [packets]
     notes: The second.

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from pytest_mcast import Datagram, Delivered, HostError, Lab, MissingCapability, NotReceived, NoVerdict, Sender, Sent
-from pytest_mcast.cores import CoreFailure, ReceiveCore
+from pytest_mcast.cores import FIELDS, CoreFailure, ReceiveCore
+from pytest_mcast.cores.builtin import BuiltInCore
 from pytest_mcast.hosts import RemoteSender
-from pytest_mcast.scenarios import Excused, Unready
+from pytest_mcast.scenarios import Excused, Unready, run
 
 from ..support.broken_cores import BROKEN, BrokenCore, Faulty
 from .stages import Play
@@ -383,6 +384,33 @@ def test_virtual_and_local_hosts_are_on_different_networks(play: Open) -> None:
     text = "hosts: {one: virtual, here: local}\n"
     with pytest.raises(Unready, match="no network leads from one, which is virtual, to here, which is local"):
         play(text + one(receiver="here"))()
+
+
+def test_the_hosts_of_steps_must_have_a_way_too(play: Open) -> None:
+    text = "hosts: {here: local, one: virtual}\n" + steps("[join, send, {send: {from: one, arrives: false}}]")
+    with pytest.raises(Unready, match="no network leads from one, which is virtual, to here, which is local"):
+        play(text + one(", steps: [them]", sender="here", receiver="here"))()
+
+
+def test_the_hosts_of_steps_are_told_before_they_are_used(play: Open) -> None:
+    text = "hosts: {one: virtual, two: virtual, three: virtual}\n" + steps("[join, {send: {from: three}}]")
+    opened = play(text + one(", steps: [them]"))
+    told: list[str] = []
+    run(opened.cell(), opened.stage, arrival=lambda host: told.append(host.name))
+    assert sorted(told) == ["one", "three", "two"]
+
+
+def test_a_core_that_does_not_tell_the_payload_is_unsupported(play: Open) -> None:
+    class Silent(Faulty):
+        fields = frozenset(FIELDS) - {"payload", "length"}
+
+        def told(self, datagram: Datagram) -> Iterable[Datagram]:
+            return [replace(datagram, payload=b"")]
+
+    core = BrokenCore("silent", Silent, capabilities=replace(BuiltInCore.capabilities, fields=Silent.fields))
+    with pytest.raises(Excused, match="it@two cannot be judged: silent does not tell the payload") as error:
+        play(TWO + "subjects: {it: {receiver: silent}}\n" + one(receiver="it@two"), core)()
+    assert error.value.mcast_outcome == "unsupported"
 
 
 # Other machines.

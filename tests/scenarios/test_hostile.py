@@ -16,7 +16,7 @@ GOOD = (
     """\
 title: Two hosts
 hosts:
-  one: virtual
+  one: {virtual: {interfaces: {eth0: quiet}}}
   two: {virtual: {interface: eth1, interfaces: {eth1: quiet}}, notes: x}
 links:
   quiet: {snooping: true, igmp_version: 2}

@@ -29,7 +29,7 @@ def _error(directory: Path, **files: str) -> str:
 def test_what_others_declare_can_be_used(tmp_path: Path) -> None:
     scenario = _load(
         tmp_path,
-        main="include: [shared/hosts.yaml]\nhosts: {b: virtual}\n"
+        main="include: [shared/hosts.yaml]\nhosts: {b: {virtual: {interface: eth1, interfaces: {eth0: lan, eth1: quiet}}}}\n"
         "matrix: {sender: [naive@a], receiver: [naive@b], steps: [two]}\n",
         shared__hosts="include: [subjects.yaml]\nhosts: {a: {virtual: {interfaces: {eth0: quiet}}}}\nlinks: {quiet: {snooping: true}}\n",
         shared__subjects="subjects: {naive: {receiver: naive, sender: socat_send}}\nsteps: {two: [join, send, {send: {from: b, arrives: false}}]}\n",

@@ -32,7 +32,7 @@ def test_hosts_of_each_kind(tmp_path: Path) -> None:
             "two",
             "virtual",
             "eth1",
-            {"eth0": "lan", "eth1": "quiet"},
+            {"eth0": "quiet", "eth1": "lan"},
             {"net.ipv4.conf.all.force_igmp_version": "2"},
             requires=("packets",),
             notes="The second.",
@@ -47,7 +47,9 @@ def test_hosts_of_each_kind(tmp_path: Path) -> None:
 
 def test_a_virtual_host_on_lo_is_on_no_link(tmp_path: Path) -> None:
     scenario = load_text(
-        tmp_path, "hosts: {solo: {virtual: {interface: lo}}, both: {virtual: {interface: lo, interfaces: {a: lan}}}}"
+        tmp_path,
+        "hosts: {solo: {virtual: {interface: lo}}, both: {virtual: {interface: lo, interfaces: {a: lan}}}}\n"
+        "matrix: {receiver: [solo], sender: [solo]}\n",
     )
     assert scenario.hosts["solo"] == HostSpec("solo", "virtual", "lo")
     assert scenario.hosts["both"] == HostSpec("both", "virtual", "lo", {"a": "lan"})

@@ -12,6 +12,7 @@ from pytest_mcast.scenarios import Scenario, ScenarioError, load
 SUBJECT = "hosts: {{a: virtual, b: virtual}}\nsubjects: {{x: {}}}\n"
 STEPS = "hosts: {{a: virtual, b: virtual}}\nsteps: {{x: [{}]}}\n"
 MATRIX = "hosts: {a: virtual, b: local}\nsubjects: {x: {receiver: naive}}\nmatrix:\n"
+PROGRAM = "hosts: {a: virtual}\nsubjects: {x: {sender: mctx_send}}\nmatrix:\n  sender: [x@a]\n"
 RULE = "hosts:\n  a: virtual\nrules: [{cells: {mode: asm}, "
 
 
@@ -33,8 +34,8 @@ def test_axes_exclude_and_include(tmp_path: Path) -> None:
         """
         title: A title
         hosts:
-          a: virtual
-          b: {virtual: {interface: lo}}
+          a: {virtual: {interfaces: {eth7: lan}}}
+          b: virtual
           c: local
         matrix:
           sender: [a, c]
@@ -54,8 +55,8 @@ def test_axes_exclude_and_include(tmp_path: Path) -> None:
     ]
     assert scenario.title == "A title"
     assert [(host.kind, host.interface) for host in scenario.hosts.values()] == [
+        ("virtual", "eth7"),
         ("virtual", "eth0"),
-        ("virtual", "lo"),
         ("local", None),
     ]
     assert [cell.line for cell in scenario.cells] == [7, 7, 7, 14]
@@ -281,6 +282,40 @@ def test_axes_exclude_and_include(tmp_path: Path) -> None:
             MATRIX + "  family: [ipv6]\n  include: [{sender: a, receiver: a, family: ipv4, mode: asm, size: 65508}]\n",
             "5:69",
             "matrix.include.0.size: 65508: ipv4 carries no more than 65507 bytes",
+        ),
+        (
+            "hosts: {a: virtual, b: {virtual: {interface: lo}}}\nmatrix:\n  sender: [a]\n  receiver: [a, b]\n",
+            "4:17",
+            (
+                "matrix.receiver.1: 'b' with a, b, ipv4, asm: nothing gets from host to host: "
+                "a uses eth0 on the link lan and b uses lo on no link; leave such cells out by matrix.exclude"
+            ),
+        ),
+        (
+            (
+                "hosts: {a: virtual, b: {virtual: {interfaces: {e: other}}}}\nlinks: {other: {mtu: 1400}}\n"
+                "steps: {x: [join, send, {send: {from: b, arrives: false}}]}\nmatrix:\n  sender: [a]\n  receiver: [a]\n  steps: [x]\n"
+            ),
+            "7:11",
+            "matrix.steps.0: 'x' with a, a, ipv4, asm: the step 'send 3 from b, not delivered': nothing gets from host to host: b uses e on",
+        ),
+        (
+            "hosts: {a: virtual, b: {virtual: {interface: lo}}}\n",
+            "1:1",
+            "matrix.receiver.1: 'b' with a, b, ipv4, asm: nothing gets from host to host",
+        ),
+        (
+            PROGRAM + "  size: [20000, 50000]\n",
+            "5:17",
+            (
+                "matrix.size.1: 50000 with x@a, a, ipv4, asm: x@a is a program, which sends all 3 datagrams of 50000 bytes at once; "
+                "a receive buffer holds 1;"
+            ),
+        ),
+        (
+            PROGRAM + "  steps: [x]\nsteps: {x: [join, {send: {count: 300}}]}\n",
+            "5:11",
+            "matrix.steps.0: 'x' with x@a, a, ipv4, asm: x@a is a program, which sends all 300 datagrams at once; a receive buffer holds 90;",
         ),
         # Parts and rules.
         (
