@@ -42,9 +42,12 @@ def add_parser(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
         "diff",
         _diff,
         "what has changed",
-        "Prints what has changed. The exit code is 1 if a cell that was as expected no longer is.",
+        "Prints what has changed. The exit code is 1 if a cell that was as expected no longer is, or no cell is in both.",
     )
     change.add_argument("--markdown", action="store_true", help="print Markdown")
+    change.add_argument(
+        "--complete", action="store_true", help="a cell that was as expected and is gone is a regression as well"
+    )
     change.add_argument("old", type=Path, metavar="OLD", help="the record before")
     change.add_argument("new", type=Path, metavar="NEW", help="the record now")
     cases = _view(
@@ -123,9 +126,9 @@ def _told(out: Path, record: Record) -> str:
 def _diff(options: argparse.Namespace) -> int:
     from pytest_mcast.report import compare, diff_lines, read
 
-    difference = compare(read(options.old), read(options.new))
+    difference = compare(read(options.old), read(options.new), complete=options.complete)
     _print(diff_lines(difference, markdown=options.markdown))
-    return 1 if difference.regressions else 0
+    return 1 if difference.failed else 0
 
 
 def _conformance(options: argparse.Namespace) -> int:
