@@ -14,7 +14,7 @@ import pytest
 
 from pytest_mcast import Delivered, HostError, Lab, MissingCapability, NotReceived, NoVerdict, Sender, Sent
 from pytest_mcast.cores import CoreFailure, ReceiveCore
-from pytest_mcast.hosts import RemoteSender
+from pytest_mcast.hosts import RemoteHost, RemoteSender
 from pytest_mcast.scenarios import Excused, Unready
 
 from ..support.broken_cores import BROKEN
@@ -431,7 +431,9 @@ def test_a_connection_that_is_cut_in_mid_cell_is_an_error_and_made_again_for_the
 
     def kill(self: RemoteSender, payload: bytes) -> Sent:
         if not killed:
-            killed.append(int(opened.stage.station("one").host.facts()["pid"]))
+            host = opened.stage.station("one").host
+            assert isinstance(host, RemoteHost)
+            killed.append(int(host.facts()["pid"]))
             os.kill(killed[0], signal.SIGKILL)
         return before(self, payload)
 
