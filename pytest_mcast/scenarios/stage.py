@@ -138,7 +138,10 @@ class Stage:
             station.virtual.close_endpoints()
 
     def facts(self, name: str) -> dict[str, str]:
-        """Say what a host is, as far as it is known: kind, interface, system, release, python, machine."""
+        """Say what a host is, as far as it is known: kind, interface; a real one's system, release, python, machine.
+
+        What a virtual host runs on is not its own: the next run may have it on another machine.
+        """
         spec = self.scenario.hosts[name]
         facts = {"kind": spec.kind}
         station = self._stations.get(name)
@@ -147,7 +150,7 @@ class Stage:
         facts["interface"] = station.interface.name
         if station.remote:
             facts |= {"remote": spec.remote, **self._facts[name]}
-        else:
+        elif station.virtual is None:
             facts |= {"system": platform.system(), "release": platform.release(), "python": platform.python_version()}
             facts |= {"machine": platform.machine()}
         if spec.sysctl:
@@ -183,7 +186,9 @@ class Stage:
             self._remotes[spec.name] = self.world.remote(spec)
             self._stack.callback(self._remotes[spec.name].close)
         remote = self._remotes[spec.name]
-        self._facts[spec.name] = remote.facts()
+        facts = remote.facts()
+        facts.pop("pid", None)  # another one each time, and no fact about the host
+        self._facts[spec.name] = facts
         return Station(spec, remote, remote.interface)
 
     def _virtual(self, spec: HostSpec) -> Station:

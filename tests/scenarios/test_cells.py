@@ -14,7 +14,7 @@ import pytest
 
 from pytest_mcast import Delivered, HostError, Lab, MissingCapability, NotReceived, NoVerdict, Sender, Sent
 from pytest_mcast.cores import CoreFailure, ReceiveCore
-from pytest_mcast.hosts import RemoteSender
+from pytest_mcast.hosts import RemoteHost, RemoteSender
 from pytest_mcast.scenarios import Excused, Unready
 
 from ..support.broken_cores import BROKEN
@@ -409,6 +409,18 @@ def test_hosts_of_a_file_are_gone_with_it(play: Open, lab: Lab) -> None:
     lab.remove(lab.host("two"))
 
 
+def test_facts_of_a_host_are_what_another_run_finds_again(play: Open) -> None:
+    far = f'{{remote: "popen//python={sys.executable}", interface: lo}}'
+    opened = play(f"hosts: {{one: virtual, here: {{local: {{interface: lo}}}}, far: {far}}}\n" + one(receiver="one"))
+    for name in ("one", "here", "far"):
+        opened.stage.station(name)
+    facts = {name: set(opened.stage.facts(name)) for name in ("one", "here", "far")}
+    machine = {"system", "release", "machine", "python"}
+    assert facts["one"] == {"kind", "interface"}  # the machine is the run's
+    assert facts["here"] == {"kind", "interface", *machine}
+    assert facts["far"] == {"kind", "interface", "remote", "executable", *machine}
+
+
 def test_a_connection_that_is_cut_in_mid_cell_is_an_error_and_made_again_for_the_next(
     play: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -419,7 +431,9 @@ def test_a_connection_that_is_cut_in_mid_cell_is_an_error_and_made_again_for_the
 
     def kill(self: RemoteSender, payload: bytes) -> Sent:
         if not killed:
-            killed.append(int(opened.stage.facts("one")["pid"]))
+            host = opened.stage.station("one").host
+            assert isinstance(host, RemoteHost)
+            killed.append(int(host.facts()["pid"]))
             os.kill(killed[0], signal.SIGKILL)
         return before(self, payload)
 
