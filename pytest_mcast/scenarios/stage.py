@@ -98,6 +98,7 @@ class Stage:
         self._stations: dict[str, Station] = {}
         self._remotes: dict[str, RemoteHost] = {}
         self._facts: dict[str, dict[str, str]] = {}  # of remote hosts
+        self._unready: dict[str, str] = {}  # virtual hosts that cannot be made, and why
         self._versions: dict[tuple[str, str], str] = {}
 
     def station(self, name: str) -> Station:
@@ -171,6 +172,8 @@ class Stage:
                 "not-run", f"{spec.name} is a {spec.system} machine, and this is {here}: another run's business"
             )
         if spec.kind == "virtual":
+            if spec.name in self._unready:
+                raise Unready(self._unready[spec.name])
             return self._virtual(spec)
         try:
             return self._real(spec)
@@ -192,10 +195,15 @@ class Stage:
         lab = self.world.lab()
         plugged = spec.interfaces or ({} if spec.interface == "lo" else {spec.interface or "eth0": _FLAT})
         host = lab.host(interfaces={name: self._link(link) for name, link in plugged.items()})
-        self._stack.callback(lab.remove, host)
         host.name = spec.name
-        for name, value in spec.sysctl.items():
-            _set(host, name, value)
+        try:
+            for name, value in spec.sysctl.items():
+                _set(host, name, value)
+        except Unready as unready:  # and will be for each cell
+            lab.remove(host)
+            self._unready[spec.name] = str(unready)
+            raise
+        self._stack.callback(lab.remove, host)
         return Station(spec, host, host.find(spec.interface or next(iter(plugged), "lo")), host)
 
     def _link(self, name: str) -> Link:
