@@ -40,6 +40,8 @@ class ScenarioFile(pytest.Module):
             scenario = load(self.path, cores=[core.name for core in cores])
         except ScenarioError as error:
             raise self.CollectError(str(error)) from None
+        except OSError as error:
+            raise self.CollectError(f"{self.path}: cannot read it: {error.strerror}") from None
         marks = {name: _mark(self, name, cell) for cell in scenario.cells for name in cell.marks}
         for cell in scenario.cells:
             run = partial(_run, scenario, cell, cores)
