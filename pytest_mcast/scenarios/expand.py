@@ -82,7 +82,9 @@ def _product(
     count = math.prod(map(len, axes.values()))
     if count > _MOST:
         lengths = " x ".join(f"{len(values)} {axis}" for axis, values in axes.items())
-        text = f"matrix: {count:,} combinations ({lengths}), and {_MOST:,} are the most; name fewer, or make several files"
+        text = (
+            f"matrix: {count:,} combinations ({lengths}), and {_MOST:,} are the most; name fewer, or make several files"
+        )
         raise ScenarioError(document.path, *place, text)
     return [
         _cell(document, place, dict(zip(axes, values, strict=True)), declared, parties)
