@@ -40,8 +40,8 @@ class World:
     """Where scenario files are run: what all of them share.
 
     ``lab`` gives the virtual network, ``local`` this machine by an interface (None: the one that was chosen elsewhere);
-    ``need`` raises ``MissingCapability`` unless datagrams of a kind get from host to host, ``require`` unless there is a
-    capability. ``timeout`` in seconds is for one datagram, or one proof.
+    ``need`` raises ``MissingCapability`` unless datagrams of a kind get from host to host (``Unready``, if one is remote),
+    ``require`` unless there is a capability: a kind of channel from host to host, another one on this machine. ``timeout`` in seconds is for one datagram, or one proof.
     """
 
     lab: Callable[[], Lab]
@@ -50,7 +50,7 @@ class World:
     local: Callable[[str | None], Host]
     remote: Callable[[HostSpec], RemoteHost]
     need: Callable[[Host, Host, str, str], None]
-    require: Callable[[str], None]
+    require: Callable[[str, Host, Host], None]
     timeout: float = 5.0
 
 

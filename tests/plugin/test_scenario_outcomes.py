@@ -161,3 +161,15 @@ def test_evidence_is_not_that_of_an_attempt_before_when_the_set_up_of_the_next_o
     assert "attempt 1: fail: no datagram" in cell["reason"]
     assert not any(cell.get(what) for what in ("evidence", "timeline", "reported")), cell
     assert not any("to repeat it" in line for line in cell["log"])
+
+
+def test_hosts_that_the_private_network_hides_are_errors_and_no_failure_that_is_expected(
+    pytester: pytest.Pytester,
+) -> None:
+    rule = "rules:\n  - {cells: {mode: asm}, expect: fail, reason: it is broken}\n"
+    (pytester.path / "a.mcast.yaml").write_text("hosts: {here: local}\nmatrix: {family: [ipv4], mode: [asm]}\n" + rule)
+    result = pytester.runpytest_subprocess("--mcast-lab", "--mcast-report=out.json", *QUICK)
+    result.assert_outcomes(failed=1)
+    (cell,) = json.loads((pytester.path / "out.json").read_text())["cells"]
+    assert cell["outcome"] == "error"
+    assert cell["reason"].endswith("which the private network hides; drop --mcast-lab (mcast_lab)")

@@ -286,7 +286,7 @@ def test_planned_hosts_and_those_of_another_system_are_excused(play: Open) -> No
 def test_capabilities_that_a_cell_requires_are_asked_for(play: Open) -> None:
     opened = play("requires: [ipv4-ssm]\n" + TWO + one())
     opened()
-    assert opened.required == ["ipv4-ssm"]
+    assert opened.required == [("ipv4-ssm", "one", "two")]
 
 
 def test_a_sysctl_that_is_not_there_is_an_error(play: Open) -> None:
@@ -419,7 +419,7 @@ def test_a_connection_that_is_cut_in_mid_cell_is_an_error_and_made_again_for_the
 
     def kill(self: RemoteSender, payload: bytes) -> Sent:
         if not killed:
-            killed.append(int(opened.stage.station("one").host.facts()["pid"]))
+            killed.append(int(opened.stage._remotes["one"].facts()["pid"]))
             os.kill(killed[0], signal.SIGKILL)
         return before(self, payload)
 
