@@ -29,6 +29,7 @@ from .hooks import (
     pytest_load_initial_conftests,
     pytest_report_header,
     pytest_runtest_makereport,
+    pytest_runtest_setup,
     pytest_skip_what_is_missing,
     pytest_unconfigure,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "pytest_load_initial_conftests",
     "pytest_report_header",
     "pytest_runtest_makereport",
+    "pytest_runtest_setup",
     "pytest_skip_what_is_missing",
     "pytest_unconfigure",
 ]

@@ -27,6 +27,7 @@ __all__ = [
     "pytest_load_initial_conftests",
     "pytest_report_header",
     "pytest_runtest_makereport",
+    "pytest_runtest_setup",
     "pytest_skip_what_is_missing",
     "pytest_unconfigure",
 ]
@@ -190,6 +191,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     if any(name.startswith("mcast_") for name in getattr(item, "fixturenames", ())):
         item.add_marker("mcast")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    # Before all other set-up, which may fail: each attempt has evidence of its own.
+    if getattr(item, "mcast_evidence", None):
+        item.mcast_evidence = []  # type: ignore[attr-defined]
+    if hasattr(item, "mcast_forget"):
+        item.mcast_forget()
+    return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -40,6 +40,8 @@ class ScenarioFile(pytest.Module):
             scenario = load(self.path, cores=[core.name for core in cores])
         except ScenarioError as error:
             raise self.CollectError(str(error)) from None
+        except OSError as error:
+            raise self.CollectError(f"{self.path}: cannot read it: {error.strerror}") from None
         marks = {name: _mark(self, name, cell) for cell in scenario.cells for name in cell.marks}
         for cell in scenario.cells:
             run = partial(_run, scenario, cell, cores)
@@ -92,10 +94,14 @@ class CellItem(pytest.Function):
         """Say where the cell is declared."""
         return self.path, self.cell.line - 1, self.name
 
+    def mcast_forget(self) -> None:
+        """Forget an earlier attempt: what is known of it is nothing to the one that begins, whose set-up may fail."""
+        self.mcast_story = None
+        self.mcast_evidence, self.mcast_details = [], dict(self._declared)
+
     def begin(self, story: Story) -> None:
-        """Begin an attempt: what is known of an earlier one is nothing to this one."""
-        self.mcast_story = story
-        self.mcast_evidence, self.mcast_details = story.evidence, dict(self._declared)
+        """Begin to run: what a test does that does not end is known as well."""
+        self.mcast_story, self.mcast_evidence = story, story.evidence
 
     def tell(self, story: Story, stage: Stage) -> None:
         """Keep what is known now, as plain data."""

@@ -47,7 +47,7 @@ def run(
         for station in stations:
             arrival(station.host)
     for capability in cell.requires:
-        stage.world.require(capability)
+        stage.world.require(capability, sender.host, receiver.host)
     core, program = _implementations(cell, stage, sender, receiver)
     _check(cell, sender, receiver, core, program)
     _check_network(cell, stage, sender, receiver)

@@ -56,7 +56,7 @@ class Subjects:
         can = core.capabilities
         if family not in can.families or mode not in can.modes:
             raise Excused("unsupported", f"{core.name} is not for {family} {mode}")
-        self._check_version(spec, core.name, _version(core, station))
+        self._check_program(spec, core, station)
         self._trust(core, family, mode, station)
         return core
 
@@ -70,7 +70,7 @@ class Subjects:
             return None
         if family not in sender.description.families or mode not in sender.description.modes:
             raise Excused("unsupported", f"{sender.name} is not for {family} {mode}")
-        self._check_version(spec, sender.name, _version(sender, station))
+        self._check_program(spec, sender, station)
         return sender
 
     def facts(self, spec: SubjectSpec) -> dict[str, str]:
@@ -130,6 +130,16 @@ class Subjects:
         if found is not None:
             raise Unready(f"{core.name} cannot be believed for {family} {mode}: {found}")
 
+    def _check_program(self, spec: SubjectSpec, made: ReceiveCore | ExternalSender, station: Station) -> None:
+        """Ask it for its version, which shows also that it is there; raises ``MissingCapability`` and ``Unready``."""
+        try:
+            version = made.version_on(station.host) if isinstance(made, DescribedProgram) else made.version
+        except CoreFailure as failure:  # of a description, and no verdict on what is described
+            if spec.version:
+                raise Unready(f"{failure}, and the subject {spec.name} is to be {spec.version}") from None
+        else:
+            self._check_version(spec, made.name, version)
+
     def _check_version(self, spec: SubjectSpec, name: str, version: str) -> None:
         from packaging.specifiers import SpecifierSet
         from packaging.version import InvalidVersion, Version
@@ -167,10 +177,3 @@ class _Alone:
         traceback: TracebackType | None,
     ) -> None:
         self._host.close_endpoints()
-
-
-def _version(made: ReceiveCore | ExternalSender, station: Station) -> str:
-    """Return the version of what runs on a host."""
-    if isinstance(made, DescribedProgram):
-        return made.version_on(station.host)
-    return made.version

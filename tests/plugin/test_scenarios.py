@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,16 @@ def test_a_mistake_is_an_error_of_the_collection(pytester: pytest.Pytester) -> N
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*b.mcast.yaml:1:12: hosts.a: 'virtul' is not allowed; did you mean 'virtual'?*"])
     result.stdout.no_fnmatch_line("*Traceback*")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file of which nobody can read the beginning")
+def test_a_file_that_cannot_be_read_is_an_error_of_the_collection(pytester: pytest.Pytester) -> None:
+    (pytester.path / "b.mcast.yaml").symlink_to("/proc/self/mem")
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*b.mcast.yaml: cannot read it: Input/output error"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+    result.stdout.no_fnmatch_line("*.py:*")
 
 
 def test_local_hosts_use_the_interface_named(pytester: pytest.Pytester) -> None:

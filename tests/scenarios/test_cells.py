@@ -286,7 +286,7 @@ def test_planned_hosts_and_those_of_another_system_are_excused(play: Open) -> No
 def test_capabilities_that_a_cell_requires_are_asked_for(play: Open) -> None:
     opened = play("requires: [ipv4-ssm]\n" + TWO + one())
     opened()
-    assert opened.required == ["ipv4-ssm"]
+    assert opened.required == [("ipv4-ssm", "one", "two")]
 
 
 def test_a_sysctl_that_is_not_there_is_an_error(play: Open) -> None:
@@ -316,7 +316,7 @@ def test_this_machine_is_judged_by_plain_sockets(play: Open, mode: str) -> None:
     evidence = opened().evidence
     assert opened.needed == [("local", "local", "ipv4", mode)]
     assert evidence[0] == "3 datagrams delivered in order (ready by kernel membership)"
-    assert evidence[1].startswith("group.other not delivered, by control and fence: <Receiver ")
+    assert evidence[1].startswith("group.other not delivered, by control and fence: a receiver beside it got it")
 
 
 def test_two_interpreters_are_ready_by_a_beacon_and_their_evidence_is_weaker(play: Open) -> None:
