@@ -31,6 +31,7 @@ __all__ = ["Stage", "Station", "World"]
 
 _FLAT = "lan"  # the link that all files share, unless they declare it
 _SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
+_FACTS = ("system", "release", "python", "machine")
 _NUMBERS = itertools.count(1)
 
 
@@ -146,7 +147,8 @@ class Stage:
             return {**facts, **({"notes": spec.notes} if spec.notes else {})}
         facts["interface"] = station.interface.name
         if station.remote:
-            facts |= {"remote": spec.remote, **self._facts[name]}
+            # Not its process: records of several runs are of one host, and their facts are to agree.
+            facts |= {"remote": spec.remote, **{key: self._facts[name][key] for key in _FACTS}}
         else:
             facts |= {"system": platform.system(), "release": platform.release(), "python": platform.python_version()}
             facts |= {"machine": platform.machine()}

@@ -419,7 +419,7 @@ def test_a_connection_that_is_cut_in_mid_cell_is_an_error_and_made_again_for_the
 
     def kill(self: RemoteSender, payload: bytes) -> Sent:
         if not killed:
-            killed.append(int(opened.stage.facts("one")["pid"]))
+            killed.append(int(opened.stage._remotes["one"].facts()["pid"]))
             os.kill(killed[0], signal.SIGKILL)
         return before(self, payload)
 
