@@ -212,7 +212,7 @@ class _Ears:
 
     def _kernels(self) -> str:
         """Return the version that is in force as the kernel has it; empty where it does not tell."""
-        from pytest_mcast.core.agent import protocol_version
+        from pytest_mcast.core.versions import protocol_version
         from pytest_mcast.hosts import RemoteHost
 
         host, name = self._station.host, self._station.interface.name

@@ -261,6 +261,7 @@ def test_one_that_is_killed_is_told_at_once_and_connected_anew_at_the_next_use(c
                 waiting.result(10)
         with pytest.raises(HostError, match="the connection was lost"):  # it does not come to life again
             receiver.statistics()
+        os.kill(int(first), 0)  # nobody else can have its number, should there be more to end
         receiver.close()
         with host.receiver(channel) as again, host.sender(again.channel) as sender:
             sender.send(b"x")
