@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import cached_property
@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.deadline import Deadline
-from pytest_mcast.core.errors import ChannelError, Delivered, McastError, NotReceived
+from pytest_mcast.core.errors import ChannelError, McastError, NotReceived
 from pytest_mcast.core.verdicts import read_until
 from pytest_mcast.cores import CoreFailure
 from pytest_mcast.cores.records import length_of
 
-from .checks import BesideControl, Fence, SwitchControl, TapControl, Took, beside, judge, other_member, probe
+from .checks import BesideControl, Fence, SwitchControl, TapControl, Took, Unwanted, beside, judge, other_member, probe
 from .ends import BuiltInOrigin, Member, Origin, ProgramOrigin, open_member
-from .outcomes import Excused
+from .outcomes import Excused, Unready
+from .payloads import Payloads, bursts
 
 if TYPE_CHECKING:
     from pytest_mcast.core.datagrams import Datagram, Sent
@@ -32,9 +33,6 @@ __all__ = ["CellRun"]
 
 _BEACONS = 10.0  # seconds, at the least, for a network to be ready
 _INTERVAL = 0.2  # seconds until the next beacon
-_BEACON, _END = b"pytest-mcast beacon ", b"pytest-mcast end "
-_MARK = 29  # bytes of a payload that are ours alone
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _NOBODY = {"ipv4": "192.0.2.1", "ipv6": "2001:db8::1"}  # RFC 5737, RFC 3849
 
 
@@ -60,17 +58,18 @@ class CellRun:
         self._program = program
         self._timeout = stage.world.timeout
         self._stack = ExitStack()
-        self._nonce = secrets.token_hex(8)
-        self._count = 0
         self._member: Member | None = None
         self._joined = False
         self._blocked: set[str] = set()
         self._told: set[str] = set()  # evidence of readiness
         self._up = True
-        self._unsure = False  # whether what is sent gets through at all
-        self._early: list[bytes] = []  # what was sent before anybody had joined
+        self._shaken = False  # the link was down: nothing is sure to get through
+        self._sure: set[str] = set()  # hosts whose datagrams do
+        self._early: list[Unwanted] = []  # what was sent before anybody had joined
+        self._early_strong = True
         self._others: dict[str, BuiltInOrigin] = {}
         self.channel = self._pick()
+        self._payloads = Payloads(cell.size, str(self.channel))
 
     @property
     def virtual(self) -> bool:
@@ -84,8 +83,16 @@ class CellRun:
 
     @property
     def strong(self) -> bool:
-        """Whether nothing can be lost or overtaken on the way."""
-        return self.virtual or self.alone
+        """Whether nothing that the sender sends can be lost or overtaken on the way."""
+        return self._is_strong(self.sender)
+
+    def _is_strong(self, station: Station) -> bool:
+        """Say the same of what another host sends."""
+        return station is self.receiver or (station.virtual is not None and self.receiver.virtual is not None)
+
+    def _is_unsure(self, station: Station) -> bool:
+        """Say whether it is not known yet that what a host sends gets through at all."""
+        return station.name not in self._sure and (self._shaken or not self._is_strong(station))
 
     @property
     def _prunes(self) -> bool:
@@ -116,7 +123,7 @@ class CellRun:
 
     @cached_property
     def _origin(self) -> Origin:
-        ttl = 1 if self.cell.ttl is None else self.cell.ttl
+        ttl = self._ttl()
         if self._program is not None:
             return ProgramOrigin(self._program, self.sender, self.channel, ttl=ttl, timeout=self._timeout)
         if self.cell.loopback is False:
@@ -126,13 +133,14 @@ class CellRun:
     @cached_property
     def _legitimate(self) -> BuiltInOrigin:
         """A sender of ours with the right to send, for beacons and fences."""
-        ttl = 1 if self.cell.ttl is None else self.cell.ttl
-        return BuiltInOrigin(self.sender, self.channel, self._stack, timeout=self._timeout, ttl=ttl)
+        return BuiltInOrigin(self.sender, self.channel, self._stack, timeout=self._timeout, ttl=self._ttl())
 
     def _other(self, name: str) -> BuiltInOrigin:
         if name not in self._others:
             station = self._stage.station(name)
-            self._others[name] = BuiltInOrigin(station, self.channel, self._stack, timeout=self._timeout)
+            self._others[name] = BuiltInOrigin(
+                station, self.channel, self._stack, timeout=self._timeout, ttl=self._ttl()
+            )
         return self._others[name]
 
     def _pick(self) -> Channel:
@@ -146,7 +154,7 @@ class CellRun:
 
     def _step(self, step: Step) -> None:
         if step.action == "send":
-            origin = self._other(step.origin) if step.origin else self._origin
+            origin = self._told_apart(step) if step.origin else self._origin
             unheard = self.alone and self.cell.loopback is False and not step.origin
             if step.arrives and not unheard:
                 self._deliver(step, origin)
@@ -162,10 +170,11 @@ class CellRun:
     def _open(self) -> None:
         member = self._member = open_member(self._core, self.receiver, self.channel, self._stack, timeout=self._timeout)
         self._joined = True
-        self._unsure = not self.strong
         self.story.note(
             self.receiver.name, f"joined {self.channel} on {member.station.interface.name}, ready by {member.evidence}"
         )
+        if self._early:
+            self._judge_early(member)
 
     def _change(self, step: Step) -> None:
         member, name = self._needed(), self.receiver.name
@@ -183,12 +192,25 @@ class CellRun:
         (self._blocked.add if step.action == "block" else self._blocked.discard)(source)
         self.story.note(name, f"{step.action}ed {source}")
 
+    def _told_apart(self, step: Step) -> BuiltInOrigin:
+        """Return the sender on another host; raises ``Unready`` if what it sends is as what it must be told from."""
+        origin = self._other(step.origin)
+        address = origin.address
+        if step.arrives and address in self._blocked:
+            what = "which is blocked"
+        elif not step.arrives and address == self.channel.source:
+            what = f"the source of {self.channel}"
+        else:
+            return origin
+        raise Unready(f"{step}: {step.origin} sends from {address}, {what}; give the hosts addresses of their own")
+
     def _link(self, *, up: bool) -> None:
         port = self.receiver.port
         assert port is not None  # _check in runner has seen to that
         if up:
             port.up()
-            self._unsure = True  # IPv6 multicast takes a while
+            self._shaken = True  # IPv6 multicast takes a while
+            self._sure.clear()
         else:
             self._stack.callback(port.up)  # whatever happens, the next cell has a link
             port.down()
@@ -204,38 +226,21 @@ class CellRun:
 
     def _deliver(self, step: Step, origin: Origin) -> None:
         member = self._needed()
-        if self._unsure:
-            self._await_beacon(member)
-        payloads = self._payloads(step.count, same=isinstance(origin, ProgramOrigin))
-        sent = self._send(origin, payloads)
-        self._collect(member, payloads, sent)
-        how = "" if isinstance(origin, ProgramOrigin) else " in order"
+        program = isinstance(origin, ProgramOrigin)
+        if self._is_unsure(origin.station):
+            self._await_beacon(member, origin if isinstance(origin, BuiltInOrigin) else self._legitimate)
+        payloads = self._payloads.make(step.count, same=program)
+        since_ns, done = time.time_ns(), 0
+        for burst in [payloads] if program else bursts(payloads):
+            sent = self._send(origin, burst)
+            last = self._collect(member, burst, sent, done, step.count, strong=self._is_strong(origin.station))
+            done += len(burst)
+        self._look_at_ttl(member, payloads[-1], last.ttl, since_ns)
+        how = "" if program else " in order"
         whom = f" from {step.origin}" if step.origin else ""
         ready = f" (ready by {member.evidence})" if member.evidence not in self._told else ""
         self._told.add(member.evidence)
-        self.story.evidence.append(f"{len(payloads)} datagrams{whom} delivered{how}{ready}")
-        if self._early:
-            self.story.evidence.append(
-                f"{len(self._early)} datagrams sent before it joined not delivered: those after it were"
-            )
-            self._early.clear()
-
-    def _payloads(self, count: int, *, same: bool) -> list[bytes]:
-        found: list[bytes] = []
-        for _ in range(count):
-            if not (same and found):
-                self._count += 1
-                found.append(self._payload(self._count))
-            else:
-                found.append(found[0])
-        return found
-
-    def _payload(self, number: int) -> bytes:
-        size = self.cell.size
-        if size is None:
-            return f"pytest-mcast {self._nonce} {number} {self.channel}".encode()
-        text = f"pytest-mcast {self._nonce} {number} " + _LETTERS * (size // len(_LETTERS) + 1)
-        return text[:size].encode()
+        self.story.evidence.append(f"{step.count} datagrams{whom} delivered{how}{ready}")
 
     def _send(self, origin: Origin, payloads: Sequence[bytes]) -> list[Sent | None]:
         name = origin.station.name
@@ -248,48 +253,51 @@ class CellRun:
                 self.story.sent(name, one, here=not origin.station.remote)
         return sent
 
-    def _collect(self, member: Member, payloads: Sequence[bytes], sent: Sequence[Sent | None]) -> None:
+    def _collect(
+        self,
+        member: Member,
+        payloads: Sequence[bytes],
+        sent: Sequence[Sent | None],
+        done: int,
+        count: int,
+        *,
+        strong: bool,
+    ) -> Datagram:
+        """Have these delivered, of ``count`` of which ``done`` have been; return the last."""
         deadline = Deadline(self._timeout)
         known = self.channel.source
-        for number, (payload, one) in enumerate(zip(payloads, sent, strict=True)):
+        for number, (payload, one) in enumerate(zip(payloads, sent, strict=True), done):
             try:
                 datagram = self._next(member, deadline)
             except NotReceived as error:
-                raise self._lost(member, number, len(payloads), error) from None
-            source = known if one is None else one.source[0]
+                raise self._lost(member, number, count, error) from None
             right = {
                 "payload": payload,
                 "length": len(payload),
-                "source": source,
+                "source": known if one is None else one.source[0],
                 "source_port": None if one is None else one.source[1],
                 "group": self.channel.group,
                 "port": self.channel.port,
                 "interface": member.station.interface.index,
-                "ttl": self._ttl() if self.strong else None,
+                "ttl": self._ttl() if strong else None,
             }
             faults = member.faults(datagram, right)
             if faults:
-                which = f"datagram {number + 1} of {len(payloads)}"
+                which = f"datagram {number + 1} of {count}"
                 raise CoreFailure(
                     "wrong", f"{which} was delivered otherwise than it was sent: {'; '.join(faults)}\n{datagram!r}"
                 )
-        self._look_at_ttl(member, payloads[-1], datagram.ttl)
+        return datagram
 
     def _next(self, member: Member, deadline: Deadline) -> Datagram:
         while True:
             datagram = member.recv(deadline.remaining())
             # What is of a step before is passed over, and on a real network what is not ours.
-            ours = self.strong or not self._knows(member) or datagram.payload.startswith(self._payload(0)[:_MARK])
-            if ours and not datagram.payload.startswith((_BEACON, _END)):
+            ours = self.virtual or self._payloads.may_be_ours(datagram.payload)
+            if ours and not self._payloads.is_help(datagram.payload):
                 here = not member.station.remote
-                if self.cell.size is None and any(member.is_it(datagram, early) for early in self._early):
-                    raise Delivered(f"delivered, which it must not be: what was sent before it joined\n{datagram!r}")
                 self.story.received(member.station.name, datagram, length_of(datagram), here=here)
                 return datagram
-
-    def _knows(self, member: Member) -> bool:
-        """Whether our payloads can be told from those of others."""
-        return "payload" in member.fields and (self.cell.size is None or self.cell.size >= _MARK)
 
     def _lost(self, member: Member, got: int, count: int, error: NotReceived) -> NotReceived:
         amount = "no datagram" if got == 0 else f"only {got} of {count} datagrams"
@@ -300,59 +308,85 @@ class CellRun:
     def _ttl(self) -> int:
         return 1 if self.cell.ttl is None else self.cell.ttl
 
-    def _look_at_ttl(self, member: Member, payload: bytes, told: int | None) -> None:
+    def _look_at_ttl(self, member: Member, payload: bytes, told: int | None, since_ns: int) -> None:
         """Look at the wire, where the receiver does not tell with which TTL a datagram has come."""
         if self.cell.ttl is None:
             return
         evidence = f"TTL {told} on arrival"
         if told is None or "ttl" not in member.fields:
-            found = TapControl(member.station, self.channel).ttl(payload)
+            found = TapControl(member.station, self.channel, since_ns).ttl(payload)
             if found != self.cell.ttl:
                 raise CoreFailure("wrong", f"TTL {found} on arrival, instead of {self.cell.ttl}, as the tap saw it")
             evidence = f"TTL {found} on arrival, as the tap saw it: {member.name} does not tell"
         if evidence not in self.story.evidence:
             self.story.evidence.append(evidence)
 
-    def _await_beacon(self, member: Member) -> None:
+    def _await_beacon(self, member: Member, origin: BuiltInOrigin) -> list[bytes]:
+        """Have something of a host get through; return the payloads that were delivered before."""
         deadline = Deadline(max(_BEACONS, self._timeout))
-        mine = _BEACON + self._nonce.encode()
+        station, mine = origin.station, self._payloads.beacon
+        passed: list[bytes] = []
         count = 0
         while True:
             count += 1
-            sent = self._legitimate.send([mine])
+            sent = origin.send([mine])
             if sent[0] is not None:
-                self.story.sent(self.sender.name, sent[0], here=not self.sender.remote)
-            _, found = read_until(member, lambda one: one.payload.startswith(mine), Deadline(_INTERVAL))
+                self.story.sent(station.name, sent[0], here=not station.remote)
+            before, found = read_until(member, lambda one: one.payload.startswith(mine), Deadline(_INTERVAL))
+            passed += [one.payload for one in before]
             if found is not None:
-                self._unsure = False
-                self.story.note(member.station.name, f"beacon {count} received")
-                self.story.evidence.append(f"ready by beacon {count}, which was received")
-                return
+                self._sure.add(station.name)
+                whose = "" if station is self.sender else f" of {station.name}"
+                self.story.note(member.station.name, f"beacon {count}{whose} received")
+                self.story.evidence.append(f"ready by beacon {count}{whose}, which was received")
+                return passed
             if deadline.passed():
                 where = f"{member.station.interface.name} of {member.station.name}"
                 raise NotReceived(
-                    f"none of {count} beacons for {self.channel} reached {where} within {deadline.seconds:g} s"
+                    f"none of {count} beacons for {self.channel} from {station.name} reached {where} "
+                    f"within {deadline.seconds:g} s"
                 )
 
     # What must not.
 
     def _keep_out(self, step: Step, origin: Origin, why: str) -> None:
         member = self._member
+        whom = f" from {step.origin}" if step.origin else ""
+        what = f"{why}{step.count} datagrams{whom}"
+        strong = self.strong and self._is_strong(origin.station)
         if member is None:
-            self._send(origin, payloads := self._payloads(step.count, same=isinstance(origin, ProgramOrigin)))
-            self._early += payloads
+            self._early.append(self._send_in_vain(step, origin, what, self._control(origin, why, self._stack)))
+            self._early_strong &= strong
             return
-        if self._unsure and self._can_fence():
-            self._await_beacon(member)
+        if self._is_unsure(self.sender) and self._can_fence():
+            self._await_beacon(member, self._legitimate)
         with ExitStack() as stack:
-            control = self._control(origin, why, stack)
-            payloads = self._payloads(step.count, same=isinstance(origin, ProgramOrigin))
-            self._send(origin, payloads)
-            fence = self._fence(stack, strong=self.strong)
-            whom = f" from {step.origin}" if step.origin else ""
-            what = f"{why}{step.count} datagrams{whom}"
-            self.story.evidence.append(judge(what, member, payloads, control, fence, timeout=self._timeout))
+            unwanted = self._send_in_vain(step, origin, what, self._control(origin, why, stack))
+            fence = self._fence(stack, strong=strong)
+            self.story.evidence.append(judge(unwanted, member, fence, timeout=self._timeout))
         self.story.note(self.receiver.name, f"{what} not delivered")
+
+    def _send_in_vain(self, step: Step, origin: Origin, what: str, control: Control) -> Unwanted:
+        program = isinstance(origin, ProgramOrigin)
+        payloads = self._payloads.make(step.count, same=program)
+        for burst in [payloads] if program else bursts(payloads):
+            self._send(origin, burst)
+            control.pull()
+        return Unwanted.sent(what, payloads, control, Deadline(self._timeout))
+
+    def _judge_early(self, member: Member) -> None:
+        """Show that what was sent before the receiver joined is not delivered."""
+        passed: list[bytes] = []
+        if self._is_unsure(self.sender) and self._can_fence():
+            passed = self._await_beacon(member, self._legitimate)
+        payloads = tuple(payload for one in self._early for payload in one.payloads)
+        sightings = tuple(sighting for one in self._early for sighting in one.sightings)
+        what = f"{len(payloads)} datagrams sent before it joined"
+        unwanted = Unwanted(what, payloads, sightings, all(one.strong for one in self._early))
+        with ExitStack() as stack:
+            fence = self._fence(stack, strong=self._early_strong)
+            self.story.evidence.append(judge(unwanted, member, fence, timeout=self._timeout, before=passed))
+        self._early.clear()
 
     def _can_fence(self) -> bool:
         source = self.sender.source(self.cell.family, self.cell.scope)
@@ -376,7 +410,7 @@ class CellRun:
     def _control(self, origin: Origin, why: str, stack: ExitStack) -> Control:
         station = origin.station
         if not self.virtual:
-            if why:
+            if why or self._member is None:  # one beside it would have joined before it
                 return Took()
             channel = Channel.unchecked(
                 self.channel.group,
@@ -395,8 +429,8 @@ class CellRun:
             cases = ["group.other", "ssm.wrong-source"] if ssm else ["group.other"]
             self.story.evidence += probe(member, self.sender, cases, timeout=self._timeout)
             return
-        if self._unsure:
-            self._await_beacon(member)
+        if self._is_unsure(self.sender):
+            self._await_beacon(member, self._legitimate)
         with ExitStack() as stack:
             fence = self._fence(stack, strong=self.strong)
             picked = self._stage.pick(self.receiver, self.cell.family, self.cell.scope, self.channel.source)

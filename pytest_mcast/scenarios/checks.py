@@ -9,8 +9,11 @@ three times and a moment is waited for what it may have overtaken; that is weake
 from __future__ import annotations
 
 import secrets
+import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_mcast.core.channels import Channel
@@ -32,6 +35,7 @@ __all__ = [
     "SwitchControl",
     "TapControl",
     "Took",
+    "Unwanted",
     "beside",
     "judge",
     "other_member",
@@ -50,23 +54,41 @@ class Control(Protocol):
     def strong(self) -> bool:
         """Whether it has seen it."""
 
+    def pull(self) -> None:
+        """Fetch what there is to see, before there is no room for more."""
+
     def sighting(self, payload: bytes, deadline: Deadline) -> str | None:
-        """Say where it was seen; None when it was not, up to the deadline."""
+        """Say where it was seen; None when it was not, up to the deadline. Each datagram is seen once, also of two alike."""
 
 
 class TapControl:
-    """The tap of a virtual host."""
+    """The tap of a virtual host, since a time in ns since 1970 (default: now)."""
 
     strong = True
 
-    def __init__(self, station: Station, channel: Channel) -> None:
+    def __init__(self, station: Station, channel: Channel, since_ns: int | None = None) -> None:
         assert station.virtual is not None
         self._tap = station.virtual.control
         self._to = (channel.group, channel.port)
+        # Short payloads of steps before are the same.
+        self._since_ns = time.time_ns() if since_ns is None else since_ns
+        self._asked: Counter[bytes] = Counter()
+
+    def pull(self) -> None:
+        """Fetch the frames."""
+        self._tap.pull()
 
     def sighting(self, payload: bytes, deadline: Deadline) -> str | None:  # noqa: ARG002 - nothing to wait for
         """Say where the datagram came in."""
-        return self._tap.find(lambda frame: self._is_it(frame, payload))
+        self._asked[payload] += 1
+        missing = self._asked[payload]
+
+        def look(frame: bytes) -> bool:
+            nonlocal missing
+            missing -= self._is_it(frame, payload)
+            return missing == 0
+
+        return self._tap.find(look, since_ns=self._since_ns)
 
     def ttl(self, payload: bytes) -> int | None:
         """Return the TTL or hop limit with which the datagram came in; None if it did not."""
@@ -77,7 +99,7 @@ class TapControl:
                 found.append(frame[_IPV4_TTL if frame[12:14] == b"\x08\x00" else _IPV6_HOP_LIMIT])
             return bool(found)
 
-        self._tap.find(look)
+        self._tap.find(look, since_ns=self._since_ns)
         return found[0] if found else None
 
     def _is_it(self, frame: bytes, payload: bytes) -> bool:
@@ -97,6 +119,9 @@ class Took:
 
     strong = False
 
+    def pull(self) -> None:
+        """There is nothing to fetch."""
+
     def sighting(self, payload: bytes, deadline: Deadline) -> str | None:  # noqa: ARG002 - nothing to wait for
         """Say so."""
         return "the system took it, between others that arrived"
@@ -111,6 +136,9 @@ class SwitchControl:
         self._port = port
         self._count = stack.enter_context(port.link.count(Channel.unchecked(channel.group, channel.port, None)))
         self._seen = 0
+
+    def pull(self) -> None:
+        """Nothing has to be fetched: it counts."""
 
     def sighting(self, payload: bytes, deadline: Deadline) -> str | None:  # noqa: ARG002 - it counts, each once
         """Say that the switch got one more."""
@@ -127,14 +155,41 @@ class BesideControl:
 
     def __init__(self, station: Station, channel: Channel, stack: ExitStack, *, timeout: float) -> None:
         self._receiver = stack.enter_context(station.host.receiver(channel, timeout=timeout, **station.options()))
-        self._got: list[bytes] = []
+        self._timeout = timeout
+        self._got: Counter[bytes] = Counter()
+
+    def pull(self) -> None:
+        """Read what is there."""
+        self._got.update(one.payload for one in read_all(self._receiver, Deadline(self._timeout)))
 
     def sighting(self, payload: bytes, deadline: Deadline) -> str | None:
         """Say that it got the datagram."""
-        if payload not in self._got:
+        if not self._got[payload]:
             before, found = read_until(self._receiver, lambda one: one.payload == payload, deadline)
-            self._got += [one.payload for one in [*before, *([found] if found else [])]]
-        return "a receiver beside it got it" if payload in self._got else None
+            self._got.update(one.payload for one in [*before, *([found] if found else [])])
+        if not self._got[payload]:
+            return None
+        self._got[payload] -= 1
+        return "a receiver beside it got it"
+
+
+@dataclass(frozen=True)
+class Unwanted:
+    """Datagrams that were sent, and must not be delivered; ``sightings`` are those of the control, None where it saw none.
+
+    ``what`` says in words what they are; ``strong``: the control has seen them.
+    """
+
+    what: str
+    payloads: tuple[bytes, ...]
+    sightings: tuple[str | None, ...]
+    strong: bool
+
+    @classmethod
+    def sent(cls, what: str, payloads: Sequence[bytes], control: Control, deadline: Deadline) -> Unwanted:
+        """Ask the control for what was just sent; before the fence, which it would count as well."""
+        sightings = tuple(control.sighting(payload, deadline) for payload in payloads)
+        return cls(what, tuple(payloads), sightings, control.strong)
 
 
 class Fence:
@@ -164,26 +219,26 @@ class Fence:
         return [one.payload for one in before if not member.is_it(one, payload)], arrived is not None
 
 
-def judge(
-    what: str, member: Member, payloads: Sequence[bytes], control: Control, fence: Fence, *, timeout: float
-) -> str:
+def judge(unwanted: Unwanted, member: Member, fence: Fence, *, timeout: float, before: Sequence[bytes] = ()) -> str:
     """Prove that datagrams that were sent have not been delivered, and return the evidence.
 
-    ``what`` says in words what they are. Raises ``Delivered`` and ``NoVerdict``; ``timeout`` in seconds is spent in vain only.
+    ``before`` has the payloads that the member has delivered since. Raises ``Delivered`` and ``NoVerdict``; ``timeout`` in
+    seconds is spent in vain only.
     """
-    deadline = Deadline(timeout)
-    got, arrived = fence.read(member, deadline)
-    mine = [one for one in got if any(one and payload.startswith(one) for payload in payloads)]
+    what, payloads, sightings = unwanted.what, unwanted.payloads, unwanted.sightings
+    got, arrived = fence.read(member, Deadline(timeout))
+    mine = [one for one in [*before, *got] if any(one and payload.startswith(one) for payload in payloads)]
     if mine:
         raise Delivered(
             f"delivered, which it must not be: {what}\ngot {len(mine)} of {len(payloads)}: {mine[0][:64]!r}"
         )
-    sightings = [control.sighting(payload, deadline) for payload in payloads]
     if None in sightings:
-        raise NoVerdict(f"no verdict on {what}: the control has not seen it\nfence: {'arrived' if arrived else 'lost'}")
+        unseen = f"{sightings.count(None)} of {len(sightings)}"
+        state = "arrived" if arrived else "lost"
+        raise NoVerdict(f"no verdict on {what}: the control has not seen {unseen}\nfence: {state}")
     if not arrived:
         raise NoVerdict(f"no verdict on {what}: the fence did not arrive within {timeout:g} s\n{sightings[0]}")
-    if not control.strong:
+    if not unwanted.strong:
         how = "by a fence (weaker: nothing has seen it leave)"
     elif fence.strong:
         how = "by control and fence"
@@ -223,8 +278,9 @@ def beside(
     deadline = Deadline(timeout)
     while True:
         origin.send([payload])
-        if control.sighting(payload, Deadline(_INTERVAL)) or deadline.passed():
-            return judge(case, member, [payload], control, fence, timeout=timeout)
+        unwanted = Unwanted.sent(case, [payload], control, Deadline(_INTERVAL))
+        if None not in unwanted.sightings or deadline.passed():
+            return judge(unwanted, member, fence, timeout=timeout)
 
 
 def other_member(member: Member, other: Member, origin: BuiltInOrigin, *, strong: bool, timeout: float) -> str:

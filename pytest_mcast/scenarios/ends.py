@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,12 +13,17 @@ from pytest_mcast.core.verdicts import Receives
 from pytest_mcast.cores import FIELDS, CoreFailure, ExternalSender
 from pytest_mcast.cores.records import length_of
 
+from .outcomes import Unready
+
 if TYPE_CHECKING:
     from pytest_mcast.cores import ReceiveCore
 
     from .stage import Station
 
 __all__ = ["BuiltInOrigin", "Member", "Origin", "ProgramOrigin", "open_member"]
+
+
+_REFUSED = {errno.EMSGSIZE, errno.EINVAL}  # what they are about is the datagram, not the network
 
 
 class Member:
@@ -111,14 +117,17 @@ class BuiltInOrigin:
         return self._sender.source[0]
 
     def send(self, payloads: Sequence[bytes]) -> list[Sent | None]:
-        """Send datagrams; raises ``CoreFailure`` when the system refuses one."""
+        """Send datagrams; raises ``CoreFailure`` when the system refuses one, and ``Unready`` when its network carries none."""
         sent: list[Sent | None] = []
         for payload in payloads:
             try:
                 sent.append(self._sender.send(payload))
             except OSError as error:
                 what = f"{len(payload)} bytes to {self._sender.channel} from {self._sender.interface.name}"
-                raise CoreFailure("refused", f"the system refuses to send {what}: {error.strerror}") from error
+                if error.errno in _REFUSED:
+                    raise CoreFailure("refused", f"the system refuses to send {what}: {error.strerror}") from error
+                said = f"host {self.station.name} cannot send {what}: {error.strerror or error}"
+                raise Unready(f"{said}; look at its addresses, routes and firewall") from error
         return sent
 
 

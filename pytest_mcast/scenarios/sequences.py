@@ -30,6 +30,10 @@ def read_sequence(
         raise document.failure(
             where, f"{name_of(where)} sends nothing, so it shows nothing; add the step 'send'", of_key=True
         )
+    if not any(step.action == "join" for step in steps):
+        raise document.failure(
+            where, f"{name_of(where)} has nobody join, so it shows nothing; add the step 'join'", of_key=True
+        )
     return tuple(steps)
 
 

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pytest_mcast import Delivered, HostError, Lab, MissingCapability, NotReceived, NoVerdict, Sender, Sent
+from pytest_mcast import Datagram, Delivered, HostError, Lab, MissingCapability, NotReceived, NoVerdict, Sender, Sent
 from pytest_mcast.cores import CoreFailure, ReceiveCore
 from pytest_mcast.hosts import RemoteHost, RemoteSender
 from pytest_mcast.scenarios import Excused, Unready
 
-from ..support.broken_cores import BROKEN
+from ..support.broken_cores import BROKEN, BrokenCore, Faulty
 from .stages import Play
 
 Open = Callable[..., Play]
 
 TWO = "hosts: {one: virtual, two: virtual}\n"
+OTHER = f'{{remote: "popen//python={sys.executable}", interface: lo}}'  # a process that stands for another machine
 
 
 @pytest.fixture(scope="module")
@@ -155,11 +159,91 @@ def test_what_is_sent_before_and_between_memberships_is_not_delivered(play: Open
     )
     evidence = play(TWO + sequence + one(", steps: [them]", mode=mode))().evidence
     assert evidence[:4] == (
+        "3 datagrams sent before it joined not delivered, by control and fence: the tap of two saw it come in on eth0",
         "3 datagrams delivered in order (ready by kernel membership)",
-        "3 datagrams sent before it joined not delivered: those after it were",
         "3 datagrams not delivered, by control and fence: the tap of two saw it come in on eth0",
         "1 datagrams delivered in order",
     )
+
+
+@pytest.mark.parametrize(
+    ("sequence", "lost"),
+    [
+        ("[join, send, leave, {send: {arrives: false}}]", 3),  # those of the step before are just like them
+        ("[{send: {arrives: false}}, join, send]", 0),
+        ("[join, {link: down}, {send: {arrives: false}}]", 2),  # the fence is none of them
+    ],
+)
+def test_what_nobody_has_seen_is_no_verdict(
+    play: Open, monkeypatch: pytest.MonkeyPatch, sequence: str, lost: int
+) -> None:
+    opened = play(TWO + steps(sequence) + one(", size: [8], steps: [them]"))
+    before = Sender.send
+    count = 0
+
+    def lose(self: Sender, payload: bytes) -> object:
+        nonlocal count
+        count += 1
+        return None if lost < count <= 3 * (lost // 3 + 1) else before(self, payload)
+
+    monkeypatch.setattr(Sender, "send", lose)
+    with pytest.raises(NoVerdict, match=r"the control has not seen [13] of 3\nfence: arrived"):
+        opened()
+
+
+def test_what_was_sent_before_it_joined_and_is_delivered_fails_also_when_all_payloads_are_alike(
+    play: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early: list[bytes] = []
+    before = Sender.send
+
+    class Replays(Faulty):
+        def told(self, datagram: Datagram) -> Iterable[Datagram]:
+            again = [replace(datagram, payload=payload) for payload in early]
+            early.clear()
+            return [*again, datagram]
+
+    def send(self: Sender, payload: bytes) -> Sent:
+        early.extend([payload] if payload == b"pytest-m" and not early else [])
+        return before(self, payload)
+
+    monkeypatch.setattr(Sender, "send", send)
+    text = "subjects: {it: {receiver: replays}}\n" + steps("[{send: {arrives: false}}, join, send]")
+    opened = play(TWO + text + one(", size: [8], steps: [them]", receiver="it@two"), BrokenCore("replays", Replays))
+    with pytest.raises(Delivered, match=r"it must not be: 3 datagrams sent before it joined\ngot 1 of 3"):
+        opened()
+
+
+def test_each_datagram_of_a_program_must_have_been_seen(play: Open, tmp_path: Path) -> None:
+    code = (
+        "import socket, sys; group, port, name, payload = sys.argv[1:]; it = socket.socket(socket.AF_INET, socket.SOCK_DGRAM);"
+        "it.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, bytes(8) + socket.if_nametoindex(name).to_bytes(4, 'little'));"
+        "it.sendto(payload.encode(), (group, int(port)))"
+    )
+    command = [sys.executable, "-c", code, "{group}", "{port}", "{interface}", "{payload}"]
+    (tmp_path / "once.yaml").write_text(f"name: once\nkind: sender\ntitle: Sends one\ncommand: {json.dumps(command)}\n")
+    sequence = steps("[join, {send: {count: 1}}, leave, {send: {count: 2, arrives: false}}]")
+    opened = play(
+        TWO + "subjects: {once: {sender: once.yaml}}\n" + sequence + one(", steps: [them]", sender="once@one")
+    )
+    with pytest.raises(NoVerdict, match="no verdict on 2 datagrams: the control has not seen 1 of 2"):
+        opened()
+    assert opened.story.evidence[0].startswith("1 datagrams delivered")
+
+
+def test_on_this_machine_nothing_has_seen_what_was_sent_before_it_joined(play: Open) -> None:
+    text = "hosts: {here: local}\n" + steps("[{send: {arrives: false}}, join, send]")
+    evidence = play(text + one(", steps: [them]", sender="here", receiver="here"))().evidence
+    assert evidence[0].startswith(
+        "3 datagrams sent before it joined not delivered, by a fence (weaker: nothing has seen"
+    )
+
+
+@pytest.mark.parametrize(("count", "size"), [(300, 30), (3, 50000)])
+def test_more_is_sent_than_a_receive_buffer_holds(play: Open, count: int, size: int) -> None:
+    sequence = steps(f"[join, {{send: {{count: {count}}}}}]")
+    evidence = play(TWO + sequence + one(f", size: [{size}], steps: [them]"))().evidence
+    assert evidence[0].startswith(f"{count} datagrams delivered in order")
 
 
 def test_a_blocked_source_is_not_heard_and_others_are(play: Open) -> None:
@@ -320,8 +404,7 @@ def test_this_machine_is_judged_by_plain_sockets(play: Open, mode: str) -> None:
 
 
 def test_two_interpreters_are_ready_by_a_beacon_and_their_evidence_is_weaker(play: Open) -> None:
-    host = f'{{remote: "popen//python={sys.executable}", interface: lo}}'
-    opened = play(f"hosts: {{one: {host}, two: {host}}}\n" + one(mode="ssm"))
+    opened = play(f"hosts: {{one: {OTHER}, two: {OTHER}}}\n" + one(mode="ssm"))
     result = opened()
     assert result.evidence[0] == "ready by beacon 1, which was received"
     assert result.evidence[1].startswith("3 datagrams delivered in order")
@@ -329,6 +412,63 @@ def test_two_interpreters_are_ready_by_a_beacon_and_their_evidence_is_weaker(pla
     assert "ssm.wrong-source not delivered" in result.evidence[3]
     assert {event.kind for event in result.timeline if event.what.startswith(("sent", "received"))} == {"note"}
     assert result.reported.endswith("(kernel)")
+
+
+@pytest.mark.parametrize(
+    ("code", "raised", "said"),
+    [
+        (errno.ENETUNREACH, Unready, "host one cannot send .* from lo: Network is unreachable; look at its addresses"),
+        (errno.EPERM, Unready, "host one cannot send .* from lo: Operation not permitted"),
+        (errno.EMSGSIZE, CoreFailure, "the system refuses to send .* from lo: Message too long"),
+    ],
+)
+def test_a_network_that_carries_nothing_is_no_failure_of_what_sends(
+    play: Open, monkeypatch: pytest.MonkeyPatch, code: int, raised: type[Exception], said: str
+) -> None:
+    def refuse(*_: object) -> Sent:
+        raise OSError(code, os.strerror(code))
+
+    opened = play(f"hosts: {{one: {OTHER}}}\n" + one(sender="one", receiver="one"))
+    monkeypatch.setattr(RemoteSender, "send", refuse)
+    with pytest.raises(raised, match=said):
+        opened()
+
+
+def test_what_another_machine_sends_to_a_host_that_sends_to_itself_is_judged_as_weakly(play: Open) -> None:
+    text = f"hosts: {{one: {OTHER}, two: {OTHER}}}\n"
+    sequence = steps("[join, send, {send: {from: two}}, leave, {send: {from: two, arrives: false}}]")
+    evidence = play(text + sequence + one(", steps: [them]", sender="one", receiver="one"))().evidence
+    assert evidence[0].startswith("3 datagrams delivered in order")  # what it sends itself needs no beacon
+    assert evidence[1] == "ready by beacon 1 of two, which was received"
+    assert evidence[3] == (
+        "3 datagrams from two not delivered, by control and a fence sent 3 times (weaker: plain sockets): "
+        "a receiver beside it got it"
+    )
+
+
+def test_what_strangers_send_on_a_real_network_is_passed_over(play: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = play("hosts: {here: local}\n" + one(sender="here", receiver="here"))
+    before = Sender.send
+
+    def send(self: Sender, payload: bytes) -> Sent:
+        before(self, b"what a stranger says")
+        return before(self, payload)
+
+    monkeypatch.setattr(Sender, "send", send)
+    assert opened().evidence[0].startswith("3 datagrams delivered in order")
+
+
+@pytest.mark.parametrize(
+    ("mode", "sequence", "what"),
+    [
+        ("ssm", "[join, send, {send: {from: two, arrives: false}}]", "the source of 127"),
+        ("asm", "[join, send, {block: sender}, {send: {from: two}}]", "which is blocked"),
+    ],
+)
+def test_hosts_of_one_address_cannot_be_told_apart(play: Open, mode: str, sequence: str, what: str) -> None:
+    text = f"hosts: {{one: {OTHER}, two: {OTHER}}}\n" + steps(sequence)
+    with pytest.raises(Unready, match=rf"two sends from 127\.0\.0\.1, {what}"):
+        play(text + one(", steps: [them]", sender="one", receiver="one", mode=mode))()
 
 
 def test_a_host_that_is_not_there_is_an_error_of_the_host_each_time(play: Open) -> None:
@@ -424,8 +564,7 @@ def test_facts_of_a_host_are_what_another_run_finds_again(play: Open) -> None:
 def test_a_connection_that_is_cut_in_mid_cell_is_an_error_and_made_again_for_the_next(
     play: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host = f'{{remote: "popen//python={sys.executable}", interface: lo}}'
-    opened = play(f"hosts: {{one: {host}}}\n" + one(sender="one", receiver="one"))
+    opened = play(f"hosts: {{one: {OTHER}}}\n" + one(sender="one", receiver="one"))
     before = RemoteSender.send
     killed: list[int] = []
 

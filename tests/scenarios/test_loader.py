@@ -193,6 +193,11 @@ def test_axes_exclude_and_include(tmp_path: Path) -> None:
         ),
         (STEPS.format("{send: {}, link: up}"), "2:13", "steps.x.0: {'send': {}, 'link': 'up'} has more than one key"),
         (STEPS.format("join"), "2:9", "steps.x sends nothing, so it shows nothing; add the step 'send'"),
+        (
+            STEPS.format("{send: {arrives: false}}"),
+            "2:9",
+            "steps.x has nobody join, so it shows nothing; add the step 'j",
+        ),
         (STEPS.format("send"), "2:13", "steps.x.0: send 3, delivered: nothing can arrive before a join"),
         (STEPS.format("join, join, send"), "2:19", "steps.x.1: join: it has joined already"),
         (STEPS.format("join, send, leave, leave"), "2:32", "steps.x.3: leave: it has not joined before"),
