@@ -58,7 +58,7 @@ class ScenarioFile(pytest.Module):
         for cell in scenario.cells:
             run = partial(_run, scenario, cell, cores)
             item: CellItem = CellItem.from_parent(
-                self, name=cell.id, callobj=_function(run), cell=cell, title=scenario.title
+                self, name=cell.id, callobj=_function(run), cell=cell, scenario=scenario
             )
             for name in cell.marks:
                 item.add_marker(marks[name])
@@ -68,7 +68,7 @@ class ScenarioFile(pytest.Module):
 class CellItem(pytest.Function):
     """One cell of a matrix."""
 
-    def __init__(self, *, cell: Cell, title: str, **keywords: Any) -> None:
+    def __init__(self, *, cell: Cell, scenario: Scenario, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.cell = cell
         #: What happened when the cell ran.
@@ -76,12 +76,12 @@ class CellItem(pytest.Function):
         #: What was shown, in words.
         self.mcast_evidence: list[str] = []
         #: What is known of the file, its hosts and subjects.
-        self.mcast_facts: dict[str, Any] = {}
+        self.mcast_facts: dict[str, Any] = {"file": {"notes": scenario.notes}}
         expected = cell.expectation
         self._declared = declared(cell)
         #: What the record keeps besides.
         self.mcast_details: dict[str, Any] = dict(self._declared)
-        self.mcast_cell = {**cell.as_dict(), "file": self.nodeid.rpartition("::")[0], "title": title}
+        self.mcast_cell = {**cell.as_dict(), "file": self.nodeid.rpartition("::")[0], "title": scenario.title}
         self.add_marker("mcast")
         if expected.outcome == "fail":  # AssertionError: what breaks the network is no failure of the subject
             strict = not expected.sometimes
