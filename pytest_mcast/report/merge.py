@@ -190,4 +190,11 @@ def _completed(cells: Sequence[Cell]) -> Cell:
     told = next((cell for cell in cells if cell.line), first)
     if first.line or told is first:
         return first
-    return replace(first, line=told.line, notes=first.notes or told.notes)
+    return replace(
+        first,
+        line=told.line,
+        notes=first.notes or told.notes,
+        expectation=told.expectation,
+        sometimes=told.sometimes,
+        expected_reason=told.expected_reason,
+    )

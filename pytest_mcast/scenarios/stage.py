@@ -160,6 +160,10 @@ class Stage:
             facts["sysctl"] = ", ".join(f"{key}={value}" for key, value in spec.sysctl.items())
         return {**facts, **({"notes": spec.notes} if spec.notes else {})}
 
+    def facts_of_subject(self, name: str, host: str) -> dict[str, str]:
+        """Say what a subject is, as far as it is known; its version is that on this host."""
+        return self.world.subjects.facts(self.scenario.subjects[name], self._stations.get(host))
+
     def close(self) -> None:
         """Let go of everything; again is no error."""
         for things in (self._stations, self._links, self._remotes):

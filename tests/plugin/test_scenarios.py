@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_mcast.report import read
+
 FILE = """
 hosts: {one: virtual, two: virtual}
 matrix:
@@ -142,3 +144,19 @@ def test_a_cell_that_cannot_be_proved_does_not_pass(pytester: pytest.Pytester, s
     result = pytester.runpytest_subprocess("--mcast-require=packets")
     result.assert_outcomes(passed=4, failed=4)
     result.stdout.fnmatch_lines(["*mcast: packets is required by --mcast-require: there are none; get some"])
+
+
+@pytest.mark.parametrize("way", [(), ("-n1",)], ids=["plain", "xdist"])
+def test_files_of_one_name_outside_of_rootdir_are_two(pytester: pytest.Pytester, way: tuple[str, ...]) -> None:
+    root = pytester.mkdir("root")
+    pytester.makeini("[pytest]\n").rename(root / "tox.ini")
+    for name in ("x", "y"):
+        text = f"title: It is {name}\nhosts: {{one: {{status: planned, reason: none yet}}}}\nmatrix: {{family: [ipv4], mode: [asm]}}\n"
+        pytester.mkdir(name).joinpath("a.mcast.yaml").write_text(text)
+    paths = ["x/a.mcast.yaml::ipv4-asm[one->one]", "y"]
+    result = pytester.runpytest_subprocess(f"--rootdir={root}", "--mcast-report=out.json", *paths, *way)
+    result.assert_outcomes(skipped=2)
+    cells = read(pytester.path / "out.json").cells
+    assert [cell.key["file"] for cell in cells] == ["../x/a.mcast.yaml", "../y/a.mcast.yaml"]
+    assert [cell.nodeid for cell in cells] == [f"{cell.key['file']}::ipv4-asm[one->one]" for cell in cells]
+    assert {"It is x (../x/a.mcast.yaml)", "It is y (../y/a.mcast.yaml)"} <= set(result.outlines)

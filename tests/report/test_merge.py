@@ -68,9 +68,12 @@ def test_a_plan_shows_what_no_run_got_to() -> None:
 
 
 def test_a_result_has_what_only_the_plan_was_told() -> None:
-    told = replace(cell("a", "b", "not-run"), line=7, notes="slow")
-    merged = _merge(_record(MAC, told), _record(LINUX, cell("a", "b", "pass")))
-    assert [(each.outcome, each.line, each.notes) for each in merged.cells] == [("pass", 7, "slow")]
+    def told(of: Cell) -> Cell:
+        return replace(of, line=7, notes="slow", expectation="fail", sometimes=True, expected_reason="by chance")
+
+    result = replace(cell("a", "b", "pass"), run=LINUX.id)
+    merged = _merge(_record(MAC, told(cell("a", "b", "not-run"))), _record(LINUX, result))
+    assert merged.cells == (told(result),)
 
 
 @pytest.mark.parametrize("second", ["pass", "fail"])

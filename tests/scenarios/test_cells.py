@@ -479,6 +479,22 @@ def test_a_host_that_is_not_there_is_an_error_of_the_host_each_time(play: Open) 
             opened()
 
 
+def test_the_version_of_a_program_is_that_of_the_host_it_runs_on(play: Open, tmp_path: Path) -> None:
+    version = "version: {command: [sh, -c, 'echo in $PPID'], pattern: 'in (?P<version>[0-9]+)'}"
+    (tmp_path / "it.yaml").write_text(f"name: it\nkind: sender\ncommand: [sh, -c, exit]\n{version}\n")
+    hosts = f'{{here: local, there: {{remote: "popen//python={sys.executable}", interface: lo}}}}'
+    text = f"hosts: {hosts}\nsubjects: {{it: {{sender: it.yaml}}}}\n"
+    stage = play(text + one(sender="it@here, it@there", receiver="there")).stage
+    assert stage.facts_of_subject("it", "here") == {"sender": "it"}
+    for name in ("here", "there"):
+        stage.world.subjects.sender(stage.scenario.subjects["it"], "ipv4", "asm", stage.station(name))
+    assert stage.facts_of_subject("it", "here") == {"sender": "it", "version": str(os.getpid())}
+    there = stage.station("there").host
+    assert isinstance(there, RemoteHost)
+    told = stage.facts_of_subject("it", "there")
+    assert told == {"sender": "it", "sender version on there": there.facts()["pid"]}
+
+
 # What is said.
 
 
