@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from pytest_mcast.core.lines import OutputLost, discard
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from pytest_mcast.report import Record
 
 __all__ = ["add_parser"]
+
+_NO_READER = 141  # as of a program that SIGPIPE ends
 
 
 def add_parser(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -42,9 +47,12 @@ def add_parser(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
         "diff",
         _diff,
         "what has changed",
-        "Prints what has changed. The exit code is 1 if a cell that was as expected no longer is.",
+        "Prints what has changed. The exit code is 1 if a cell that was as expected no longer is, or no cell is in both.",
     )
     change.add_argument("--markdown", action="store_true", help="print Markdown")
+    change.add_argument(
+        "--complete", action="store_true", help="a cell that was as expected and is gone is a regression as well"
+    )
     change.add_argument("old", type=Path, metavar="OLD", help="the record before")
     change.add_argument("new", type=Path, metavar="NEW", help="the record now")
     cases = _view(
@@ -68,15 +76,22 @@ def _records(parser: argparse.ArgumentParser) -> None:
 
 
 def _guarded(function: Any, options: argparse.Namespace) -> int:
-    """Run a view: its exit code, or 2 with the reason when a file cannot be read or written, or files contradict each other."""
+    """Run a view: its exit code, or 2 with the reason when a file cannot be read or written, or files contradict each other.
+
+    141 if nobody reads what is printed.
+    """
     from pytest_mcast.report import MergeError, RecordError
 
     try:
         result: int = function(options)
     except (RecordError, MergeError) as error:
-        _print([f"pytest-mcast report: {error}"], sys.stderr)
+        _say(str(error))
+    except OutputLost as lost:
+        if isinstance(lost.args[0], BrokenPipeError):
+            return _NO_READER
+        _say(f"cannot write: {lost.args[0].strerror}")
     except OSError as error:
-        _print([f"pytest-mcast report: {error.filename or ''}: {error.strerror}"], sys.stderr)
+        _say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     else:
         return result
     return 2
@@ -85,7 +100,7 @@ def _guarded(function: Any, options: argparse.Namespace) -> int:
 def _markdown(options: argparse.Namespace) -> int:
     from pytest_mcast.report import markdown
 
-    _print(markdown(_merged(options.files), symbols=_has_symbols(sys.stdout.encoding)))
+    _print(markdown(_merged(options.files), symbols=_has_symbols(getattr(sys.stdout, "encoding", None))))
     return 0
 
 
@@ -98,10 +113,16 @@ def _has_symbols(encoding: str | None) -> bool:
 
 
 def _html(options: argparse.Namespace) -> int:
+    from pytest_mcast.report import RecordError
     from pytest_mcast.report.html import html_page
+    from pytest_mcast.report.store import write_text
 
     record = _merged(options.files, options.out)
-    options.out.write_text(html_page(record), encoding="utf-8", errors="backslashreplace")
+    if options.out.exists() and any(options.out.samefile(file) for file in options.files):
+        raise RecordError(
+            options.out, "-o names a record that is read, which the page would replace; name another file"
+        )
+    write_text(options.out, html_page(record))
     _print([_told(options.out, record)])
     return 0
 
@@ -123,9 +144,9 @@ def _told(out: Path, record: Record) -> str:
 def _diff(options: argparse.Namespace) -> int:
     from pytest_mcast.report import compare, diff_lines, read
 
-    difference = compare(read(options.old), read(options.new))
+    difference = compare(read(options.old), read(options.new), complete=options.complete)
     _print(diff_lines(difference, markdown=options.markdown))
-    return 1 if difference.regressions else 0
+    return 1 if difference.failed else 0
 
 
 def _conformance(options: argparse.Namespace) -> int:
@@ -166,9 +187,26 @@ def _path(path: Path, start: Path) -> str:
         return path.resolve().as_posix()
 
 
-def _print(lines: Iterable[str], stream: Any = None) -> None:
-    stream = stream or sys.stdout
+def _print(lines: Iterable[str]) -> None:
+    """Print lines; raises ``OutputLost``."""
+    try:
+        if sys.stdout is None:  # closed by who started us
+            raise BrokenPipeError
+        _write(lines, sys.stdout)
+    except OSError as error:
+        discard(sys.stdout)
+        raise OutputLost(error) from error
+
+
+def _say(text: str) -> None:
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):  # where nobody listens
+            _write([f"pytest-mcast report: {text}"], sys.stderr)
+
+
+def _write(lines: Iterable[str], stream: TextIO) -> None:
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")  # names may be in any script, the terminal may not
     for line in lines:
         print(line, file=stream)
+    stream.flush()  # else it fails when the interpreter ends

@@ -32,7 +32,6 @@ __all__ = [
     "describe_error",
     "facts",
     "pack",
-    "protocol_version",
     "read_text",
     "rebuild_error",
     "serve",
@@ -220,23 +219,6 @@ def read_text(path: str) -> str:
     """Return what is in a file; raises ``OSError``."""
     with open(path, encoding="utf-8", errors="replace") as file:
         return file.read()
-
-
-def protocol_version(family: str, interface: str) -> Optional[int]:
-    """Return the version of IGMP or MLD that the kernel uses on an interface; None where it does not tell.
-
-    Linux tells that of IGMP (/proc/net/igmp), and that of MLD only when it was set (``force_mld_version``).
-    """
-    with suppress(OSError, ValueError):
-        if family == "ipv6":
-            with open(f"/proc/sys/net/ipv6/conf/{interface}/force_mld_version", encoding="ascii") as file:
-                return int(file.read()) or None
-        with open("/proc/thread-self/net/igmp", encoding="ascii") as file:
-            for line in file:
-                words = line.replace(":", " ").split()
-                if not line[:1].isspace() and words[1:2] == [interface]:
-                    return int(words[-1].lstrip("V"))
-    return None
 
 
 def pack(value: Any) -> Any:

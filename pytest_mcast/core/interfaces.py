@@ -105,7 +105,9 @@ class Interface:
         """
         candidates = self._of(family)
         if not candidates:
-            raise InterfaceError(f"interface {self.name} has no {family} address, only {', '.join(self.addresses)}")
+            raise InterfaceError(
+                f"interface {self.name} has no {family} address, only {', '.join(self.addresses) or 'none'}"
+            )
         if family == "ipv6" and not self.loopback:
             narrow = scope in ("interface-local", "link-local")
             fitting = [a for a in candidates if ipaddress.IPv6Address(a).is_link_local == narrow]

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import IO, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .deadline import Deadline
+from .leader import Leader
 
 __all__ = ["Guard", "Running"]
 
@@ -87,6 +88,7 @@ class Running:
             cwd=directory,
             start_new_session=True,
         )
+        self._leader = Leader(self._process)
         self._guard = guard
         if guard is not None:
             guard.add(self._process.pid)
@@ -116,19 +118,16 @@ class Running:
                 "lines": self._lines[seen : seen + 1000],
                 "ended": not self._reading and len(self._lines) <= seen + 1000,
                 "flooded": self._flooded,
-                "returncode": self._process.poll(),
+                "returncode": self._leader.poll(),
             }
 
     def wait(self, timeout: Optional[float]) -> Optional[int]:
         """Wait for the end and return the exit code, or None after ``timeout`` seconds."""
-        with suppress(subprocess.TimeoutExpired):
-            return self._process.wait(timeout)
-        return None
+        return self._leader.wait(timeout)
 
     def signal(self, name: str) -> None:
         """Send it a signal."""
-        with suppress(ProcessLookupError):
-            self._process.send_signal(getattr(signal, name))
+        self._leader.signal(getattr(signal, name))
 
     def write(self, text: str) -> None:
         """Write to its standard input."""
@@ -138,13 +137,10 @@ class Running:
 
     def close(self) -> None:
         """End it at once, with what it has started; again is no error."""
-        if sys.platform != "win32":
-            with suppress(ProcessLookupError, PermissionError):  # it is gone; or has become somebody else
-                os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.kill()
-        self._process.wait()
-        if self._guard is not None:
+        self._leader.kill()
+        if self._guard is not None:  # before somebody else can have its number
             self._guard.remove(self._process.pid)
+        self._leader.end()
 
     def _read(self, name: str, stream: IO[bytes]) -> None:
         with stream:

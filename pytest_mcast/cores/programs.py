@@ -73,9 +73,12 @@ class DescribedProgram:
         program = self.description.program.format_map({"directory": self.description.directory})
         found = which(program)
         if found is None:
-            cure = self.description.install or f"install {program}, and have it on PATH"
-            raise MissingCapability("programs", f"there is no program {program!r} for {self.name} {where}", cure)
+            raise self._missing(program, where)
         return found
+
+    def _missing(self, program: str, where: str) -> MissingCapability:
+        cure = self.description.install or f"install {program}, and have it on PATH"
+        return MissingCapability("programs", f"there is no program {program!r} for {self.name} {where}", cure)
 
     def _version(self, real: PurePath, read: Callable[[str], str], output: Callable[[list[str]], str]) -> str:
         version = self.description.version
@@ -89,6 +92,9 @@ class DescribedProgram:
             else:
                 text = output([word.format_map(places) for word in version.command])
         except (OSError, subprocess.TimeoutExpired, ProgramError) as error:
+            first = version.command[0] if version.command else "/"
+            if isinstance(error, FileNotFoundError) and "/" not in first:  # a shell's command that runs it, maybe
+                raise self._missing(first, "on PATH, which is to tell its version") from None
             raise CoreFailure("rubbish", f"the version of {self.name} cannot be read from {where}: {error}") from None
         match = version.pattern.search(text)
         if match is None:

@@ -7,11 +7,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import FAMILIES, MODES
-from pytest_mcast.core.errors import McastError, MissingCapability
+from pytest_mcast.core.errors import HostError, McastError, MissingCapability
 from pytest_mcast.core.groups import ChannelPicker
 from pytest_mcast.core.system import LINUX
+from pytest_mcast.hosts import LocalHost, RemoteHost
 
 if TYPE_CHECKING:
+    from pytest_mcast.core.channels import Channel
     from pytest_mcast.hosts import Host
 
 __all__ = ["CAPABILITIES", "probe_channel", "probe_namespaces", "probe_packets"]
@@ -25,31 +27,54 @@ def probe_channel(
     """Send one datagram from host to host over a channel of that kind; None when it arrives.
 
     ``timeout`` is in seconds and is spent only when it does not. The capability has the name ``FAMILY-MODE``; its
-    ``__cause__`` is the error.
+    ``__cause__`` is the error. Raises ``HostError`` for a remote host that cannot be reached, or is lost.
     """
     name = f"{family}-{mode}"
-    where = receiver.interface.name
+    where = _where(sender, receiver)
     try:
-        source = sender.source(family) if mode == "ssm" else None
-        picker = ChannelPicker(secrets.token_bytes(8))
-        with receiver.inside():
-            channel = picker.pick(family, source=source, interface=receiver.interface)
+        channel = _channel(receiver, family, sender.source(family) if mode == "ssm" else None)
         payload = secrets.token_bytes(16)
         with receiver.receiver(channel, timeout=timeout) as member, sender.sender(channel, timeout=timeout) as origin:
             origin.send(payload)
             while member.recv().payload != payload:
                 pass
+    except HostError:
+        raise
     except (OSError, McastError) as error:
         what = str(error).splitlines()[0]
         missing = MissingCapability(
-            name, f"{name} multicast does not work on {where} ({what})", _remedy(sender, family)
+            name, f"{name} multicast does not work {where} ({what})", _remedy(sender, receiver, family)
         )
         missing.__cause__ = error
         return missing
     return None
 
 
-def _remedy(sender: Host, family: str) -> str:
+def _where(sender: Host, receiver: Host) -> str:
+    if sender is receiver:
+        return f"on {receiver.interface.name}" if isinstance(receiver, LocalHost) else f"on {_name(receiver)}"
+    return f"from {_name(sender)} to {_name(receiver)}"
+
+
+def _name(host: Host) -> str:
+    return f"{host.interface.name} of {'this machine' if isinstance(host, LocalHost) else host}"
+
+
+def _channel(receiver: Host, family: str, source: str | None) -> Channel:
+    if isinstance(receiver, RemoteHost):
+        return receiver.pick(family, source=source)
+    with receiver.inside():
+        picker = ChannelPicker(secrets.token_bytes(8))
+        return picker.pick(family, source=source, interface=receiver.interface)
+
+
+def _remedy(sender: Host, receiver: Host, family: str) -> str:
+    hosts = list(dict.fromkeys((sender, receiver)))
+    if any(isinstance(host, RemoteHost) for host in hosts):
+        lacking = [_name(host) for host in hosts if not getattr(host.interface, family)]
+        if lacking:
+            return f"give {' and '.join(lacking)} an {family.replace('ip', 'IP')} address, or name another interface"
+        return "see that multicast gets from the one to the other, or name other interfaces"
     if sender.interface.loopback and family == "ipv6" and LINUX:
         route = f"ip -6 route add local ff00::/8 dev {sender.interface.name} table local"
         return f"run pytest with --mcast-lab, or give loopback the route it lacks: {route}"

@@ -7,10 +7,7 @@ while; the agent at the other end notices the same by itself.
 from __future__ import annotations
 
 import itertools
-import os
-import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -22,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 from pytest_mcast import core
 from pytest_mcast.core.agent import pack, rebuild_error, unpack
 from pytest_mcast.core.errors import HostError
+from pytest_mcast.core.leader import Leader
 
 from . import far_end
+from .pipes import Pipes
 
 if TYPE_CHECKING:
     import execnet
@@ -82,6 +81,10 @@ class Connection:
             )
         except OSError as error:
             raise HostError(name, f"cannot start {command[0]!r}: {error}", self._remedy()) from None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._leader = Leader(self._process)
+        self._pipes = Pipes(name, self._process.stdin, self._process.stdout, self._leader.wait, self.kill)
         self._threads = [threading.Thread(target=self._listen, name=f"stderr of {name}", daemon=True)]
         self._threads[0].start()
         late = threading.Timer(connect_timeout, self.kill)  # whatever waits for the process goes on then
@@ -151,50 +154,31 @@ class Connection:
         self._lose("the connection was closed", kill=False)
         late = threading.Timer(_ENDING, self.kill)
         late.start()
-        with suppress(OSError):
-            if self._process.stdin is not None:
-                self._process.stdin.close()  # which may wait for one who writes, and waits himself
-        self._process.wait()
+        self._pipes.close_write()  # which may wait for one who writes, and waits himself
+        self._leader.wait()
         late.cancel()
         late.join()
+        self._leader.end()
         if self._gateway is not None:
             self._gateway.join(_ENDING)
-        elif self._process.stdout is not None:
-            self._process.stdout.close()
+        else:
+            self._pipes.close_read()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(_ENDING)
 
     def kill(self) -> None:
         """End the process that leads to the agent, which then ends by itself; with what it has started on this machine."""
-        if sys.platform == "win32":
-            self._process.kill()
-        else:
-            with suppress(ProcessLookupError, PermissionError):  # it has ended, with all of them
-                os.killpg(self._process.pid, signal.SIGKILL)
+        self._leader.kill()
 
     def _open(self) -> execnet.Channel:
         """Have a look at the version, then have execnet take over, and send what is to run there."""
-        from execnet.gateway_base import Popen2IO, get_execmodel
         from execnet.gateway_bootstrap import bootstrap
         from execnet.xspec import XSpec
 
-        connection, process = self, self._process
-        assert process.stdin is not None
-        assert process.stdout is not None
-
-        class Pipes(Popen2IO):
-            remoteaddress = self.name
-
-            def wait(self) -> int:
-                return process.wait()
-
-            def kill(self) -> None:
-                connection.kill()
-
-        process.stdin.write(repr(_ASK).encode() + b"\n")
-        process.stdin.flush()
-        for line in process.stdout:  # a shell may say something before
+        self._pipes.write(repr(_ASK).encode() + b"\n")
+        assert self._process.stdout is not None  # a pipe
+        for line in self._process.stdout:  # a shell may say something before
             _, found, version = line.decode(errors="replace").strip().partition(_HELLO)
             if found:
                 break
@@ -207,9 +191,8 @@ class Connection:
                 f"{self._specification} has Python {version}, and {wanted} is needed",
                 "install it there, or name another one with //python=",
             )
-        pipes = Pipes(process.stdin, process.stdout, get_execmodel("thread"))
         self._gateway = gateway = bootstrap(
-            pipes, XSpec(f"popen//python=python3//execmodel=thread//id={self._process.pid}")
+            self._pipes, XSpec(f"popen//python=python3//execmodel=thread//id={self._process.pid}")
         )
         channel = gateway.remote_exec(far_end)
         channel.setcallback(self._take, endmarker=None)
@@ -275,13 +258,12 @@ class Connection:
         return self._failure.args
 
     def _wait_for_the_end(self) -> None:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_ENDING)
+        self._leader.wait(_ENDING)
         self._threads[0].join(_ENDING)
 
     def _ended(self) -> str:
         program = "ssh" if self._specification.ssh is not None else self._specification.python
-        code = self._process.poll()
+        code = self._leader.poll()
         if code == 127 and program == "ssh":  # the shell's, POSIX
             return f"{self._specification} has no program {self._specification.python!r}"
         return f"{program} has closed it" if code is None else f"{program} ended with exit code {code}"

@@ -97,10 +97,10 @@ class RemoteHost(Host):
     def protocol_version(self, family: str, interface: str | None = None) -> int | None:
         """Return the version of IGMP (or MLD) that the kernel there uses on an interface (default: the host's).
 
-        None where it does not tell: Linux tells that of IGMP, and that of MLD only if ``force_mld_version`` is set.
+        None where it does not tell; see ``core.versions`` for what does.
         """
         version: int | None = self._function(
-            "pytest_mcast.core.agent:protocol_version", family, interface or self.interface.name
+            "pytest_mcast.core.versions:protocol_version", family, interface or self.interface.name
         )
         return version
 

@@ -27,8 +27,10 @@ from .hooks import (
     pytest_generate_tests,
     pytest_itemcollected,
     pytest_load_initial_conftests,
+    pytest_make_collect_report,
     pytest_report_header,
     pytest_runtest_makereport,
+    pytest_runtest_setup,
     pytest_skip_what_is_missing,
     pytest_unconfigure,
 )
@@ -56,8 +58,10 @@ __all__ = [
     "pytest_generate_tests",
     "pytest_itemcollected",
     "pytest_load_initial_conftests",
+    "pytest_make_collect_report",
     "pytest_report_header",
     "pytest_runtest_makereport",
+    "pytest_runtest_setup",
     "pytest_skip_what_is_missing",
     "pytest_unconfigure",
 ]

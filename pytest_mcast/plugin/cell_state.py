@@ -116,7 +116,7 @@ class CellState:
 
     def _begin(self) -> None:
         if self.again:
-            self.before.append(f"attempt {self.attempts}: {self.outcome}: {self.reason}")
+            self.before.append(": ".join(filter(None, [f"attempt {self.attempts}", self.outcome, self.reason])))
             self.outcome = self.reason = self.reported = ""
             self.marked = None
             self.evidence = self.timeline = self.log = self.failure = ()
@@ -148,7 +148,8 @@ def _expected_to_fail(report: pytest.TestReport) -> bool:
 
 
 def _is_strict_xpass(report: pytest.TestReport) -> bool:
-    return report.failed and isinstance(report.longrepr, str) and report.longrepr.startswith(_STRICT)
+    # Whatever the outcome: pytest-rerunfailures makes it "rerun".
+    return isinstance(report.longrepr, str) and report.longrepr.startswith(_STRICT)
 
 
 def _why_expected(report: pytest.TestReport) -> str:

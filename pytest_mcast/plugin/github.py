@@ -6,9 +6,9 @@ See https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -36,19 +36,25 @@ class GitHub:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+        self._mistakes: list[Mapping[str, Any]] = []
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Keep what is wrong with a scenario file; xdist tells it once for all workers."""
+        mistake = getattr(report, "mcast", {}).get("mistake")
+        if mistake is not None:
+            self._mistakes.append(mistake)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         """Print the annotations, and write the summary."""
         record = None if config.option.collectonly else self._recorder.record()
-        if record is None:
-            return
         workspace = os.environ.get("GITHUB_WORKSPACE", "")
-        for line in commands(record, config.rootpath, Path(workspace) if workspace else config.rootpath):
+        root = config.rootpath
+        for line in commands(record, root, Path(workspace) if workspace else root, self._mistakes):
             terminalreporter.ensure_newline()
             terminalreporter.line(line)
         path = os.environ.get("GITHUB_STEP_SUMMARY")
-        if path:
+        if path and record is not None:
             from pytest_mcast.report import markdown
 
             try:
@@ -57,15 +63,27 @@ class GitHub:
                 terminalreporter.line(f"mcast: no summary for GitHub: cannot write {path}: {error.strerror}")
 
 
-def commands(record: Record, root: Path, workspace: Path) -> Iterator[str]:
-    """Yield a workflow command for each cell that is not as expected; as many as are shown, with the rest in the last."""
+def commands(
+    record: Record | None, root: Path, workspace: Path, mistakes: Sequence[Mapping[str, Any]] = ()
+) -> Iterator[str]:
+    """Yield a workflow command for each mistake and for each cell that is not as expected.
+
+    A mistake in a scenario file has ``path``, ``line``, ``column`` and ``text``. There are as many as are shown, with the
+    number of the rest in the last.
+    """
     from pytest_mcast.report.grouping import word
 
-    bad = [cell for cell in record.cells if word(cell) in _BAD]
-    shown = bad if len(bad) <= _SHOWN else bad[: _SHOWN - 1]
-    yield from (_annotation(cell, word(cell), root, workspace) for cell in shown)
-    if len(shown) < len(bad):
-        yield f"::error title=multicast matrix::{len(bad) - len(shown)} more cells are not as expected"
+    bad = [] if record is None else [cell for cell in record.cells if word(cell) in _BAD]
+    told = [_mistake(each, workspace) for each in mistakes]
+    told += [_annotation(cell, word(cell), root, workspace) for cell in bad[:_SHOWN]]
+    count = len(mistakes) + len(bad)
+    if count <= _SHOWN:
+        yield from told
+        return
+    yield from told[: _SHOWN - 1]
+    more = count - (_SHOWN - 1)
+    what = "cells are" if more <= len(bad) else "files and cells are"
+    yield f"::error title=multicast matrix::{more} more {what} not as expected"
 
 
 def append_summary(path: Path, lines: Iterable[str]) -> None:
@@ -83,18 +101,30 @@ def append_summary(path: Path, lines: Iterable[str]) -> None:
         file.write(b"".join(chunks) + b"\n")
 
 
-def _annotation(cell: Cell, what: str, root: Path, workspace: Path) -> str:
-    from pytest_mcast.report.rows import one_line
+def _mistake(mistake: Mapping[str, Any], workspace: Path) -> str:
+    path = Path(mistake["path"])
+    where = {"file": _within(path, workspace) or path.as_posix(), "line": mistake["line"], "col": mistake["column"]}
+    return _error({**where, "title": f"{path.name}: this file cannot be used"}, mistake["text"])
 
+
+def _annotation(cell: Cell, what: str, root: Path, workspace: Path) -> str:
     file, _, name = cell.nodeid.rpartition("::")
     properties = {"title": f"{name}: {what}"}
     if cell.line and file:
-        path = Path(os.path.normpath(root / file))
-        where = path.relative_to(workspace).as_posix() if path.is_relative_to(workspace) else file
+        where = _within(Path(os.path.normpath(root / file)), workspace) or file
         properties = {"file": where, "line": str(cell.line), **properties}
-    told = ",".join(f"{key}={_escape(one_line(value), in_property=True)}" for key, value in properties.items())
-    message = one_line(cell.reason or cell.expected_reason or what, _LONGEST)
-    return f"::error {told}::{_escape(message)}"
+    return _error(properties, cell.reason or cell.expected_reason or what)
+
+
+def _within(path: Path, workspace: Path) -> str | None:
+    return path.relative_to(workspace).as_posix() if path.is_relative_to(workspace) else None
+
+
+def _error(properties: Mapping[str, object], message: str) -> str:
+    from pytest_mcast.report.rows import one_line
+
+    told = ",".join(f"{key}={_escape(one_line(str(value)), in_property=True)}" for key, value in properties.items())
+    return f"::error {told}::{_escape(one_line(message, _LONGEST))}"
 
 
 def _escape(text: str, *, in_property: bool = False) -> str:

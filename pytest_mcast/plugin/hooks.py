@@ -25,8 +25,10 @@ __all__ = [
     "pytest_generate_tests",
     "pytest_itemcollected",
     "pytest_load_initial_conftests",
+    "pytest_make_collect_report",
     "pytest_report_header",
     "pytest_runtest_makereport",
+    "pytest_runtest_setup",
     "pytest_skip_what_is_missing",
     "pytest_unconfigure",
 ]
@@ -173,7 +175,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
         return None
     from .scenario_items import ScenarioFile
 
-    return ScenarioFile.from_parent(parent, path=file_path)
+    return ScenarioFile.at(parent, file_path)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -190,6 +192,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     if any(name.startswith("mcast_") for name in getattr(item, "fixturenames", ())):
         item.add_marker("mcast")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    # Before all other set-up, which may fail: each attempt has evidence of its own.
+    if getattr(item, "mcast_evidence", None):
+        item.mcast_evidence = []  # type: ignore[attr-defined]
+    if hasattr(item, "mcast_forget"):
+        item.mcast_forget()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, pytest.CollectReport]:
+    report: pytest.CollectReport = yield
+    mistake = getattr(collector, "mcast_mistake", None)
+    if mistake is not None:
+        report.mcast = {"mistake": mistake}  # type: ignore[attr-defined] # as those of tests, see below
+    return report
 
 
 @pytest.hookimpl(wrapper=True)

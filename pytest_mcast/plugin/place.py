@@ -132,39 +132,49 @@ class Place:
         return RemoteHost(spec.name, spec.remote, spec.interface)
 
     def _hidden(self, what: str) -> NoReturn:
-        pytest.fail(f"mcast: {what}; drop --mcast-lab (mcast_lab)", pytrace=False)
+        raise _error(f"{what}; drop --mcast-lab (mcast_lab)")
 
-    def require(self, capability: str) -> None:
-        """Raise ``MissingCapability`` unless there is a capability; what only a test can try is taken as there."""
+    def require(self, capability: str, sender: Host, receiver: Host) -> None:
+        """Raise ``MissingCapability`` unless there is a capability; what only a test can try is taken as there.
+
+        A kind of channel is tried from host to host; the others are this machine's.
+        """
+        if capability.partition("-")[0] in FAMILIES:
+            found = self._probe(sender, receiver, *capability.split("-"))
+            if found is not None:
+                raise found
+            return
         if capability not in self._capabilities:
             missing = None
             if capability == "namespaces":
                 missing = self._namespaces()
             elif capability == "packets":
                 missing = probe_packets()
-            elif capability.partition("-")[0] in FAMILIES:
-                sender, receiver = self.hosts
-                missing = probe_channel(sender, receiver, *capability.split("-"), timeout=self.settings.timeout.value)
             self._capabilities[capability] = missing
         found = self._capabilities[capability]
         if found is not None:
             raise found
 
     def need(self, sender: Host, receiver: Host, family: str, mode: str) -> None:
-        """Skip or fail the test unless datagrams of that kind get from host to host."""
+        """Skip or fail the test unless datagrams of that kind get from host to host; for remote hosts it is an error."""
+        missing = self._probe(sender, receiver, family, mode)
+        if missing is None:
+            return
+        if isinstance(sender, RemoteHost) or isinstance(receiver, RemoteHost):
+            from pytest_mcast.scenarios import Unready
+
+            raise Unready(f"{missing.reason}; {missing.remedy}") from None
+        self.skip(missing)
+
+    def _probe(self, sender: Host, receiver: Host, family: str, mode: str) -> MissingCapability | None:
         key = (sender, receiver, family, mode)
         if key not in self._probed:
             missing = probe_channel(sender, receiver, family, mode, timeout=max(5.0, self.settings.timeout.value))
-            if (
-                missing is not None
-                and not isinstance(receiver, LocalHost)
-                and isinstance(missing.__cause__, NotReceived)
-            ):
+            real = isinstance(receiver, (LocalHost, RemoteHost))
+            if missing is not None and not real and isinstance(missing.__cause__, NotReceived):
                 raise missing.__cause__  # a loss between virtual hosts is nobody's environment
             self._probed[key] = missing
-        missing = self._probed[key]
-        if missing is not None:
-            self.skip(missing)
+        return self._probed[key]
 
     def trust(self, core: ReceiveCore) -> None:
         """Have a core pass its self-check for each kind of channel it is for; raises ``CoreFailure``."""
@@ -181,11 +191,7 @@ class Place:
         required = self.settings.require
         text = f"{missing.reason}; {missing.remedy}"
         if {"all", missing.capability} & set(required.value):
-            failure = pytest.fail.Exception(
-                f"mcast: {missing.capability} is required by {required.origin}: {text}", pytrace=False
-            )
-            failure.mcast_outcome = "error"  # type: ignore[attr-defined] # the environment's, as with NoVerdict
-            raise failure
+            raise _error(f"{missing.capability} is required by {required.origin}: {text}")
         pytest.skip(f"mcast: {text}")
 
     def describe(self) -> str | None:
@@ -219,6 +225,13 @@ class Place:
         if self._verdict is False:
             self._verdict = probe_namespaces()
         return self._verdict
+
+
+def _error(text: str) -> BaseException:
+    """Return what fails a test that says nothing about what was to be tested."""
+    failure = pytest.fail.Exception(f"mcast: {text}", pytrace=False)
+    failure.mcast_outcome = "error"  # type: ignore[attr-defined] # the environment's, as with NoVerdict
+    return failure
 
 
 def find_interface(name: str) -> Interface:

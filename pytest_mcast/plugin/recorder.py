@@ -96,10 +96,14 @@ class Recorder:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
         """Keep the cells that were selected, which xdist tells by their node ids."""
+        files: dict[str, list[CellState]] = {}
         for nodeid in ids:
             cell = self._cell_of(nodeid)
             if cell is not None and nodeid not in self._cells:
-                self._keep(nodeid, cell)
+                files.setdefault(cell["file"], []).append(self._keep(nodeid, cell))
+        for file, states in files.items():
+            if file.endswith(".mcast.yaml"):
+                self._read(file, states)
         self._changed()
 
     @pytest.hookimpl(optionalhook=True)
@@ -131,14 +135,14 @@ class Recorder:
             self._changed()
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write for the last time; a record that cannot be written fails the run, so that nobody misses it in vain."""
-        self._exit_code = int(exitstatus)
+        self._exit_code = int(session.exitstatus)  # not the argument: another plugin may have changed it by now
         if self._writer is not None:
             self._writer.close()
             if self._writer.error is None and self._journal is not None:
                 self._journal.remove()
-            elif not exitstatus:
+            elif not session.exitstatus:
                 session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
     def keep_others(self, others: Mapping[str, Mapping[str, Any]]) -> None:
@@ -174,6 +178,26 @@ class Recorder:
         receiver = "builtin" if core is None else core.name
         return {"file": "conformance", "sender": "crafted", "receiver": receiver, **case.groupdict()}
 
+    def _read(self, file: str, states: Sequence[CellState]) -> None:
+        """Keep what a file says of its cells: xdist does not tell it, and of some there will be no report."""
+        from pytest_mcast.scenarios import ScenarioError
+
+        from .scenario_items import declared, read_scenario
+
+        try:
+            scenario, _ = read_scenario(self._config, self._config.rootpath / file)
+        except (ScenarioError, OSError):
+            # A worker could read it: it names a core of a conftest.py further down, which only workers read, or it
+            # has been changed meanwhile. The reports of the cells will say the same, but for those that never run.
+            return
+        self._learn({"file": file, "title": scenario.title}, {"file": {"notes": scenario.notes}})
+        by_key = {frozenset(cell.as_dict().items()): cell for cell in scenario.cells}
+        with self._lock:
+            for state in states:
+                cell = by_key.get(frozenset(state.key.items() - {("file", file)}))
+                if cell is not None:
+                    state.describe(declared(cell))
+
     def _learn(self, cell: Mapping[str, str] | None, facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Keep facts about files, hosts, subjects and features; return those that are new, by the members of a record."""
         if not cell and not facts:
@@ -181,7 +205,7 @@ class Recorder:
         from pytest_mcast.report.record import Feature, File
 
         with self._lock:
-            subjects = _update(self._subjects, facts.get("subjects", {}))
+            subjects = _update(self._subjects, _merged(self._subjects, facts.get("subjects", {})))
             features = _update(
                 self._features, {name: Feature(**feature) for name, feature in facts.get("features", {}).items()}
             )
@@ -189,12 +213,13 @@ class Recorder:
             if cell is not None:
                 before = self._files.get(cell["file"], File())
                 told = facts.get("file", {})
-                hosts, parts = ({**old, **told.get(name, {})} for name, old in
-                                (("hosts", before.hosts), ("subjects", before.subjects)))  # fmt: skip
-                title = cell.get("title") or before.title
-                files = _update(
-                    self._files, {cell["file"]: File(title, told.get("notes") or before.notes, hosts, parts)}
+                file = File(
+                    title=cell.get("title") or before.title,
+                    notes=told.get("notes") or before.notes,
+                    hosts={**before.hosts, **_merged(before.hosts, told.get("hosts", {}))},
+                    subjects={**before.subjects, **_merged(before.subjects, told.get("subjects", {}))},
                 )
+                files = _update(self._files, {cell["file"]: file})
         return {name: part for name, part in (("files", files), ("subjects", subjects), ("features", features)) if part}
 
     def _from_record(self, artifact: str) -> str:
@@ -243,6 +268,11 @@ class Recorder:
                 features=dict(sorted(self._features.items())),
                 cells=tuple(state.cell(nodeid, self._id) for nodeid, state in sorted(self._cells.items())),
             )
+
+
+def _merged(known: Mapping[str, Mapping[str, str]], told: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """Return what is told, with what is known besides: a worker that has not made a host tells little of it."""
+    return {name: {**known.get(name, {}), **facts} for name, facts in told.items()}
 
 
 def _update(known: dict[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:

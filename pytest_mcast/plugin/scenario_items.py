@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,27 +25,42 @@ if TYPE_CHECKING:
 
     from .settings import Settings
 
-__all__ = ["CellItem", "ScenarioFile"]
+__all__ = ["CellItem", "ScenarioFile", "declared", "read_scenario"]
 
 
 class ScenarioFile(pytest.Module):
     """A ``*.mcast.yaml`` file. It is a Module, without a module's content, for the sake of other plugins' fixtures."""
+
+    #: What is wrong with the file: ``path``, ``line``, ``column`` and ``text``; None while nothing is known to be.
+    mcast_mistake: dict[str, Any] | None = None
+
+    @classmethod
+    def at(cls, parent: pytest.Collector, path: Path) -> ScenarioFile:
+        """Make one. Outside of rootdir, where pytest gives files of one name one node id, it has one of its own."""
+        root = parent.config.rootpath
+        nodeid = None if path.is_relative_to(root) else _from(root, path)
+        file: ScenarioFile = cls.from_parent(parent, path=path, nodeid=nodeid)
+        return file
 
     def _getobj(self) -> types.ModuleType:
         return types.ModuleType(self.path.stem.replace(".", "_"))
 
     def collect(self) -> Iterable[pytest.Item]:
         """Read the file and make its cells."""
-        cores = [core for found in self.config.hook.pytest_mcast_cores(config=self.config) for core in found]
         try:
-            scenario = load(self.path, cores=[core.name for core in cores])
+            scenario, cores = read_scenario(self.config, self.path)
+            marks = {name: _mark(name, cell) for cell in scenario.cells for name in cell.marks}
         except ScenarioError as error:
+            self.mcast_mistake = {
+                "path": os.path.abspath(error.path), "line": error.line, "column": error.column, "text": error.text
+            }  # fmt: skip
             raise self.CollectError(str(error)) from None
-        marks = {name: _mark(self, name, cell) for cell in scenario.cells for name in cell.marks}
+        except OSError as error:
+            raise self.CollectError(f"{self.path}: cannot read it: {error.strerror}") from None
         for cell in scenario.cells:
             run = partial(_run, scenario, cell, cores)
             item: CellItem = CellItem.from_parent(
-                self, name=cell.id, callobj=_function(run), cell=cell, title=scenario.title
+                self, name=cell.id, callobj=_function(run), cell=cell, scenario=scenario
             )
             for name in cell.marks:
                 item.add_marker(marks[name])
@@ -54,7 +70,7 @@ class ScenarioFile(pytest.Module):
 class CellItem(pytest.Function):
     """One cell of a matrix."""
 
-    def __init__(self, *, cell: Cell, title: str, **keywords: Any) -> None:
+    def __init__(self, *, cell: Cell, scenario: Scenario, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.cell = cell
         #: What happened when the cell ran.
@@ -62,19 +78,12 @@ class CellItem(pytest.Function):
         #: What was shown, in words.
         self.mcast_evidence: list[str] = []
         #: What is known of the file, its hosts and subjects.
-        self.mcast_facts: dict[str, Any] = {}
+        self.mcast_facts: dict[str, Any] = {"file": {"notes": scenario.notes}}
         expected = cell.expectation
-        self._declared = {
-            "expectation": expected.outcome,
-            "sometimes": expected.sometimes,
-            "expected_reason": expected.reason,
-            "notes": cell.notes,
-            "line": cell.line,
-        }
+        self._declared = declared(cell)
         #: What the record keeps besides.
         self.mcast_details: dict[str, Any] = dict(self._declared)
-        file = self.nodeid.partition("::")[0] or self.path.name  # outside of rootdir
-        self.mcast_cell = {**cell.as_dict(), "file": file, "title": title}
+        self.mcast_cell = {**cell.as_dict(), "file": self.nodeid.rpartition("::")[0], "title": scenario.title}
         self.add_marker("mcast")
         if expected.outcome == "fail":  # AssertionError: what breaks the network is no failure of the subject
             strict = not expected.sometimes
@@ -92,10 +101,14 @@ class CellItem(pytest.Function):
         """Say where the cell is declared."""
         return self.path, self.cell.line - 1, self.name
 
+    def mcast_forget(self) -> None:
+        """Forget an earlier attempt: what is known of it is nothing to the one that begins, whose set-up may fail."""
+        self.mcast_story = None
+        self.mcast_evidence, self.mcast_details = [], dict(self._declared)
+
     def begin(self, story: Story) -> None:
-        """Begin an attempt: what is known of an earlier one is nothing to this one."""
-        self.mcast_story = story
-        self.mcast_evidence, self.mcast_details = story.evidence, dict(self._declared)
+        """Begin to run: what a test does that does not end is known as well."""
+        self.mcast_story, self.mcast_evidence = story, story.evidence
 
     def tell(self, story: Story, stage: Stage) -> None:
         """Keep what is known now, as plain data."""
@@ -112,6 +125,31 @@ class CellItem(pytest.Function):
         text = self.mcast_story.failure(excinfo.value, _command(self))
         self.mcast_details["log"] = [*self.mcast_details.get("log", ()), *text.splitlines()]
         return text
+
+
+def read_scenario(config: pytest.Config, path: Path) -> tuple[Scenario, list[ReceiveCore]]:
+    """Read a file, and return it with the cores of plugins that it may name; raises ``ScenarioError`` and ``OSError``."""
+    cores = [core for found in config.hook.pytest_mcast_cores(config=config) for core in found]
+    return load(path, cores=[core.name for core in cores]), cores
+
+
+def declared(cell: Cell) -> dict[str, Any]:
+    """Return what a file says of a cell, as the record has it."""
+    expected = cell.expectation
+    return {
+        "expectation": expected.outcome,
+        "sometimes": expected.sometimes,
+        "expected_reason": expected.reason,
+        "notes": cell.notes,
+        "line": cell.line,
+    }
+
+
+def _from(root: Path, path: Path) -> str:
+    try:
+        return Path(os.path.relpath(path, root)).as_posix()
+    except ValueError:  # on another drive
+        return path.as_posix()
 
 
 def _function(run: Any) -> Any:
@@ -148,23 +186,24 @@ def _run(scenario: Scenario, cell: Cell, cores: Sequence[ReceiveCore], request: 
 def _facts(stage: Stage, cell: Cell) -> dict[str, Any]:
     scenario = stage.scenario
     parties = (cell.sender, cell.receiver)
-    subjects = {party.subject: scenario.subjects[party.subject] for party in parties if party.subject is not None}
-    return {
-        "notes": scenario.notes,
-        "hosts": {party.host: stage.facts(party.host) for party in parties},
-        "subjects": {name: stage.world.subjects.facts(spec) for name, spec in subjects.items()},
-    }
+    subjects: dict[str, dict[str, str]] = {}
+    for party in parties:
+        if party.subject is not None:
+            told = stage.facts_of_subject(party.subject, party.host)
+            subjects[party.subject] = {**subjects.get(party.subject, {}), **told}
+    hosts = {party.host: stage.facts(party.host) for party in parties}
+    return {"notes": scenario.notes, "hosts": hosts, "subjects": subjects}
 
 
-def _mark(file: ScenarioFile, name: str, cell: Cell) -> pytest.MarkDecorator:
+def _mark(name: str, cell: Cell) -> pytest.MarkDecorator:
     """Return a mark of the user's. It need not be registered, unless pytest is told that marks must be."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pytest.PytestUnknownMarkWarning)
             mark: pytest.MarkDecorator = getattr(pytest.mark, name)
     except pytest.fail.Exception:
-        text = f"{cell.path}:{cell.line}:{cell.column}: marks: {name!r} is not among the registered markers of pytest"
-        raise file.CollectError(f"{text}, which --strict-markers (strict_markers) wants") from None
+        text = f"marks: {name!r} is not among the registered markers of pytest, which --strict-markers (strict_markers) wants"
+        raise ScenarioError(cell.path, cell.line, cell.column, text) from None
     return mark
 
 

@@ -2,7 +2,7 @@
 
 A regression is a cell that was as expected in the old record and is not in the new one: it fails, is an error, says that it
 is unsupported, was skipped, or was not run. No regression is what the file now declares: planned, or another expectation
-that is met; nor what the new record does not have, because it was not selected.
+that is met, or of what happens as before; nor what the new record does not have, because it was not selected.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ _VARYING = re.compile(r"[0-9a-f]*(?:[:.][0-9a-f]*){2,}(?:%\w+)?|\d+", re.IGNOREC
 
 @dataclass(frozen=True)
 class Difference:
-    """Lines for each kind of change; ``regressions`` is what a gate is for."""
+    """Lines for each kind of change; ``regressions`` is what a gate is for.
+
+    ``known`` is the number of cells of the old record, ``compared`` of those that are in both.
+    """
 
     regressions: list[str] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
@@ -46,21 +49,35 @@ class Difference:
     evidence: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    known: int = 0
     compared: int = 0
 
+    @property
+    def failed(self) -> bool:
+        """Whether a gate is to stay shut: for regressions, and where there was something to compare, and nothing was."""
+        return bool(self.regressions) or (self.known > 0 and self.compared == 0)
 
-def compare(old: Record, new: Record) -> Difference:
-    """Return what is different, cell by cell and fact by fact."""
+
+def compare(old: Record, new: Record, *, complete: bool = False) -> Difference:
+    """Return what is different, cell by cell and fact by fact.
+
+    With ``complete`` the new record is to have all cells: one that is gone, and was as expected, is a regression.
+    """
     before = {cell.identity: cell for cell in old.cells}
     after = {cell.identity: cell for cell in new.cells}
-    result = Difference(compared=len(before.keys() & after.keys()))
+    result = Difference(known=len(before), compared=len(before.keys() & after.keys()))
     for cell in sorted(new.cells, key=label):
         if cell.identity in before:
             _compare(before[cell.identity], cell, result)
         else:
             result.added.append(f"{label(cell)}: {word(cell)}{_why(cell)}")
-    result.removed.extend(f"{label(cell)}: was {word(cell)}" for cell in sorted(old.cells, key=label)
-                          if cell.identity not in after)  # fmt: skip
+    for cell in sorted(old.cells, key=label):
+        if cell.identity in after:
+            continue
+        if complete and _good(cell):
+            result.regressions.append(f"{label(cell)}: was {word(cell)}, and is gone")
+        else:
+            result.removed.append(f"{label(cell)}: was {word(cell)}")
     result.versions.extend(_facts(old, new))
     return result
 
@@ -69,6 +86,8 @@ def diff_lines(difference: Difference, *, markdown: bool = False) -> Iterator[st
     """Yield the lines of a text, or of a document in Markdown."""
     count = len(difference.regressions)
     head = f"{difference.compared} cells in both records, {count or 'no'} regression{'' if count == 1 else 's'}."
+    if difference.known and not difference.compared:
+        head += " Nothing was compared: the new record has none of the cells of the old one."
     if markdown:
         yield "# Multicast matrix: what has changed"
         yield ""
@@ -89,7 +108,7 @@ def diff_lines(difference: Difference, *, markdown: bool = False) -> Iterator[st
 def _compare(old: Cell, new: Cell, result: Difference) -> None:
     name = label(new)
     change = f"{name}: {word(old)} -> {word(new)}{_why(new)}"
-    if _good(old) and not _good(new) and new.outcome not in ("planned", "pass"):
+    if _good(old) and not _good(new) and new.outcome not in ("planned", "pass", old.outcome):
         result.regressions.append(change)
     elif not _good(old) and (_good(new) or new.outcome == "pass"):
         result.repaired.append(change)

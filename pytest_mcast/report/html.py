@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ _HERE = Path(__file__).parent
 _KEY = ("file", "family", "mode", "sender", "receiver")
 _SPELLINGS = {"ipv4": "IPv4", "ipv6": "IPv6", "asm": "ASM", "ssm": "SSM"}
 _LABEL = 80  # characters that a run may be called by
+# What repeats a cell: not what is written, which part was run, or whether to wait for a human.
+_WITH_VALUE = ("--mcast-iface", "--mcast-timeout", "--mcast-require", "--mcast-core")
+_FLAGS = ("--mcast-lab", "--mcast-strict")
 _FACT_ORDER = ("version", "kind", "system", "release", "machine", "python")
 
 
@@ -204,19 +208,33 @@ def _heading(cell: Cell) -> str:
     )
 
 
-def _repeat(cell: Cell) -> str:
-    """Return the command that runs the cell again."""
+def _repeat(cell: Cell, run: Run | None) -> str:
+    """Return the command that runs the cell again, with the options of its run that say where and how."""
+    options = [] if run is None else list(_options(run.command[1:]))
     if not is_conformance(cell):
-        return shlex.join(["pytest", cell.nodeid])
+        return shlex.join(["pytest", cell.nodeid, *options])
     test = f"pytest_mcast.conformance.test_cases::{cell.nodeid.partition('::')[2]}"  # wherever it is installed
-    return shlex.join(["pytest", "--pyargs", test, "--mcast-core", cell.key["receiver"]])
+    core = [] if any(each.startswith("--mcast-core") for each in options) else ["--mcast-core", cell.key["receiver"]]
+    return shlex.join(["pytest", "--pyargs", test, *core, *options])
+
+
+def _options(words: Iterable[str]) -> Iterator[str]:
+    """Yield those of a command that what happens in a cell depends on."""
+    left = takewhile(lambda each: each != "--", words)  # behind it are only names of files
+    for each in left:
+        if each.partition("=")[0] in _WITH_VALUE:
+            yield from (each,) if "=" in each else (each, *islice(left, 1))
+        elif each in _FLAGS:
+            yield each
 
 
 def _label(run: Run) -> str:
     """Say in a few words which run it was."""
     known = run.environment
     where = [known[name] for name in ("ci", "job", "shard") if known.get(name)]
-    label = ", ".join(where) or " ".join(filter(None, (known.get("system"), known.get("kernel")))) or run.id[:8]
+    machine = [known[name] for name in ("system", *([] if where else ["kernel"]), "machine") if known.get(name)]
+    # The machine first: the jobs of a matrix may all have one name, and a long one.
+    label = ", ".join(filter(None, (" ".join(machine), *where))) or run.id[:8]
     return label if len(label) <= _LABEL else label[:_LABEL] + "…"
 
 

@@ -22,6 +22,7 @@ __all__ = ["Journal", "journal_path", "take_journal"]
 _FORMAT = "pytest-mcast journal"
 _OPEN = os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NEW = os.O_CREAT | os.O_TRUNC
+_MEMBERS = {"cells", "files", "subjects", "features"}  # of a record, which a line may have
 
 
 def journal_path(record: Path) -> Path:
@@ -101,7 +102,8 @@ def _lines(path: Path, lines: list[bytes]) -> Iterable[dict[str, Any]]:
             value = json.loads(line)
         except (ValueError, RecursionError):
             value = None
-        if not isinstance(value, dict) or not isinstance(value.get("cells", []), list):
+        good = isinstance(value, dict) and isinstance(value.get("cells", []), list)
+        if not good or (number > 1 and not value.keys() <= _MEMBERS):
             raise RecordError(path, f"line {number} is not of a journal; without this file the record can be read")
         yield value
 

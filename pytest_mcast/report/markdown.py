@@ -119,11 +119,15 @@ def _facts(head: str, facts: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     names = [name for name in names if name not in same]
     yield from rows(
         [head, *names],
-        [[name, *(one_line(each.get(column, ""), _FACT) for column in names)] for name, each in facts.items()],
+        [[name, *(_fact(column, each.get(column, "")) for column in names)] for name, each in facts.items()],
     )
     if same:
         yield ""
         yield escape("All: " + ", ".join(f"{name} {present[0][name]}" for name in same) + ".")
+
+
+def _fact(name: str, value: str) -> str:
+    return one_line(value, None if name == "job_url" else _FACT)  # part of an address leads nowhere
 
 
 def _table(table: Table, notes: Notes, *, shared: bool, symbols: bool) -> Iterator[str]:

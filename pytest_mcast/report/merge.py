@@ -16,6 +16,7 @@ _MOST = 20  # conflicts that are told
 # What stands for what, if several runs have the cell: a result for the rest, of which none says what was tested.
 _RANK = {"not-run": 0, "planned": 1, "skipped": 2}
 _SAME = ("pytest-mcast", "commit")  # facts of a run that all runs have in common
+_MACHINE = ("system", "release", "machine", "python")  # facts of a virtual host that are those of its run
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,18 @@ def _files(sources: Sequence[Source], conflicts: list[str]) -> dict[str, File]:
         found = [(source.name, source.record.files[name]) for source in sources if name in source.record.files]
         texts = [(where, {"title": file.title, "notes": file.notes}) for where, file in found]
         same = _agree(f"{name}: different", texts, "these are records of different files", conflicts)
-        hosts = _facts(f"{name}: host", [(where, file.hosts) for where, file in found], conflicts)
+        hosts = _facts(f"{name}: host", [(where, _hosts(file)) for where, file in found], conflicts)
         subjects = _facts(f"{name}: implementation", [(where, file.subjects) for where, file in found], conflicts)
         files[name] = File(same.get("title", ""), same.get("notes", ""), hosts, subjects)
     return files
+
+
+def _hosts(file: File) -> dict[str, Mapping[str, str]]:
+    """Return the facts about hosts, of virtual ones only what the file makes them: each run has them on its own machine."""
+    return {
+        name: {fact: value for fact, value in facts.items() if facts.get("kind") != "virtual" or fact not in _MACHINE}
+        for name, facts in file.hosts.items()
+    }
 
 
 def _facts(
@@ -154,7 +163,7 @@ def _contradictions(same: Sequence[tuple[str, Cell]]) -> Iterator[str]:
                 f"{name}: expected to {first.expectation} in {where} and to {other.expectation} in {other_where}; "
                 "these are records of different files"
             )
-        elif _rank(other) < len(_RANK) or other == first:
+        elif _rank(other) < len(_RANK) or _same(first, other):
             continue
         elif other.run == first.run:
             yield f"{name}: {first.outcome} in {where} and {other.outcome} in {other_where}, of the same run {first.run}; drop one"
@@ -164,6 +173,11 @@ def _contradictions(same: Sequence[tuple[str, Cell]]) -> Iterator[str]:
                 "only one of them can count: leave a file out, or select different cells for each run (--mcast-shard, -k)"
             )
             return
+
+
+def _same(one: Cell, other: Cell) -> bool:
+    """Whether both are the same result; of one run, copies of its record in other places have other paths to artifacts."""
+    return one == other or (one.run == other.run and one == replace(other, artifacts=one.artifacts))
 
 
 def _expected(cell: Cell) -> tuple[str, bool, str]:
@@ -176,4 +190,11 @@ def _completed(cells: Sequence[Cell]) -> Cell:
     told = next((cell for cell in cells if cell.line), first)
     if first.line or told is first:
         return first
-    return replace(first, line=told.line, notes=first.notes or told.notes)
+    return replace(
+        first,
+        line=told.line,
+        notes=first.notes or told.notes,
+        expectation=told.expectation,
+        sometimes=told.sometimes,
+        expected_reason=told.expected_reason,
+    )

@@ -18,9 +18,10 @@ from .record import FORMAT, VERSION, Record, RecordError
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
-__all__ = ["read", "schema", "why_not", "write"]
+__all__ = ["read", "schema", "why_not", "write", "write_text"]
 
 _OLD = 1  # the version before
+_LONGEST = 1_000_000_000  # seconds, 31 years, as the schema has it
 
 
 def schema(version: int = VERSION) -> dict[str, Any]:
@@ -59,14 +60,27 @@ def write(record: Record, path: Path) -> None:
 
     A reader sees the old file or the new one: it is replaced at once, and needs a writable directory for that.
     """
+    write_text(path, text(record))
+
+
+def write_text(path: Path, content: str) -> None:
+    r"""Write a file as UTF-8, in the same way; half a surrogate pair is written as ``\ud800``. Raises ``OSError``.
+
+    What is no file, such as a pipe or ``/dev/stdout``, is written to.
+    """
     target = Path(os.path.realpath(path))  # a symbolic link stays
+    if path.exists() and not path.is_file() and not path.is_dir():
+        path.write_text(content, encoding="utf-8", errors="backslashreplace")
+        return
     draft = _draft(target)
     try:
-        draft.write_text(text(record), encoding="utf-8")
+        draft.write_text(content, encoding="utf-8", errors="backslashreplace")
         os.replace(draft, target)
-    except BaseException:  # whatever it is: let go, and pass it on
+    except BaseException as error:  # whatever it is: let go, and pass it on
         with contextlib.suppress(OSError):
             draft.unlink()
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None  # nobody has heard of the draft
         raise
 
 
@@ -131,6 +145,7 @@ def _good_event(event: Mapping[str, Any]) -> bool:
         event.keys() == {"time_s", "host", "what", "kind"}
         and isinstance(time, (int, float))
         and not isinstance(time, bool)
+        and -_LONGEST <= time <= _LONGEST
         and isinstance(event["host"], str)
         and isinstance(event["what"], str)
         and event["kind"] in ("packet", "note")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from .grouping import Table, group, shared_parameters, summary
@@ -12,13 +13,22 @@ __all__ = ["tables"]
 
 _INDENT = "  "
 _BETWEEN = "  "
+# What GitHub Actions and Azure Pipelines would obey in a log, in their two halves: "::" at the beginning of a line, "##["
+# and "##vso[" anywhere. See https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs
+_COMMAND = re.compile(r"(?<=#)(?=#(?:vso)?\[)|(?<=^:)(?=:)|(?<=^  :)(?=:)")
 
 
 def tables(record: Record, columns: int = 80) -> Iterator[str]:
     """Yield the lines of one table per file, family and mode: senders down, receivers across, outcomes inside.
 
-    ``columns`` is the width of the terminal: receivers that do not fit stand in another block below.
+    ``columns`` is the width of the terminal: receivers that do not fit stand in another block below. No line is a command
+    to the CI system that reads it in a log, whatever the names.
     """
+    for line in _tables(record, columns):
+        yield _COMMAND.sub(" ", line)
+
+
+def _tables(record: Record, columns: int) -> Iterator[str]:
     for file, title, here in group(record):
         yield one_line(f"{title} ({file})" if title else file)
         shared = shared_parameters(here)

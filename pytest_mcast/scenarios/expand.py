@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from .rules import Said, check_marks, read_said
 from .selection import Selection, as_text
 
 __all__ = ["expand"]
+
+_MOST = 100_000  # cells of a file: more are a mistake, and would fill the memory
 
 
 def expand(document: Document, declared: Declarations) -> tuple[Cell, ...]:
@@ -76,6 +79,13 @@ def _product(
     declared: Declarations,
     parties: Parties,
 ) -> list[Cell]:
+    count = math.prod(map(len, axes.values()))
+    if count > _MOST:
+        lengths = " x ".join(f"{len(values)} {axis}" for axis, values in axes.items())
+        text = (
+            f"matrix: {count:,} combinations ({lengths}), and {_MOST:,} are the most; name fewer, or make several files"
+        )
+        raise ScenarioError(document.path, *place, text)
     return [
         _cell(document, place, dict(zip(axes, values, strict=True)), declared, parties)
         for values in itertools.product(*axes.values())

@@ -48,7 +48,7 @@ def run(
         for station in {**senders, receiver.name: receiver}.values():
             arrival(station.host)
     for capability in cell.requires:
-        stage.world.require(capability)
+        stage.world.require(capability, sender.host, receiver.host)
     core, program = _implementations(cell, stage, sender, receiver)
     _check(cell, sender, receiver, core, program)
     _check_network(cell, stage, list(senders.values()), receiver)
@@ -216,7 +216,7 @@ class _Ears:
 
     def _kernels(self) -> str:
         """Return the version that is in force as the kernel has it; empty where it does not tell."""
-        from pytest_mcast.core.agent import protocol_version
+        from pytest_mcast.core.versions import protocol_version
         from pytest_mcast.hosts import RemoteHost
 
         host, name = self._station.host, self._station.interface.name

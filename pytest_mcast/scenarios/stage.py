@@ -31,6 +31,7 @@ __all__ = ["Stage", "Station", "World"]
 
 _FLAT = "lan"  # the link that all files share, unless they declare it
 _SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
+_FACTS = ("system", "release", "python", "machine")
 _NUMBERS = itertools.count(1)
 
 
@@ -39,8 +40,8 @@ class World:
     """Where scenario files are run: what all of them share.
 
     ``lab`` gives the virtual network, ``local`` this machine by an interface (None: the one that was chosen elsewhere);
-    ``need`` raises ``MissingCapability`` unless datagrams of a kind get from host to host, ``require`` unless there is a
-    capability. ``timeout`` in seconds is for one datagram, or one proof.
+    ``need`` raises ``MissingCapability`` unless datagrams of a kind get from host to host (``Unready``, if one is remote),
+    ``require`` unless there is a capability: a kind of channel from host to host, another one on this machine. ``timeout`` in seconds is for one datagram, or one proof.
     """
 
     lab: Callable[[], Lab]
@@ -49,7 +50,7 @@ class World:
     local: Callable[[str | None], Host]
     remote: Callable[[HostSpec], RemoteHost]
     need: Callable[[Host, Host, str, str], None]
-    require: Callable[[str], None]
+    require: Callable[[str, Host, Host], None]
     timeout: float = 5.0
 
 
@@ -97,6 +98,7 @@ class Stage:
         self._stations: dict[str, Station] = {}
         self._remotes: dict[str, RemoteHost] = {}
         self._facts: dict[str, dict[str, str]] = {}  # of remote hosts
+        self._unready: dict[str, str] = {}  # virtual hosts that cannot be made, and why
         self._versions: dict[tuple[str, str], str] = {}
 
     def station(self, name: str) -> Station:
@@ -138,7 +140,10 @@ class Stage:
             station.virtual.close_endpoints()
 
     def facts(self, name: str) -> dict[str, str]:
-        """Say what a host is, as far as it is known: kind, interface, system, release, python, machine."""
+        """Say what a host is, as far as it is known: kind, interface; a real one's system, release, python, machine.
+
+        What a virtual host runs on is not its own: the next run may have it on another machine.
+        """
         spec = self.scenario.hosts[name]
         facts = {"kind": spec.kind}
         station = self._stations.get(name)
@@ -146,13 +151,18 @@ class Stage:
             return {**facts, **({"notes": spec.notes} if spec.notes else {})}
         facts["interface"] = station.interface.name
         if station.remote:
-            facts |= {"remote": spec.remote, **self._facts[name]}
-        else:
+            # Not its process: records of several runs are of one host, and their facts are to agree.
+            facts |= {"remote": spec.remote, **{key: self._facts[name][key] for key in _FACTS}}
+        elif station.virtual is None:
             facts |= {"system": platform.system(), "release": platform.release(), "python": platform.python_version()}
             facts |= {"machine": platform.machine()}
         if spec.sysctl:
             facts["sysctl"] = ", ".join(f"{key}={value}" for key, value in spec.sysctl.items())
         return {**facts, **({"notes": spec.notes} if spec.notes else {})}
+
+    def facts_of_subject(self, name: str, host: str) -> dict[str, str]:
+        """Say what a subject is, as far as it is known; its version is that on this host."""
+        return self.world.subjects.facts(self.scenario.subjects[name], self._stations.get(host))
 
     def close(self) -> None:
         """Let go of everything; again is no error."""
@@ -169,6 +179,8 @@ class Stage:
                 "not-run", f"{spec.name} is a {spec.system} machine, and this is {here}: another run's business"
             )
         if spec.kind == "virtual":
+            if spec.name in self._unready:
+                raise Unready(self._unready[spec.name])
             return self._virtual(spec)
         try:
             return self._real(spec)
@@ -183,17 +195,24 @@ class Stage:
             self._remotes[spec.name] = self.world.remote(spec)
             self._stack.callback(self._remotes[spec.name].close)
         remote = self._remotes[spec.name]
-        self._facts[spec.name] = remote.facts()
+        facts = remote.facts()
+        facts.pop("pid", None)  # another one each time, and no fact about the host
+        self._facts[spec.name] = facts
         return Station(spec, remote, remote.interface)
 
     def _virtual(self, spec: HostSpec) -> Station:
         lab = self.world.lab()
         plugged = spec.interfaces or ({} if spec.interface == "lo" else {spec.interface or "eth0": _FLAT})
         host = lab.host(interfaces={name: self._link(link) for name, link in plugged.items()})
-        self._stack.callback(lab.remove, host)
         host.name = spec.name
-        for name, value in spec.sysctl.items():
-            _set(host, name, value)
+        try:
+            for name, value in spec.sysctl.items():
+                _set(host, name, value)
+        except Unready as unready:  # and will be for each cell
+            lab.remove(host)
+            self._unready[spec.name] = str(unready)
+            raise
+        self._stack.callback(lab.remove, host)
         return Station(spec, host, host.find(spec.interface or next(iter(plugged), "lo")), host)
 
     def _link(self, name: str) -> Link:

@@ -40,6 +40,7 @@ class Subjects:
         self._receivers: dict[str, ReceiveCore] = {}
         self._senders: dict[str, ExternalSender] = {}
         self._checked: dict[tuple[ReceiveCore, str, str, str], CoreFailure | None] = {}
+        self._remote_versions: dict[tuple[DescribedProgram, Host], str] = {}
 
     def receiver(self, spec: SubjectSpec, family: str, mode: str, station: Station) -> ReceiveCore | None:
         """Return the receive core of a subject on a host, checked and believed; None for that of this package.
@@ -56,7 +57,7 @@ class Subjects:
         can = core.capabilities
         if family not in can.families or mode not in can.modes:
             raise Excused("unsupported", f"{core.name} is not for {family} {mode}")
-        self._check_version(spec, core.name, _version(core, station))
+        self._check_program(spec, core, station)
         self._trust(core, family, mode, station)
         return core
 
@@ -70,11 +71,15 @@ class Subjects:
             return None
         if family not in sender.description.families or mode not in sender.description.modes:
             raise Excused("unsupported", f"{sender.name} is not for {family} {mode}")
-        self._check_version(spec, sender.name, _version(sender, station))
+        self._check_program(spec, sender, station)
         return sender
 
-    def facts(self, spec: SubjectSpec) -> dict[str, str]:
-        """Say what a subject is: ``receiver``, ``sender`` and their ``version``, as far as they are there."""
+    def facts(self, spec: SubjectSpec, station: Station | None) -> dict[str, str]:
+        """Say what a subject on a host is: ``receiver``, ``sender`` and their ``version``, as far as they are there.
+
+        A machine elsewhere may have others than this one: they are ``receiver version on NAME`` and ``sender version on
+        NAME``, if they have been looked at. Without a host there are no versions.
+        """
         found: dict[str, str] = {}
         versions: dict[str, str] = {}
         for role, what in (("receiver", spec.receiver), ("sender", spec.sender)):
@@ -82,6 +87,12 @@ class Subjects:
                 continue
             made = self._receiver(what) if role == "receiver" else self._sender(what)
             found[role] = _BUILTIN if made is None else made.name
+            if station is None:
+                continue
+            if station.remote and isinstance(made, DescribedProgram):
+                if (made, station.host) in self._remote_versions:
+                    found[f"{role} version on {station.name}"] = self._remote_versions[made, station.host]
+                continue
             try:
                 versions[found[role]] = BuiltInCore.version if made is None else made.version
             except (McastError, OSError):  # the cells say so
@@ -130,6 +141,27 @@ class Subjects:
         if found is not None:
             raise Unready(f"{core.name} cannot be believed for {family} {mode}: {found}")
 
+    def _check_program(self, spec: SubjectSpec, made: ReceiveCore | ExternalSender, station: Station) -> None:
+        """Ask it for its version, which shows also that it is there; raises ``MissingCapability`` and ``Unready``."""
+        try:
+            version = self._version(made, station)
+        except CoreFailure as failure:  # of a description, and no verdict on what is described
+            if spec.version:
+                raise Unready(f"{failure}, and the subject {spec.name} is to be {spec.version}") from None
+        else:
+            self._check_version(spec, made.name, version)
+
+    def _version(self, made: ReceiveCore | ExternalSender, station: Station) -> str:
+        """Return the version of what runs on a host; another machine is asked once."""
+        if not isinstance(made, DescribedProgram):
+            return made.version
+        if not station.remote:
+            return made.version_on(station.host)
+        key = (made, station.host)
+        if key not in self._remote_versions:
+            self._remote_versions[key] = made.version_on(station.host)
+        return self._remote_versions[key]
+
     def _check_version(self, spec: SubjectSpec, name: str, version: str) -> None:
         from packaging.specifiers import SpecifierSet
         from packaging.version import InvalidVersion, Version
@@ -167,10 +199,3 @@ class _Alone:
         traceback: TracebackType | None,
     ) -> None:
         self._host.close_endpoints()
-
-
-def _version(made: ReceiveCore | ExternalSender, station: Station) -> str:
-    """Return the version of what runs on a host."""
-    if isinstance(made, DescribedProgram):
-        return made.version_on(station.host)
-    return made.version

@@ -152,7 +152,7 @@ def test_a_host_without_a_server_is_named(place: Place) -> None:
 
 
 def test_a_host_that_is_down_is_given_up_in_time_and_remembered(desk: VirtualHost, server: Server) -> None:
-    host = RemoteHost("far", server.specification(oldest()), connect_timeout=1.0)
+    host = RemoteHost("far", server.specification(oldest()), connect_timeout=0.3)
     desk.plugged[desk.interface.index].down()
     for _ in range(2):  # the second one is not tried
         with desk.inside(), pytest.raises(HostError, match=r"no connection"):
@@ -201,9 +201,10 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, None])
-def test_nothing_goes_on_after_us(desk: VirtualHost, server: Server, number: signal.Signals | None) -> None:
+def test_nothing_goes_on_after_us(place: Place, number: signal.Signals | None) -> None:
+    server = place.servers[0]
     command = [sys.executable, "-c", CONTROLLER, server.specification(oldest())]
-    program = desk.popen(command, ready="joined", stdin=True)
+    program = place.desk.popen(command, ready="joined", stdin=True)
     assert server.host.memberships("239.255.1.2")
     with closing(far_end(server, program.stdout[-1].split()[1])) as process:
         if number is None:

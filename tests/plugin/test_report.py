@@ -7,12 +7,13 @@ import os
 import select
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-from pytest_mcast.report import Cell, File, Record, read
+from pytest_mcast.report import Cell, Record, read
 from pytest_mcast.report.store import schema
 
 FILE = """
@@ -23,17 +24,15 @@ matrix:
   mode: [asm]
 """
 NAMES = ["one->one", "one->two", "two->one", "two->two"]
-# What becomes of each cell is said by an environment variable, such as "one->two=skip".
+# What becomes of a cell is the name of its receiver; of "one" and "two" nothing but what is to be.
 CONFTEST = """
     import os
     import pytest
     from pytest_mcast.core.errors import NotReceived, NoVerdict
 
-    FATE = dict(pair.split("=") for pair in os.environ["FATE"].split())
-
     @pytest.fixture(autouse=True)
     def of_the_users(request):
-        what = FATE.get(request.node.name[9:-1], "")
+        what = request.node.cell.receiver.host
         first = False
         if what.endswith("once"):
             first = not os.path.exists(what)
@@ -56,31 +55,65 @@ CONFTEST = """
 
     def pytest_collection_modifyitems(items):
         for item in items:
-            what = FATE.get(item.name[9:-1])
-            if what and (what.endswith("expected") or what == "strict"):
+            what = item.cell.receiver.host
+            if what.endswith("expected") or what == "strict":
                 item.add_marker(pytest.mark.xfail(reason="known", strict=what == "strict"))
             if what == "never":
                 item.add_marker(pytest.mark.xfail(reason="hangs", run=False))
 """
+# Outcome, expectation, why that, and the reason, by what becomes of a cell.
+FATES = {
+    "pass": ("pass", "pass", "", ""),
+    "lose": ("fail", "pass", "", "lost"),
+    "skip": ("skipped", "pass", "", "for a reason of the user's"),
+    "unproved": ("error", "pass", "", "no control"),
+    "break": ("error", "pass", "", "setup: RuntimeError: set-up is broken"),
+    "tear-down": ("error", "pass", "", "teardown: RuntimeError: tear-down is broken"),
+    "lose-tear-down": ("fail", "pass", "", "lost"),  # the first failure counts
+    "lose-expected": ("fail", "fail", "known", "lost"),
+    "pass-unexpected": ("pass", "fail", "known", ""),
+    "strict": ("pass", "fail", "known", ""),
+    "never": ("not-run", "fail", "", "[NOTRUN] hangs"),
+    "known": ("not-run", "fail", "", "since last week"),
+    "break-expected": ("error", "fail", "known", "RuntimeError: set-up is broken"),
+    "tear-down-expected": ("error", "fail", "known", "RuntimeError: tear-down is broken"),
+}
+# Of the receiver "last".
+DECLARED = """
+notes: Of the file
+rules:
+  - {cells: {receiver: last}, expect: fail, reason: by chance, sometimes: true, notes: a note}
+"""
+HERE = ("-p", "no:randomly", "-p", "no:rerunfailures")  # in this process: no thread, no order of its own
 
 
 @pytest.fixture
-def scenario(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FATE", "")
+def scenario(pytester: pytest.Pytester) -> Path:
     path = pytester.path / "a.mcast.yaml"
     path.write_text(FILE)
     pytester.makeconftest(CONFTEST)
     return path
 
 
-def _record(pytester: pytest.Pytester, *arguments: str, fate: str = "") -> Record:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FATE", fate)
-        pytester.runpytest_subprocess("--mcast-report=out.json", "--mcast-timeout=0.2", "-p", "no:randomly", *arguments)
+def _run(pytester: pytest.Pytester, *arguments: str) -> tuple[pytest.RunResult, Record]:
+    options = ("--mcast-report=out.json", "--mcast-timeout=0.2", "-p", "no:randomly")
+    result = pytester.runpytest_subprocess(*options, *arguments)
     path = pytester.path / "out.json"
     jsonschema.Draft202012Validator(schema()).validate(json.loads(path.read_bytes()))
     assert not [name for name in os.listdir(pytester.path) if name.startswith(".pytest-mcast") or "journal" in name]
-    return read(path)
+    return result, read(path)
+
+
+def _record(pytester: pytest.Pytester, *arguments: str) -> Record:
+    return _run(pytester, *arguments)[1]
+
+
+def _write(path: Path, fates: Sequence[str], more: str = "") -> None:
+    """Write a file of one cell for each."""
+    hosts = ", ".join(f"{name}: virtual" for name in dict.fromkeys(["one", *fates]))
+    receivers = ", ".join(fates)
+    matrix = f"matrix: {{sender: [one], receiver: [{receivers}], family: [ipv4], mode: [asm]}}"
+    path.write_text(f"title: The title\nhosts: {{{hosts}}}\n{matrix}\n{more}")
 
 
 def _cells(record: Record) -> dict[str, Cell]:
@@ -92,6 +125,11 @@ def _outcomes(record: Record) -> list[str]:
     return [cells[name].outcome for name in NAMES if name in cells]
 
 
+def _by_fate(record: Record) -> dict[str, Cell]:
+    return {cell.key["receiver"]: cell for cell in record.cells}
+
+
+# One worker, unless the results are to come from two: each is a process that takes its time to begin.
 WAYS = pytest.mark.parametrize("way", [(), ("-n2",)], ids=["plain", "xdist"])
 ONE_BY_ONE = pytest.mark.parametrize("way", [(), ("-n1",)], ids=["plain", "xdist"])
 
@@ -103,7 +141,12 @@ def test_a_run_and_its_cells(pytester: pytest.Pytester, scenario: Path, way: tup
     assert record.runs[0].command[:2] == ("pytest", record.runs[0].command[1])
     assert "--mcast-report=out.json" in record.runs[0].command
     assert record.runs[0].duration_s > 0
-    assert record.files == {"a.mcast.yaml": File("The title")}
+    (file,) = record.files.values()
+    assert (file.title, file.notes, file.subjects) == ("The title", "", {})
+    assert [(name, facts["kind"], facts["interface"]) for name, facts in file.hosts.items()] == [
+        ("one", "virtual", "eth0"),
+        ("two", "virtual", "eth0"),
+    ]
     assert record.runs[0].environment["python"] == ".".join(map(str, sys.version_info[:3]))
     assert record.runs[0].environment["pytest"] == pytest.__version__
     assert record.runs[0].environment["privilege"] == ("rootless" if os.geteuid() else "root")
@@ -124,7 +167,7 @@ def test_a_run_and_its_cells(pytester: pytest.Pytester, scenario: Path, way: tup
 
 
 def test_every_run_has_an_id_of_its_own(pytester: pytest.Pytester, scenario: Path) -> None:
-    first, second = (_record(pytester).runs[0].id for _ in range(2))
+    first, second = (_record(pytester, "--collect-only").runs[0].id for _ in range(2))
     assert first != second
 
 
@@ -134,68 +177,40 @@ def test_the_private_network_is_the_place(pytester: pytest.Pytester, scenario: P
 
 
 @WAYS
-def test_failures_skips_and_errors(pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]) -> None:
-    fate = "one->one=lose one->two=skip two->one=break two->two=tear-down"
-    record = _record(pytester, *way, fate=fate)
+def test_what_becomes_of_cells(pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]) -> None:
+    _write(scenario, list(FATES))
+    record = _record(pytester, *way)
     assert record.runs[0].exit_code == 1
-    assert _outcomes(record) == ["fail", "skipped", "error", "error"]
-    reasons = [cell.reason for cell in _cells(record).values()]
-    assert reasons == [
-        "lost",
-        "for a reason of the user's",
-        "setup: RuntimeError: set-up is broken",
-        "teardown: RuntimeError: tear-down is broken",
-    ]
+    cells = _by_fate(record)
+    found = {name: (cell.outcome, cell.expectation, cell.expected_reason, cell.reason) for name, cell in cells.items()}
+    assert found == dict(sorted(FATES.items()))
     assert {cell.attempts for cell in record.cells} == {1}
+    assert cells["pass"].evidence[0].startswith("3 datagrams delivered in order")
+    assert cells["lose"].evidence == ()
 
 
-@WAYS
-def test_the_first_failure_counts(pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]) -> None:
-    cell = _cells(_record(pytester, *way, fate="one->one=lose-tear-down"))["one->one"]
-    assert (cell.outcome, cell.reason) == ("fail", "lost")
-
-
-@WAYS
-def test_expected_failures_keep_their_outcome(pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]) -> None:
-    fate = "one->one=lose-expected one->two=pass-unexpected two->one=strict two->two=never"
-    record = _record(pytester, *way, fate=fate)
-    assert _outcomes(record) == ["fail", "pass", "pass", "not-run"]
-    assert {cell.expectation for cell in record.cells} == {"fail"}
-    reasons = [cell.reason for cell in _cells(record).values()]
-    assert reasons == ["lost", "", "", "[NOTRUN] hangs"]
-    assert [cell.expected_reason for cell in _cells(record).values()] == ["known", "known", "known", ""]
-
-
-@WAYS
-def test_an_expected_failure_elsewhere_than_in_the_cell(
-    pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]
-) -> None:
-    record = _record(pytester, *way, fate="one->one=known one->two=break-expected two->one=tear-down-expected")
-    assert _outcomes(record) == ["not-run", "error", "error", "pass"]
-    assert [cell.expectation for cell in _cells(record).values()] == ["fail", "fail", "fail", "pass"]
-    reasons = [cell.reason for cell in _cells(record).values()]
-    assert reasons[0] == "since last week"
-    assert reasons[1] == "RuntimeError: set-up is broken"
-    assert _cells(record)["one->two"].expected_reason == "known"
-
-
-@WAYS
+@pytest.mark.parametrize("way", [("--collect-only",), ("-n1",)], ids=["plain", "xdist"])
 def test_what_was_left_out_is_not_in_the_record(
     pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]
 ) -> None:
-    assert list(_cells(_record(pytester, "-k", "ipv4-asm[two", *way))) == ["two->one", "two->two"]
-    assert list(_cells(_record(pytester, "a.mcast.yaml::ipv4-asm[one->two]", *way))) == ["one->two"]
+    chosen = ("a.mcast.yaml::ipv4-asm[one->two]", "a.mcast.yaml::ipv4-asm[two->one]", "-k", "ipv4-asm[two")
+    assert list(_cells(_record(pytester, *chosen, *way))) == ["two->one"]
     assert not _record(pytester, "-m", "not mcast", *way).cells
 
 
 @ONE_BY_ONE
 def test_what_was_not_reached_is_not_run(pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]) -> None:
-    record = _record(pytester, "-x", *way, fate="one->one=break")
-    assert _outcomes(record)[0] == "error"
-    assert "not-run" in _outcomes(record)
-    left = _cells(record)["two->two"]
-    assert (left.outcome, left.attempts, left.reason) == ("not-run", 0, "the run did not get to it")
+    # With xdist two more cells are on their way to the worker before it can be stopped.
+    _write(scenario, ["break", "one", "two", "never", "last"], DECLARED)
+    record = _record(pytester, "-x", *way)
     assert record.runs[0].exit_code
+    cells = _by_fate(record)
+    assert cells["break"].outcome == "error"
+    left = cells["last"]
+    assert (left.outcome, left.attempts, left.reason) == ("not-run", 0, "the run did not get to it")
+    assert (left.expectation, left.sometimes, left.expected_reason) == ("fail", True, "by chance")
+    assert (left.notes, left.line) == ("a note", 3)
+    assert (record.files["a.mcast.yaml"].title, record.files["a.mcast.yaml"].notes) == ("The title", "Of the file")
 
 
 def test_collect_only_records_what_there_is_to_run(pytester: pytest.Pytester, scenario: Path) -> None:
@@ -205,68 +220,61 @@ def test_collect_only_records_what_there_is_to_run(pytester: pytest.Pytester, sc
         assert record.runs[0].exit_code == 0
 
 
-@WAYS
+@ONE_BY_ONE
 def test_reruns_are_attempts(pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]) -> None:
-    record = _record(pytester, "--reruns=1", *way, fate="one->one=lose-once one->two=lose two->one=break")
-    assert _outcomes(record) == ["pass", "fail", "error", "pass"]
-    cells = _cells(record)
-    assert [cells[name].attempts for name in NAMES] == [2, 2, 2, 1]
-    assert cells["one->one"].reason == "attempt 1: fail: lost"
-    assert cells["two->one"].reason == (
-        "setup: RuntimeError: set-up is broken; attempt 1: error: setup: RuntimeError: set-up is broken"
-    )
+    _write(scenario, ["lose-once", "lose", "break", "strict", "two"])
+    cells = _by_fate(_record(pytester, "--reruns=1", *way))
+    broken = "error: setup: RuntimeError: set-up is broken"
+    assert {name: (cell.outcome, cell.attempts, cell.reason) for name, cell in cells.items()} == {
+        "break": ("error", 2, f"{broken.removeprefix('error: ')}; attempt 1: {broken}"),
+        "lose": ("fail", 2, "lost; attempt 1: fail: lost"),
+        "lose-once": ("pass", 2, "attempt 1: fail: lost"),
+        "strict": ("pass", 2, "attempt 1: pass"),
+        "two": ("pass", 1, ""),
+    }
+    assert (cells["strict"].expectation, cells["strict"].expected_reason) == ("fail", "known")
 
 
 def test_a_crashed_worker_is_an_error_and_its_replacement_goes_on(pytester: pytest.Pytester, scenario: Path) -> None:
-    record = _record(pytester, "-n1", fate="one->two=crash")
-    assert _outcomes(record) == ["pass", "error", "pass", "pass"]
-    cell = _cells(record)["one->two"]
-    assert (cell.reason, cell.attempts) == ("worker gw0 crashed", 1)
+    _write(scenario, ["one", "crash", "two"])
+    cells = _by_fate(_record(pytester, "-n1"))
+    assert {name: cell.outcome for name, cell in cells.items()} == {"one": "pass", "crash": "error", "two": "pass"}
+    assert (cells["crash"].reason, cells["crash"].attempts) == ("worker gw0 crashed", 1)
 
 
 def test_a_crash_of_the_first_cell_without_replacement(pytester: pytest.Pytester, scenario: Path) -> None:
-    record = _record(pytester, "-n1", "--max-worker-restart=0", fate="one->one=crash")
-    assert _outcomes(record) == ["error", "not-run", "not-run", "not-run"]
+    _write(scenario, ["crash", "one", "last"], DECLARED)
+    result, record = _run(pytester, "-n1", "--max-worker-restart=0")
+    assert [(name, cell.outcome, cell.expectation) for name, cell in _by_fate(record).items()] == [
+        ("crash", "error", "pass"),
+        ("last", "not-run", "fail"),
+        ("one", "not-run", "pass"),
+    ]
+    # The tables are a view of the record.
+    table = [
+        "The title (a.mcast.yaml)",
+        "",
+        "  ipv4-asm  to crash  to last  to one",
+        "  from one  error     not-run  not-run",
+    ]
+    result.stdout.fnmatch_lines(table)
 
 
 def test_a_crash_and_a_rerun(pytester: pytest.Pytester, scenario: Path) -> None:
-    record = _record(pytester, "-n1", "--reruns=1", fate="one->two=crash-once two->one=crash")
-    assert _outcomes(record) == ["pass", "pass", "error", "pass"]
-    cells = _cells(record)
-    assert (cells["one->two"].attempts, cells["two->one"].attempts) == (2, 2)
-    assert cells["one->two"].reason == "attempt 1: error: worker gw0 crashed"
-
-
-def test_the_tables_are_a_view_of_the_record(pytester: pytest.Pytester, scenario: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FATE", "one->two=crash")
-        result = pytester.runpytest_subprocess("-n1", "--max-worker-restart=0", "-p", "no:randomly")
-    result.stdout.fnmatch_lines(
-        [
-            "The title (a.mcast.yaml)",
-            "",
-            "  ipv4-asm  to one   to two",
-            "  from one  pass     error",
-            "  from two  not-run  not-run",
-        ]
-    )
-
-
-@WAYS
-def test_evidence_and_a_proof_without_a_verdict(
-    pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]
-) -> None:
-    record = _record(pytester, *way, fate="one->two=unproved two->one=lose")
-    assert _outcomes(record) == ["pass", "error", "fail", "pass"]
-    cells = _cells(record)
-    assert cells["one->two"].reason == "no control"
-    assert cells["one->one"].evidence[0].startswith("3 datagrams delivered in order")
-    assert cells["two->one"].evidence == ()
+    _write(scenario, ["one", "crash-once", "crash", "two"])
+    cells = _by_fate(_record(pytester, "-n1", "--reruns=1"))
+    assert {name: (cell.outcome, cell.attempts) for name, cell in cells.items()} == {
+        "crash": ("error", 2),
+        "crash-once": ("pass", 2),
+        "one": ("pass", 1),
+        "two": ("pass", 1),
+    }
+    assert cells["crash-once"].reason == "attempt 1: error: worker gw0 crashed"
 
 
 def test_without_scenario_files_the_record_is_empty(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(mcast_lab): pass")
-    for way in ((), ("-n2",)):
+    for way in ((), ("-n1",)):
         record = _record(pytester, *way)
         assert record.cells == ()
         assert record.runs[0].environment["place"] == "a virtual network"
@@ -283,13 +291,13 @@ def test_settings_and_what_a_path_is_relative_to(
     pytester.makeini("[pytest]\nmcast_report = ini.json\n")
     monkeypatch.chdir(below)
     with monkeypatch.context() as patch:
-        result = pytester.runpytest_subprocess("..")
+        result = pytester.runpytest_subprocess("..", "--collect-only")
         result.stdout.fnmatch_lines([f"mcast: report {pytester.path}/ini.json (mcast_report in tox.ini)"])
-        pytester.runpytest_subprocess("..", "-o", "mcast_report=override.json")
+        pytester.runpytest_subprocess("..", "--collect-only", "-o", "mcast_report=override.json")
         patch.setenv("PYTEST_MCAST_REPORT", "environment.json")
         patch.setenv("HOME", str(below))
-        pytester.runpytest_subprocess("..")
-        pytester.runpytest_subprocess("..", "--mcast-report", "~/option.json")
+        pytester.runpytest_subprocess("..", "--collect-only")
+        pytester.runpytest_subprocess("..", "--collect-only", "--mcast-report", "~/option.json")
     for path in (
         pytester.path / "ini.json",
         below / "override.json",
@@ -300,9 +308,9 @@ def test_settings_and_what_a_path_is_relative_to(
 
 
 def test_listing_fixtures_keeps_the_record_of_before(pytester: pytest.Pytester, scenario: Path) -> None:
-    before = _record(pytester)
+    before = _record(pytester, "--collect-only")
     for option in ("--fixtures", "--markers", "--help", "--version"):
-        assert pytester.runpytest_subprocess("--mcast-report=out.json", option).ret == 0
+        assert pytester.runpytest_inprocess("--mcast-report=out.json", option, *HERE).ret == 0
     assert read(pytester.path / "out.json") == before
 
 
@@ -328,17 +336,20 @@ def test_a_path_that_cannot_be_written_is_a_usage_error(
     os.symlink("missing/out.json", "link")
     os.mkdir("locked", mode=0o500)
     for way in ((), ("-n2",)):
-        result = pytester.runpytest_subprocess(f"--mcast-report={path}", *way)
+        result = pytester.runpytest_inprocess(f"--mcast-report={path}", *way, *HERE)
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         text = f"--mcast-report: cannot write '{pytester.path}/{path}': {reason.format(home=pytester.path)}; name a *"
         result.stderr.fnmatch_lines([f"ERROR: {text}"])
         result.stdout.no_fnmatch_line("*passed*")
-    result = pytester.runpytest_subprocess("--mcast-report=")
+
+
+def test_no_path_is_a_usage_error(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_inprocess("--mcast-report=", *HERE)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: --mcast-report: '' is not the path of a file"])
 
 
-@WAYS
+@ONE_BY_ONE
 def test_a_record_that_is_lost_fails_the_run(pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]) -> None:
     pytester.makeconftest("""
         import shutil

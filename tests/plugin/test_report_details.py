@@ -57,3 +57,23 @@ def test_a_plan_has_what_is_declared(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess("--mcast-report=out.json", "--collect-only")
     (cell,) = read(pytester.path / "out.json").cells
     assert (cell.outcome, cell.expectation, cell.notes, cell.line, cell.attempts) == ("not-run", "fail", "a note", 7, 0)
+
+
+def test_facts_add_up_whatever_is_told_last(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile("""
+        def test_much(request):
+            hosts, subjects = {"b": {"kind": "virtual", "system": "Linux"}}, {"s": {"receiver": "r", "version": "1"}}
+            request.node.mcast_facts = {"file": {"hosts": hosts, "subjects": subjects}, "subjects": {"core": {"version": "2"}}}
+
+        def test_nothing_was_made(request):
+            hosts, subjects = {"b": {"kind": "virtual"}}, {"s": {"receiver": "r", "notes": "n"}}
+            request.node.mcast_facts = {"file": {"hosts": hosts, "subjects": subjects}, "subjects": {"core": {"why": "x"}}}
+    """)
+    pytester.runpytest_subprocess("--mcast-report=out.json", "-p", "no:randomly")
+    record = read(pytester.path / "out.json")
+    hosts = {"b": {"kind": "virtual", "system": "Linux"}}
+    assert record.files == {
+        "a.mcast.yaml": File("T", "", hosts, {"s": {"receiver": "r", "version": "1", "notes": "n"}})
+    }
+    assert record.subjects == {"core": {"version": "2", "why": "x"}}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_mcast.plugin.github import append_summary, commands
-from pytest_mcast.report import Cell, Record, Run
+from pytest_mcast.report import Cell, File, Record, Run, tables
 
 RUN = Run("id", "2026-02-03T04:05:06Z", 1.0)
 KEY = {"file": "a.mcast.yaml", "family": "ipv4", "mode": "ssm", "sender": "one", "receiver": "two"}
@@ -127,3 +127,41 @@ def test_elsewhere_and_on_request_nothing_is_told(pytester: pytest.Pytester) -> 
         result = _run(pytester, "summary.md", *arguments, actions=actions)
         result.stdout.no_fnmatch_line("*::error*")
         assert not (pytester.path / "summary.md").exists()
+
+
+@pytest.mark.parametrize("way", [(), ("-n2",), ("--collect-only",)], ids=["plain", "xdist", "collect-only"])
+def test_a_scenario_file_that_cannot_be_used_is_told_at_its_line(
+    pytester: pytest.Pytester, way: tuple[str, ...]
+) -> None:
+    (pytester.path / "below").mkdir()
+    (pytester.path / "below" / "b.mcast.yaml").write_text("title: It\nhosts: {a: virtul}\n")
+    result = _run(pytester, "summary.md", *way)
+    place = "file=below/b.mcast.yaml,line=2,col=12,title=b.mcast.yaml%3A this file cannot be used"
+    told = [line for line in result.outlines if line.startswith("::")]
+    assert told == [
+        f"::error {place}::hosts.a: 'virtul' is not allowed; did you mean 'virtual'? allowed: virtual, local"
+    ]
+
+
+def test_mistakes_are_told_before_cells_and_counted_with_them() -> None:
+    mistake = {"path": str(ROOT / "b.mcast.yaml"), "line": 2, "column": 3, "text": "no\n::x::, 100%"}
+    first = "::error file=project/b.mcast.yaml,line=2,col=3,title=b.mcast.yaml%3A this file cannot be used::no ::x::, 100%25"
+    told = list(commands(Record((RUN,), cells=(BAD,)), ROOT, ROOT.parent, [mistake] * 11))
+    assert told == [first] * 9 + ["::error title=multicast matrix::3 more files and cells are not as expected"]
+    (elsewhere,) = commands(None, ROOT, ROOT / "other", [mistake])
+    assert elsewhere.startswith(f"::error file={ROOT.as_posix()}/b.mcast.yaml,")
+
+
+@pytest.mark.parametrize(
+    ("title", "line"),
+    [
+        ("::stop-commands::x", ": :stop-commands::x (a.mcast.yaml)"),
+        (" ::error::x", ": :error::x (a.mcast.yaml)"),
+        ("a ##[add-mask]x ##vso[task.complete]", "a # #[add-mask]x # #vso[task.complete] (a.mcast.yaml)"),
+        ("C++ :: it # ## [x]", "C++ :: it # ## [x] (a.mcast.yaml)"),
+    ],
+)
+def test_no_title_is_a_command(title: str, line: str) -> None:
+    assert next(tables(Record((RUN,), {"a.mcast.yaml": File(title)}, cells=(BAD,)))) == line
+    hostile = replace(BAD, key={**KEY, "family": "::x::", "size": "::x::"})
+    assert not [line for line in tables(Record((RUN,), cells=(BAD, hostile))) if line.lstrip().startswith("::")]

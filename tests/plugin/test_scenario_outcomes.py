@@ -129,3 +129,47 @@ def test_a_missing_program_skips_or_fails_its_cells(pytester: pytest.Pytester) -
     result = pytester.runpytest_subprocess("--mcast-require=programs", *QUICK)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["mcast: programs is required by --mcast-require: there is no program *"])
+
+
+ONCE = """
+    import pytest
+    from pytest_mcast import Sender
+
+    @pytest.fixture(autouse=True)
+    def once(request, monkeypatch):
+        if request.node.execution_count > 1:
+            raise OSError("the second set-up is broken")
+        before, sent = Sender.send, []
+        def send(self, payload):
+            sent.append(payload)
+            return before(self, payload) if len(sent) <= 3 else None
+        monkeypatch.setattr(Sender, "send", send)
+"""
+
+
+def test_evidence_is_not_that_of_an_attempt_before_when_the_set_up_of_the_next_one_fails(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeconftest(ONCE)
+    matrix = "matrix: {sender: [one], receiver: [two], family: [ipv4], mode: [asm], steps: [twice]}\n"
+    text = "hosts: {one: virtual, two: virtual}\nsteps: {twice: [join, send, send]}\n"
+    (pytester.path / "a.mcast.yaml").write_text(text + matrix)
+    result = pytester.runpytest_subprocess("--reruns=1", "--mcast-report=out.json", *QUICK)
+    result.assert_outcomes(errors=1)
+    (cell,) = json.loads((pytester.path / "out.json").read_text())["cells"]
+    assert (cell["outcome"], cell["attempts"]) == ("error", 2)
+    assert "attempt 1: fail: no datagram" in cell["reason"]
+    assert not any(cell.get(what) for what in ("evidence", "timeline", "reported")), cell
+    assert not any("to repeat it" in line for line in cell["log"])
+
+
+def test_hosts_that_the_private_network_hides_are_errors_and_no_failure_that_is_expected(
+    pytester: pytest.Pytester,
+) -> None:
+    rule = "rules:\n  - {cells: {mode: asm}, expect: fail, reason: it is broken}\n"
+    (pytester.path / "a.mcast.yaml").write_text("hosts: {here: local}\nmatrix: {family: [ipv4], mode: [asm]}\n" + rule)
+    result = pytester.runpytest_subprocess("--mcast-lab", "--mcast-report=out.json", *QUICK)
+    result.assert_outcomes(failed=1)
+    (cell,) = json.loads((pytester.path / "out.json").read_text())["cells"]
+    assert cell["outcome"] == "error"
+    assert cell["reason"].endswith("which the private network hides; drop --mcast-lab (mcast_lab)")

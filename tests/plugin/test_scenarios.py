@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
+
+from pytest_mcast.report import read
 
 FILE = """
 hosts: {one: virtual, two: virtual}
@@ -98,6 +101,16 @@ def test_a_mistake_is_an_error_of_the_collection(pytester: pytest.Pytester) -> N
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file of which nobody can read the beginning")
+def test_a_file_that_cannot_be_read_is_an_error_of_the_collection(pytester: pytest.Pytester) -> None:
+    (pytester.path / "b.mcast.yaml").symlink_to("/proc/self/mem")
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*b.mcast.yaml: cannot read it: Input/output error"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+    result.stdout.no_fnmatch_line("*.py:*")
+
+
 def test_local_hosts_use_the_interface_named(pytester: pytest.Pytester) -> None:
     (pytester.path / "c.mcast.yaml").write_text("title: Right here\nhosts: {here: local}\nmatrix: {family: [ipv4]}\n")
     result = pytester.runpytest_subprocess("--mcast-iface=lo")
@@ -131,3 +144,19 @@ def test_a_cell_that_cannot_be_proved_does_not_pass(pytester: pytest.Pytester, s
     result = pytester.runpytest_subprocess("--mcast-require=packets")
     result.assert_outcomes(passed=4, failed=4)
     result.stdout.fnmatch_lines(["*mcast: packets is required by --mcast-require: there are none; get some"])
+
+
+@pytest.mark.parametrize("way", [(), ("-n1",)], ids=["plain", "xdist"])
+def test_files_of_one_name_outside_of_rootdir_are_two(pytester: pytest.Pytester, way: tuple[str, ...]) -> None:
+    root = pytester.mkdir("root")
+    pytester.makeini("[pytest]\n").rename(root / "tox.ini")
+    for name in ("x", "y"):
+        text = f"title: It is {name}\nhosts: {{one: {{status: planned, reason: none yet}}}}\nmatrix: {{family: [ipv4], mode: [asm]}}\n"
+        pytester.mkdir(name).joinpath("a.mcast.yaml").write_text(text)
+    paths = ["x/a.mcast.yaml::ipv4-asm[one->one]", "y"]
+    result = pytester.runpytest_subprocess(f"--rootdir={root}", "--mcast-report=out.json", *paths, *way)
+    result.assert_outcomes(skipped=2)
+    cells = read(pytester.path / "out.json").cells
+    assert [cell.key["file"] for cell in cells] == ["../x/a.mcast.yaml", "../y/a.mcast.yaml"]
+    assert [cell.nodeid for cell in cells] == [f"{cell.key['file']}::ipv4-asm[one->one]" for cell in cells]
+    assert {"It is x (../x/a.mcast.yaml)", "It is y (../y/a.mcast.yaml)"} <= set(result.outlines)

@@ -22,7 +22,7 @@ def _known(outcome: str, expectation: str = "fail", *, sometimes: bool = False) 
 
 def _compare(old: Cell, new: Cell) -> dict[str, list[str]]:
     result = compare(Record((RUN,), cells=(old,)), Record((RUN,), cells=(new,)))
-    return {name: lines for name, lines in vars(result).items() if lines and name != "compared"}
+    return {name: lines for name, lines in vars(result).items() if lines and name not in ("known", "compared")}
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
@@ -49,6 +49,13 @@ def test_a_known_failure_that_is_not_shown_any_more_is_a_regression(outcome: str
     assert list(_compare(_known("fail"), _known(outcome))) == ["regressions"]
 
 
+@pytest.mark.parametrize("outcome", ["fail", "unsupported"])
+def test_an_expectation_that_is_dropped_is_none_where_the_same_happens(outcome: str) -> None:
+    old, new = _known(outcome, outcome), replace(_known(outcome, "pass"), expected_reason="")
+    assert _compare(old, new) == {"expectations": [f"{NAME}: {outcome} -> pass"]}
+    assert list(_compare(old, replace(new, outcome="error"))) == ["regressions", "expectations"]
+
+
 def test_passes_against_expectation() -> None:
     assert _compare(_known("fail"), _known("pass")) == {"changed": [f"{NAME}: expected fail -> unexpected pass"]}
     assert list(_compare(_known("fail", sometimes=True), _known("pass", sometimes=True))) == ["changed"]
@@ -67,6 +74,15 @@ def test_cells_that_came_and_went() -> None:
         ["a.mcast.yaml ipv4-asm[a->b]: was pass"],
         [],
         0,
+    )
+
+
+def test_of_a_complete_record_a_cell_that_is_gone_is_a_regression() -> None:
+    old = Record((RUN,), cells=(cell("a", "b", "pass"), cell("a", "c", "fail"), cell("a", "d", "pass")))
+    result = compare(old, replace(old, cells=old.cells[2:]), complete=True)
+    assert (result.regressions, result.removed) == (
+        [f"{NAME}: was pass, and is gone"],
+        ["a.mcast.yaml ipv4-asm[a->c]: was fail"],
     )
 
 
@@ -137,3 +153,25 @@ def test_the_exit_code_is_for_gates(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["report", "diff", "--markdown", str(good), str(bad)]) == 1
     assert main(["report", "diff", str(good), str(tmp_path / "none.json")]) == 2
     assert capsys.readouterr().err == f"pytest-mcast report: {tmp_path}/none.json: No such file or directory\n"
+
+
+def test_a_gate_stays_shut_where_nothing_was_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, none, other = (tmp_path / f"{name}.json" for name in ("old", "none", "other"))
+    one = cell("a", "b", "pass")
+    write(Record((RUN,), cells=(one,)), old)
+    write(Record((RUN,)), none)
+    write(Record((RUN,), cells=(replace(one, key={**one.key, "size": "40"}),)), other)
+    for new in (none, other):
+        assert main(["report", "diff", str(old), str(new)]) == 1
+        assert capsys.readouterr().out.splitlines()[0] == (
+            "0 cells in both records, no regressions. Nothing was compared: the new record has none of the cells of the old one."
+        )
+    assert main(["report", "diff", str(none), str(old)]) == 0  # there was nothing before
+
+
+def test_the_program_is_told_that_the_new_record_is_complete(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    write(Record((RUN,), cells=(cell("a", "b", "pass"), cell("a", "c", "pass"))), old)
+    write(Record((RUN,), cells=(cell("a", "b", "pass"),)), new)
+    assert main(["report", "diff", str(old), str(new)]) == 0
+    assert main(["report", "diff", "--complete", str(old), str(new)]) == 1

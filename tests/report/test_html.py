@@ -164,6 +164,36 @@ def test_the_command_that_repeats_a_cell() -> None:
     assert command in Parsed(_page(case)).text
 
 
+def test_the_command_has_the_options_of_its_run() -> None:
+    where = ("--mcast-iface", "eth 0", "--mcast-timeout=2", "--mcast-lab", "--mcast-require=all", "--mcast-strict")
+    others = ("-n2", "-k", "x", "--mcast-report", "r.json", "--mcast-shard=1/2", "--mcast-capture", "on", "scenarios")
+    behind = ("--", "--mcast-lab")
+    runs = (replace(RUN, command=("pytest", *others, *where, *behind)), replace(RUN, id="plain"))
+    one, other = cell("one", "two", "fail"), replace(cell("one", "three", "fail"), run="plain")
+    text = Parsed(html_page(Record(runs, cells=(one, other)))).text
+    options = "--mcast-iface 'eth 0' --mcast-timeout=2 --mcast-lab --mcast-require=all --mcast-strict"
+    assert f"pytest 'a.mcast.yaml::ipv4-asm[one->two]' {options}\n" in text
+    assert "pytest 'a.mcast.yaml::ipv4-asm[one->three]'\n" in text
+    case = replace(one, key={**one.key, "case": "ssm.leave"}, nodeid="t.py::test_case[x]")
+    mine = replace(RUN, command=("pytest", "--mcast-core", "mine.yaml", "--mcast-lab"))
+    command = "pytest --pyargs 'pytest_mcast.conformance.test_cases::test_case[x]' --mcast-core mine.yaml --mcast-lab\n"
+    assert command in Parsed(html_page(Record((mine,), cells=(case,)))).text
+
+
+def test_runs_of_one_job_on_different_machines_are_told_apart() -> None:
+    job = {"ci": "GitHub Actions", "job": "matrix / run" + " and more" * 10}
+    environments = [{**job, "system": "Linux", "machine": machine, "kernel": "6"} for machine in ("x86_64", "aarch64")]
+    environments += [{"system": "Linux", "machine": "x86_64", "kernel": "6.12"}, {}]
+    runs = tuple(Run(f"{number}-an-id", RUN.started, 1.0, (), 0, each) for number, each in enumerate(environments))
+    labels = re.findall(r"<summary><b>(.*?)</b>", html_page(Record(runs)))
+    assert [label[:44] for label in labels] == [
+        "Linux x86_64, GitHub Actions, matrix / run a",
+        "Linux aarch64, GitHub Actions, matrix / run ",
+        "Linux 6.12 x86_64",
+        "3-an-id",
+    ]
+
+
 def test_a_record_without_anything() -> None:
     assert "The record has no cells" in html_page(Record(()))
 

@@ -84,7 +84,9 @@ def test_that_of_another_run_and_of_one_that_ended_is_left_out(tmp_path: Path) -
         (b"[]\n", "record.json.journal: line 2 is not of a journal"),
         (b'{"cells": {}}\n', "record.json.journal: line 2 is not of a journal"),
         (b'{"cells": [1]}\n', "record.json: cells.2: 1 is not of type 'object'"),
-        (b'{"colour": 1}\n', "record.json: the document: Additional properties"),
+        (b'{"colour": 1}\n', "record.json.journal: line 2 is not of a journal"),
+        (b'{"version": 3}\n', "record.json.journal: line 2 is not of a journal"),
+        (b'{"runs": []}\n', "record.json.journal: line 2 is not of a journal"),
         (b'{"files": 1}\n', "record.json: files: 1 is not of type 'object'"),
     ],
 )

@@ -68,9 +68,12 @@ def test_a_plan_shows_what_no_run_got_to() -> None:
 
 
 def test_a_result_has_what_only_the_plan_was_told() -> None:
-    told = replace(cell("a", "b", "not-run"), line=7, notes="slow")
-    merged = _merge(_record(MAC, told), _record(LINUX, cell("a", "b", "pass")))
-    assert [(each.outcome, each.line, each.notes) for each in merged.cells] == [("pass", 7, "slow")]
+    def told(of: Cell) -> Cell:
+        return replace(of, line=7, notes="slow", expectation="fail", sometimes=True, expected_reason="by chance")
+
+    result = replace(cell("a", "b", "pass"), run=LINUX.id)
+    merged = _merge(_record(MAC, told(cell("a", "b", "not-run"))), _record(LINUX, result))
+    assert merged.cells == (told(result),)
 
 
 @pytest.mark.parametrize("second", ["pass", "fail"])
@@ -87,6 +90,20 @@ def test_the_same_record_twice_is_no_conflict() -> None:
     assert _merge(record, record) == record
     both = _merge(record, _record(MAC, cell("a", "c", "pass")))
     assert _merge(both, record) == both
+
+
+def test_the_same_record_from_another_directory_is_no_conflict(tmp_path: Path) -> None:
+    record = _record(LINUX, replace(cell("a", "b", "fail"), artifacts=("out/capture.pcapng",)))
+    (tmp_path / "copy").mkdir()
+    paths = [tmp_path / "record.json", tmp_path / "copy" / "record.json"]
+    for path in paths:
+        write(record, path)
+    for order in (paths, paths[::-1]):
+        assert main(["report", "merge", "-o", str(tmp_path / "all.json"), *map(str, order)]) == 0
+        (merged,) = read(tmp_path / "all.json").cells
+        assert merged.artifacts == ("copy/out/capture.pcapng",)  # both are there; the first path, by name
+    moved = replace(record, cells=(replace(record.cells[0], run=MAC.id, artifacts=()),), runs=(MAC,))
+    assert _conflicts(record, moved)  # of another run it is another result
 
 
 def test_an_older_copy_of_the_same_run_yields() -> None:
@@ -152,6 +169,16 @@ def test_what_is_unknown_contradicts_nothing() -> None:
         replace(MAC, environment={}), files={"a": File("One", "N", {"x": {"system": "Linux", "python": "3"}})}
     )
     assert _merge(first, second).files == {"a": File("One", "N", {"x": {"system": "Linux", "python": "3"}})}
+
+
+def test_virtual_hosts_of_different_machines_are_the_same_and_local_ones_are_not() -> None:
+    def on(run: Run, kind: str, release: str) -> Record:
+        host = {"kind": kind, "interface": "eth0", "release": release, "python": release, "machine": release}
+        return _record(run, files={"a": File(hosts={"one": {**host, "system": release}})})
+
+    merged = _merge(on(LINUX, "virtual", "6.1"), on(MAC, "virtual", "6.2"))
+    assert merged.files["a"].hosts == {"one": {"kind": "virtual", "interface": "eth0"}}
+    assert len(_conflicts(on(LINUX, "local", "6.1"), on(MAC, "local", "6.2"))) == 4
 
 
 def test_twenty_conflicts_are_told() -> None:

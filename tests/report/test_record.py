@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -85,6 +86,13 @@ def _set(*where: Any, to: Any) -> Callable[[Any], None]:
         (_set("cells", 0, "timeline", 0, to={}), "cells.0.timeline.0: 'time_s' is a required property"),
         (_set("cells", 0, "timeline", to=1), "cells.0.timeline: 1 is not of type 'array'"),
         (_set("cells", 0, to=1), "cells.0: 1 is not of type 'object'"),
+        (_set("runs", 0, "duration_s", to=10**400), "runs.0.duration_s: ... "),
+        (_set("runs", 0, "exit_code", to=10**400), "runs.0.exit_code: ... "),
+        (_set("cells", 0, "line", to=10**10), "cells.0.line: 10000000000 is greater than the maximum of 1000000000"),
+        (_set("cells", 0, "attempts", to=10**10), "cells.0.attempts: 10000000000 is greater than the maximum of"),
+        (_set("cells", 0, "duration_s", to=2e9), "cells.0.duration_s: 2000000000.0 is greater than the maximum of"),
+        (_set("cells", 0, "timeline", 0, "time_s", to=2e9), "cells.0.timeline.0.time_s: 2000000000.0 is greater"),
+        (_set("cells", 0, "timeline", 0, "time_s", to=-(10**400)), "cells.0.timeline.0.time_s: ... "),
         (_set("cells", to={}), "cells: {} is not of type 'array'"),
     ],
 )
@@ -134,6 +142,15 @@ def test_a_file_that_is_no_record_is_refused(tmp_path: Path, content: bytes, tex
     assert str(caught.value).startswith(f"{path}: {text}")
 
 
+@pytest.mark.parametrize("name", ["duration_s", "time_s"])
+def test_a_number_that_no_float_holds_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "record.json"
+    write(full(), path)
+    path.write_text(re.sub(rf'"{name}": [0-9.]+', f'"{name}": 1e999', path.read_text()))
+    with pytest.raises(RecordError, match=rf"{name}: inf is greater than the maximum of 1000000000$"):
+        read(path)
+
+
 def test_a_file_that_cannot_be_read_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "record.json")
@@ -160,8 +177,9 @@ def test_what_cannot_be_written_leaves_everything_as_it_was(tmp_path: Path) -> N
             write(replace(full(), runs=(replace(RUN, duration_s=duration),)), path)
     assert path.read_text() == "before"
     (tmp_path / "directory").mkdir()
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(IsADirectoryError) as caught:
         write(full(), tmp_path / "directory")
+    assert (caught.value.filename, caught.value.filename2) == (str(tmp_path / "directory"), None)
     assert sorted(os.listdir(tmp_path)) == ["directory", "record.json"]
 
 

@@ -128,6 +128,16 @@ def test_markdown_of_several_runs() -> None:
     ]
 
 
+def test_addresses_of_jobs_are_whole() -> None:
+    job = "https://ci.example.org/" + "a-long-name/" * 10 + "4711"
+    runs = tuple(
+        replace(RUN, id=each, environment={"job_url": f"{job}/{each}", "job": job + each}) for each in ("a", "b")
+    )
+    text = "\n".join(markdown(Record(runs)))
+    assert text.count(f"| {job}/") == 2
+    assert f" {job[:77]}... " in text  # of other facts only the beginning
+
+
 def test_facts_that_all_hosts_have_are_told_once() -> None:
     hosts = {
         "one": {"kind": "virtual", "system": "Linux", "sysctl": "x=1"},

@@ -27,7 +27,7 @@ class Play:
         self._stack = ExitStack()
         pool = HostPool(lab)
         self.needed: list[tuple[str, str, str, str]] = []
-        self.required: list[str] = []
+        self.required: list[tuple[str, ...]] = []
         world = World(
             lab=lambda: lab,
             subjects=Subjects(lambda: pool, cores, timeout=timeout),
@@ -35,7 +35,7 @@ class Play:
             local=self._local,
             remote=self._remote,
             need=lambda *what: self.needed.append((what[0].name, what[1].name, *what[2:])),
-            require=self.required.append,
+            require=lambda what, *hosts: self.required.append((what, *map(str, hosts))),
             timeout=timeout,
         )
         self.stage = Stage(self.scenario, world)

@@ -18,7 +18,7 @@ import pytest
 from pytest_mcast import Datagram, Delivered, HostError, Lab, MissingCapability, NotReceived, NoVerdict, Sender, Sent
 from pytest_mcast.cores import FIELDS, CoreFailure, ReceiveCore
 from pytest_mcast.cores.builtin import BuiltInCore
-from pytest_mcast.hosts import RemoteSender
+from pytest_mcast.hosts import RemoteHost, RemoteSender
 from pytest_mcast.scenarios import Excused, Unready, run
 
 from ..support.broken_cores import BROKEN, BrokenCore, Faulty
@@ -371,7 +371,7 @@ def test_planned_hosts_and_those_of_another_system_are_excused(play: Open) -> No
 def test_capabilities_that_a_cell_requires_are_asked_for(play: Open) -> None:
     opened = play("requires: [ipv4-ssm]\n" + TWO + one())
     opened()
-    assert opened.required == ["ipv4-ssm"]
+    assert opened.required == [("ipv4-ssm", "one", "two")]
 
 
 def test_a_sysctl_that_is_not_there_is_an_error(play: Open) -> None:
@@ -507,6 +507,22 @@ def test_a_host_that_is_not_there_is_an_error_of_the_host_each_time(play: Open) 
             opened()
 
 
+def test_the_version_of_a_program_is_that_of_the_host_it_runs_on(play: Open, tmp_path: Path) -> None:
+    version = "version: {command: [sh, -c, 'echo in $PPID'], pattern: 'in (?P<version>[0-9]+)'}"
+    (tmp_path / "it.yaml").write_text(f"name: it\nkind: sender\ncommand: [sh, -c, exit]\n{version}\n")
+    hosts = f'{{here: local, there: {{remote: "popen//python={sys.executable}", interface: lo}}}}'
+    text = f"hosts: {hosts}\nsubjects: {{it: {{sender: it.yaml}}}}\n"
+    stage = play(text + one(sender="it@here, it@there", receiver="there")).stage
+    assert stage.facts_of_subject("it", "here") == {"sender": "it"}
+    for name in ("here", "there"):
+        stage.world.subjects.sender(stage.scenario.subjects["it"], "ipv4", "asm", stage.station(name))
+    assert stage.facts_of_subject("it", "here") == {"sender": "it", "version": str(os.getpid())}
+    there = stage.station("there").host
+    assert isinstance(there, RemoteHost)
+    told = stage.facts_of_subject("it", "there")
+    assert told == {"sender": "it", "sender version on there": there.facts()["pid"]}
+
+
 # What is said.
 
 
@@ -577,6 +593,18 @@ def test_hosts_of_a_file_are_gone_with_it(play: Open, lab: Lab) -> None:
     lab.remove(lab.host("two"))
 
 
+def test_facts_of_a_host_are_what_another_run_finds_again(play: Open) -> None:
+    far = f'{{remote: "popen//python={sys.executable}", interface: lo}}'
+    opened = play(f"hosts: {{one: virtual, here: {{local: {{interface: lo}}}}, far: {far}}}\n" + one(receiver="one"))
+    for name in ("one", "here", "far"):
+        opened.stage.station(name)
+    facts = {name: set(opened.stage.facts(name)) for name in ("one", "here", "far")}
+    machine = {"system", "release", "machine", "python"}
+    assert facts["one"] == {"kind", "interface"}  # the machine is the run's
+    assert facts["here"] == {"kind", "interface", *machine}
+    assert facts["far"] == {"kind", "interface", "remote", "executable", *machine}
+
+
 def test_a_connection_that_is_cut_in_mid_cell_is_an_error_and_made_again_for_the_next(
     play: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -586,7 +614,9 @@ def test_a_connection_that_is_cut_in_mid_cell_is_an_error_and_made_again_for_the
 
     def kill(self: RemoteSender, payload: bytes) -> Sent:
         if not killed:
-            killed.append(int(opened.stage.facts("one")["pid"]))
+            host = opened.stage.station("one").host
+            assert isinstance(host, RemoteHost)
+            killed.append(int(host.facts()["pid"]))
             os.kill(killed[0], signal.SIGKILL)
         return before(self, payload)
 
