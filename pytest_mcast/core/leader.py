@@ -69,16 +69,19 @@ class Leader:
         return self._code
 
     def _wait(self) -> None:
-        code = _end_of(self.pid) if hasattr(os, "waitid") else None
+        code = _end_of(self.pid)
         self._code = self._process.wait() if code is None else code
         self._ended.set()
 
 
 def _end_of(pid: int) -> Optional[int]:
-    """Wait for the end of a child and return its exit code, as ``Popen`` has it; it stays a zombie. None: it is none."""
+    """Wait for the end of a child and return its exit code, as ``Popen`` has it; it stays a zombie. None: nobody can tell."""
+    system: Any = os  # of which Windows, and macOS before Python 3.13, have no waitid
+    if not hasattr(system, "waitid"):
+        return None
     try:
-        end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        end = system.waitid(system.P_PID, pid, system.WEXITED | system.WNOWAIT)
     except ChildProcessError:  # whoever ignores SIGCHLD has no zombies
         return None
-    assert end is not None  # not without WNOHANG
-    return end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
+    status = int(end.si_status)
+    return status if end.si_code == system.CLD_EXITED else -status

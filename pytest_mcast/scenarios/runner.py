@@ -202,10 +202,10 @@ class _Ears:
         assert self._listener is not None
         messages = self._listener.messages
         for message in messages[self._told :]:
-            if self._is_mine(message):
+            # Not those for other groups, which may have been due before the version was set.
+            if self._is_mine(message) and self.channel is not None and self.channel.group in _groups(message):
                 self._stage.heard(self._station, self._family, message.name)
-                if self.channel is not None and self.channel.group in _groups(message):
-                    self._story.heard(self._station.name, message)
+                self._story.heard(self._station.name, message)
         self._told = len(messages)
         self._story.reported = self._stage.version(self._station, self._family)
 

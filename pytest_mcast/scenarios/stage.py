@@ -195,9 +195,7 @@ class Stage:
             self._remotes[spec.name] = self.world.remote(spec)
             self._stack.callback(self._remotes[spec.name].close)
         remote = self._remotes[spec.name]
-        facts = remote.facts()
-        facts.pop("pid", None)  # another one each time, and no fact about the host
-        self._facts[spec.name] = facts
+        self._facts[spec.name] = remote.facts()
         return Station(spec, remote, remote.interface)
 
     def _virtual(self, spec: HostSpec) -> Station:

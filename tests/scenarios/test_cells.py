@@ -602,7 +602,7 @@ def test_facts_of_a_host_are_what_another_run_finds_again(play: Open) -> None:
     machine = {"system", "release", "machine", "python"}
     assert facts["one"] == {"kind", "interface"}  # the machine is the run's
     assert facts["here"] == {"kind", "interface", *machine}
-    assert facts["far"] == {"kind", "interface", "remote", "executable", *machine}
+    assert facts["far"] == {"kind", "interface", "remote", *machine}
 
 
 def test_a_connection_that_is_cut_in_mid_cell_is_an_error_and_made_again_for_the_next(
