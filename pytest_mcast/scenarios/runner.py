@@ -155,6 +155,7 @@ class _Ears:
                 self._listener = station.virtual.listen()
         self._addresses = frozenset(station.interface.addresses)
         self._told = 0
+        self._versions: set[str] = set()  # of the reports for the group of this cell
 
     def __enter__(self) -> _Ears:
         return self
@@ -202,11 +203,13 @@ class _Ears:
         assert self._listener is not None
         messages = self._listener.messages
         for message in messages[self._told :]:
-            # Not those for other groups, which may have been due before the version was set.
             if self._is_mine(message) and self.channel is not None and self.channel.group in _groups(message):
-                self._stage.heard(self._station, self._family, message.name)
+                self._versions.add(message.name)
                 self._story.heard(self._station.name, message)
         self._told = len(messages)
+        if self._versions:
+            # The oldest: a host that has fallen back to MLDv1 may still send what was due in MLDv2, and never the reverse.
+            self._stage.heard(self._station, self._family, min(self._versions))
         self._story.reported = self._stage.version(self._station, self._family)
 
     def _is_mine(self, message: Message) -> list[int]:
