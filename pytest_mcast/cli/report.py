@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
 import os
 import sys
@@ -200,8 +199,10 @@ def _print(lines: Iterable[str]) -> None:
 
 def _say(text: str) -> None:
     if sys.stderr is not None:
-        with contextlib.suppress(OSError):  # where nobody listens
+        try:
             _write([f"pytest-mcast report: {text}"], sys.stderr)
+        except OSError:  # where nobody listens
+            discard(sys.stderr)
 
 
 def _write(lines: Iterable[str], stream: TextIO) -> None:

@@ -71,7 +71,8 @@ def test_its_hosts_hear_each_other_and_end_with_a_signal(run: Runner, ending: si
 
 
 def test_the_hosts_of_a_file(run: Runner) -> None:
-    run.write("hosts: {left: virtual, right: virtual, alone: {virtual: {interface: lo}}, here: local}", "it.mcast.yaml")
+    hosts = "hosts: {left: virtual, right: virtual, alone: {virtual: {interface: lo}}, here: local}\n"
+    run.write(f"{hosts}matrix: {{sender: [left], receiver: [right]}}", "it.mcast.yaml")
     with _lab(run, "it.mcast.yaml") as (process, shown):
         assert [line for line in shown.splitlines() if line.endswith(":")] == ["left:", "right:", "alone:"]
         for host, interface in (("left", "eth0"), ("right", "eth0"), ("alone", "lo")):
