@@ -7,27 +7,13 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+import unittest
 from pathlib import Path
-
-import pytest
+from typing import List, Tuple
+from unittest import mock
 
 from pytest_mcast.core.leader import Leader
-
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[[str], Leader]]:
-    started = []
-
-    def start(script: str) -> Leader:
-        started.append(Leader(subprocess.Popen(["sh", "-c", script], start_new_session=True)))
-        return started[-1]
-
-    yield start
-    for leader in started:
-        leader.end()
 
 
 def state(pid: int) -> str:
@@ -38,48 +24,50 @@ def state(pid: int) -> str:
         return ""
 
 
-@pytest.mark.parametrize(("script", "code"), [("exit 7", 7), ("kill -9 $$", -9), (":", 0)])
-def test_the_exit_code_is_that_of_popen(start: Callable[[str], Leader], script: str, code: int) -> None:
-    leader = start(script)
-    assert (leader.wait(10), leader.poll(), leader.end(), leader.poll()) == (code,) * 4
+@unittest.skipUnless(sys.platform.startswith("linux"), "reads /proc")
+class LeaderTest(unittest.TestCase):
+    def start(self, script: str) -> Leader:
+        leader = Leader(subprocess.Popen(["sh", "-c", script], start_new_session=True))
+        self.addCleanup(leader.end)
+        return leader
 
+    def test_the_exit_code_is_that_of_popen(self) -> None:
+        for script, code in (("exit 7", 7), ("kill -9 $$", -9), (":", 0)):
+            with self.subTest(script):
+                leader = self.start(script)
+                self.assertEqual((leader.wait(10), leader.poll(), leader.end(), leader.poll()), (code,) * 4)
 
-def test_nobody_gets_its_number_before_the_end(start: Callable[[str], Leader]) -> None:
-    leader = start("exit 3")
-    assert leader.wait(10) == 3
-    assert state(leader.pid) == "Z"
-    leader.end()
-    assert state(leader.pid) == ""
-
-
-def test_nothing_is_sent_to_a_number_that_may_be_anybodys(
-    start: Callable[[str], Leader], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[tuple[int, int]] = []
-    leader = start("exec cat /dev/zero")
-    leader.end()
-    monkeypatch.setattr(os, "killpg", lambda *what: sent.append(what))
-    monkeypatch.setattr(os, "kill", lambda *what: sent.append(what))
-    leader.kill()
-    leader.signal(signal.SIGTERM)
-    assert leader.end() == -signal.SIGKILL
-    assert sent == []
-
-
-def test_the_group_is_ended_when_its_leader_has_ended_before(start: Callable[[str], Leader], tmp_path: Path) -> None:
-    leader = start(f"tail -f /dev/null & echo $! > {tmp_path}/child")
-    assert leader.wait(10) == 0
-    child = os.pidfd_open(int((tmp_path / "child").read_text()))
-    try:
-        assert not select.select([child], [], [], 0)[0]
+    def test_nobody_gets_its_number_before_the_end(self) -> None:
+        leader = self.start("exit 3")
+        self.assertEqual(leader.wait(10), 3)
+        self.assertEqual(state(leader.pid), "Z")
         leader.end()
-        assert select.select([child], [], [], 10)[0]
-    finally:
-        os.close(child)
+        self.assertEqual(state(leader.pid), "")
 
+    def test_nothing_is_sent_to_a_number_that_may_be_anybodys(self) -> None:
+        sent: List[Tuple[int, int]] = []
+        leader = self.start("exec cat /dev/zero > /dev/null")
+        leader.end()
+        kill = mock.Mock(side_effect=lambda *what: sent.append(what))
+        with mock.patch.object(os, "killpg", kill), mock.patch.object(os, "kill", kill):
+            leader.kill()
+            leader.signal(signal.SIGTERM)
+            self.assertEqual(leader.end(), -signal.SIGKILL)
+        self.assertEqual(sent, [])
 
-def test_a_wait_has_an_end(start: Callable[[str], Leader]) -> None:
-    leader = start("exec tail -f /dev/null")
-    assert (leader.wait(0.01), leader.poll()) == (None, None)
-    leader.signal(signal.SIGTERM)
-    assert leader.wait(10) == -signal.SIGTERM
+    def test_the_group_is_ended_when_its_leader_has_ended_before(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        leader = self.start(f"tail -f /dev/null & echo $! > {directory.name}/child")
+        self.assertEqual(leader.wait(10), 0)
+        child = os.pidfd_open(int(Path(directory.name, "child").read_text()))
+        self.addCleanup(os.close, child)
+        self.assertFalse(select.select([child], [], [], 0)[0])
+        leader.end()
+        self.assertTrue(select.select([child], [], [], 10)[0])
+
+    def test_a_wait_has_an_end(self) -> None:
+        leader = self.start("exec tail -f /dev/null")
+        self.assertEqual((leader.wait(0.01), leader.poll()), (None, None))
+        leader.signal(signal.SIGTERM)
+        self.assertEqual(leader.wait(10), -signal.SIGTERM)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
+import unittest
 from pathlib import Path
-
-import pytest
+from unittest import mock
 
 from pytest_mcast.core.versions import protocol_version, version_in
 
@@ -44,36 +46,34 @@ en0:
 """
 
 
-@pytest.mark.parametrize(
-    ("output", "interface", "igmp", "mld"),
-    [
-        (IFMCSTAT, "em0", 3, 2),
-        (IFMCSTAT, "lo0", 3, None),
-        (IFMCSTAT, "em", None, None),
-        (NETSTAT, "en0", 2, 1),
-        (NETSTAT.replace("igmpv2", "igmpv?(0)"), "en0", None, 1),
-        ("", "en0", None, None),
-    ],
-)
-def test_it_is_read_from_what_the_system_prints(output: str, interface: str, igmp: int | None, mld: int | None) -> None:
-    assert (version_in(output, "ipv4", interface), version_in(output, "ipv6", interface)) == (igmp, mld)
+class VersionsTest(unittest.TestCase):
+    def test_it_is_read_from_what_the_system_prints(self) -> None:
+        for output, interface, igmp, mld in (
+            (IFMCSTAT, "em0", 3, 2),
+            (IFMCSTAT, "lo0", 3, None),
+            (IFMCSTAT, "em", None, None),
+            (NETSTAT, "en0", 2, 1),
+            (NETSTAT.replace("igmpv2", "igmpv?(0)"), "en0", None, 1),
+            ("", "en0", None, None),
+        ):
+            with self.subTest(output=output, interface=interface):
+                found = (version_in(output, "ipv4", interface), version_in(output, "ipv6", interface))
+                self.assertEqual(found, (igmp, mld))
 
+    @unittest.skipIf(sys.platform == "win32", "there is no sh")
+    def test_macos_is_asked_by_the_program_that_there_is(self) -> None:
+        for program, arguments in (("ifmcstat", "-i en0"), ("netstat", "-gs")):
+            with self.subTest(program), tempfile.TemporaryDirectory() as directory:
+                Path(directory, "out").write_text(NETSTAT)
+                path = Path(directory, program)
+                path.write_text(f'#!/bin/sh\n[ "$*" = "{arguments}" ] && exec /bin/cat {directory}/out\n')
+                path.chmod(0o755)
+                with mock.patch.dict(os.environ, PATH=directory), mock.patch.object(sys, "platform", "darwin"):
+                    self.assertEqual((protocol_version("ipv4", "en0"), protocol_version("ipv6", "en0")), (2, 1))
 
-@pytest.mark.parametrize(("program", "arguments"), [("ifmcstat", "-i en0"), ("netstat", "-gs")])
-def test_macos_is_asked_by_the_program_that_there_is(
-    program: str, arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "out").write_text(NETSTAT)
-    (tmp_path / program).write_text(f'#!/bin/sh\n[ "$*" = "{arguments}" ] && exec /bin/cat {tmp_path}/out\n')
-    (tmp_path / program).chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert (protocol_version("ipv4", "en0"), protocol_version("ipv6", "en0")) == (2, 1)
-
-
-@pytest.mark.parametrize("system", ["darwin", "win32", "linux"])
-def test_a_system_that_does_not_tell_is_not_guessed(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nonexistent")
-    monkeypatch.setattr(sys, "platform", system)
-    assert protocol_version("ipv4", "no0") is None
-    assert protocol_version("ipv6", "no0") is None
+    def test_a_system_that_does_not_tell_is_not_guessed(self) -> None:
+        for system in ("darwin", "win32", "linux"):
+            with self.subTest(system), mock.patch.object(sys, "platform", system):
+                with mock.patch.dict(os.environ, PATH="/nonexistent"):
+                    answers = protocol_version("ipv4", "no0"), protocol_version("ipv6", "no0")
+                self.assertEqual(answers, (None, None))
