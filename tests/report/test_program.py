@@ -25,9 +25,10 @@ def record(tmp_path: Path) -> Path:
 def _into(redirection: str, *arguments: object) -> tuple[int, str]:
     """Run the program with a redirection of the shell; return its exit code and what it says."""
     words = [sys.executable, "-m", "pytest_mcast", "report", *map(str, arguments)]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     result = subprocess.run(
         ["bash", "-c", f'"$@" {redirection}; exit "${{PIPESTATUS[0]}}"', "bash", *words],
-        check=False, capture_output=True, text=True, timeout=60,
+        check=False, capture_output=True, text=True, timeout=60, env=buffered,
     )  # fmt: skip
     return result.returncode, result.stderr
 
