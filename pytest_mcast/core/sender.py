@@ -58,21 +58,22 @@ class Sender:
         self.timeout = Deadline(timeout).seconds
         ipv6 = channel.family == "ipv6"
         address = self._address(source)
-        self._socket = system.open_socket(channel.family)
+        #: The socket; for options that are not here.
+        self.socket = system.open_socket(channel.family)
         try:
             level = socket.IPPROTO_IPV6 if ipv6 else socket.IPPROTO_IP
             option = system.interface_option(channel.family, self.interface.index, address)
-            system.set_option(self._socket, option)
+            system.set_option(self.socket, option)
             for number, value in zip(system.sender_options(channel.family), (ttl, int(loopback), dscp << 2)):
-                self._socket.setsockopt(level, number, struct.pack("=i", value))
+                self.socket.setsockopt(level, number, struct.pack("=i", value))
             for option in system.metadata_options(channel.family):
-                system.set_option(self._socket, option)
-            self.send_buffer = system.set_buffer(self._socket, socket.SO_SNDBUF, send_buffer)
-            self._socket.setblocking(False)
-            self._socket.bind(self._zoned(address, source_port))
-            name = self._socket.getsockname()
+                system.set_option(self.socket, option)
+            self.send_buffer = system.set_buffer(self.socket, socket.SO_SNDBUF, send_buffer)
+            self.socket.setblocking(False)
+            self.socket.bind(self._zoned(address, source_port))
+            name = self.socket.getsockname()
         except BaseException:  # whatever it is: let go, and pass it on
-            self._socket.close()
+            self.socket.close()
             raise
         #: Address and port that the datagrams come from.
         self.source: Tuple[str, int] = (name[0], name[1])
@@ -100,7 +101,7 @@ class Sender:
         while True:
             now = time.time_ns()  # by the clock of the kernel's time stamps
             try:
-                self._socket.sendto(payload, self._destination)
+                self.socket.sendto(payload, self._destination)
             except BlockingIOError:
                 deadline = deadline or Deadline(self.timeout)
                 if not self._wait(selectors.EVENT_WRITE, deadline):
@@ -113,7 +114,7 @@ class Sender:
         deadline = Deadline(self.timeout if timeout is None else timeout)
         while True:
             try:
-                payload, arrival, truncated, source = system.receive(self._socket, 65535)
+                payload, arrival, truncated, source = system.receive(self.socket, 65535)
             except BlockingIOError:
                 if not self._wait(selectors.EVENT_READ, deadline):
                     address, port = self.source
@@ -135,16 +136,16 @@ class Sender:
 
     def fileno(self) -> int:
         """The socket's descriptor, for selectors and event loops; -1 when closed."""
-        return self._socket.fileno()
+        return self.socket.fileno()
 
     @property
     def closed(self) -> bool:
         """Whether ``close()`` was called."""
-        return self._socket.fileno() < 0
+        return self.socket.fileno() < 0
 
     def close(self) -> None:
         """Close the socket; again is no error."""
-        self._socket.close()
+        self.socket.close()
 
     def __enter__(self) -> Sender:
         return self
@@ -180,9 +181,9 @@ class Sender:
 
     def _read_back(self, which: int) -> int:
         level = socket.IPPROTO_IPV6 if self.channel.family == "ipv6" else socket.IPPROTO_IP
-        return self._socket.getsockopt(level, system.sender_options(self.channel.family)[which])
+        return self.socket.getsockopt(level, system.sender_options(self.channel.family)[which])
 
     def _wait(self, event: int, deadline: Deadline) -> bool:
         with system.opened(selectors.DefaultSelector) as selector:
-            selector.register(self._socket, event)
+            selector.register(self.socket, event)
             return bool(selector.select(deadline.remaining()))

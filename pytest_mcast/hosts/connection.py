@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 _OLDEST = (3, 9)
+_WIRE = ("attributes", "memberships", "rtnetlink")  # of the package wire
 _GRACE = 10.0  # seconds that an answer may be late
 _ENDING = 3.0  # seconds that the other end has to end by itself
 _HELLO = "pytest-mcast "
@@ -276,11 +277,12 @@ class Connection:
 
 
 def _sources() -> dict[str, str]:
-    """Return the source of what runs at the other end: ``core``, and what reads memberships."""
+    """Return the source of what runs at the other end: ``core``, ``evidence``, and what they read the kernel with."""
     package = Path(core.__file__).parent.parent
     files = {
         "pytest_mcast.__init__": package / "__init__.py",
         **{f"pytest_mcast.core.{path.stem}": path for path in (package / "core").glob("*.py")},
-        "pytest_mcast.wire.memberships": package / "wire" / "memberships.py",
+        **{f"pytest_mcast.evidence.{path.stem}": path for path in (package / "evidence").glob("*.py")},
+        **{f"pytest_mcast.wire.{name}": package / "wire" / f"{name}.py" for name in _WIRE},
     }
     return {"pytest_mcast.wire.__init__": "", **{name: path.read_text("utf-8") for name, path in files.items()}}

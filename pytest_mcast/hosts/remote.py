@@ -94,6 +94,11 @@ class RemoteHost(Host):
         found: frozenset[Membership] = self._function("pytest_mcast.wire.memberships:memberships", group, interface)
         return found
 
+    def snapshot(self) -> dict[str, Any]:
+        """Return what the machine says about itself, for the doctor; see ``evidence.take_snapshot``."""
+        found: dict[str, Any] = self._function("pytest_mcast.evidence.snapshot:take_snapshot")
+        return found
+
     def protocol_version(self, family: str, interface: str | None = None) -> int | None:
         """Return the version of IGMP (or MLD) that the kernel there uses on an interface (default: the host's).
 

@@ -7,8 +7,9 @@ import socket
 import struct
 from collections.abc import Iterator
 
+from pytest_mcast.wire.attributes import attributes, long_number, nested, octet, text
+
 from . import netlink
-from .attributes import attributes, long_number, nested, octet, text
 
 __all__ = ["knows_other_querier", "link_state", "option", "options", "port_option", "port_options", "statistics"]
 

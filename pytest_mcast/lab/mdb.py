@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.errors import McastError
+from pytest_mcast.wire.attributes import attributes
 
-from .attributes import attributes
 from .netlink import Netlink, Request
 
 __all__ = ["EVENTS", "MdbEntry", "MdbTimeout", "forwarding", "read_mdb"]

@@ -11,8 +11,8 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from .attributes import NESTED, attribute, number, octet, text
-from .connection import Netlink, NetlinkError, Request
+from pytest_mcast.wire.attributes import NESTED, attribute, number, octet, text
+from pytest_mcast.wire.rtnetlink import Netlink, NetlinkError, Request
 
 __all__ = [
     "Netlink",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-__all__ = ["Counters"]
+__all__ = ["Counters", "parse_counters"]
 
 _FILES = ("snmp", "netstat", "snmp6")
 # Per-thread files: /proc/net is the main thread's. What they say is of the namespace they were opened in, for good.
@@ -37,7 +37,7 @@ class Counters:
 
     def changes(self) -> Mapping[str, int]:
         """Return what has changed since the mark, by names such as ``Udp.InCsumErrors`` or ``Udp6InErrors``."""
-        before, now = _parse(self._mark), _parse(self._read())
+        before, now = (parse_counters([text.decode() for text in texts]) for texts in (self._mark, self._read()))
         changed = {name: value - before.get(name, 0) for name, value in now.items()}
         return {name: change for name, change in changed.items() if change}
 
@@ -58,11 +58,12 @@ class Counters:
         return [os.pread(file, 1 << 16, 0) for file in self._files]
 
 
-def _parse(texts: list[bytes]) -> dict[str, int]:
+def parse_counters(texts: Iterable[str]) -> dict[str, int]:
+    """Read the texts of snmp, netstat and snmp6: values by names such as ``Udp.InErrors``, ``Udp6InErrors``."""
     found: dict[str, int] = {}
     for text in texts:
         names: list[str] = []
-        for line in text.decode().splitlines():
+        for line in text.splitlines():
             words = line.split()
             if not words[0].endswith(":"):  # snmp6: one counter a line
                 found[words[0]] = int(words[1])

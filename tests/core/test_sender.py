@@ -56,15 +56,15 @@ class Sending(support.LoopbackTestCase):
     def test_a_full_send_buffer_is_waited_for(self) -> None:
         receiver = self.receiver(self.channel())
         sender: Any = self.sender(receiver.channel)
-        sender._socket = mock.Mock(wraps=sender._socket)
-        sender._socket.sendto.side_effect = [BlockingIOError, mock.DEFAULT]
+        sender.socket = mock.Mock(wraps=sender.socket)
+        sender.socket.sendto.side_effect = [BlockingIOError, mock.DEFAULT]
         sender.send(b"x")
         self.assertEqual(support.payloads(receiver, 1), [b"x"])
 
     def test_a_send_buffer_that_stays_full_is_an_error(self) -> None:
         sender: Any = self.sender(self.channel())
-        sender._socket = mock.Mock(wraps=sender._socket)
-        sender._socket.sendto.side_effect = BlockingIOError
+        sender.socket = mock.Mock(wraps=sender.socket)
+        sender.socket.sendto.side_effect = BlockingIOError
         with mock.patch.object(Sender, "_wait", return_value=False), self.assertRaises(BlockingIOError):
             sender.send(b"x")
 

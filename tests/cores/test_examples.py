@@ -176,7 +176,7 @@ def test_a_receiver_does_not_tell_of_unicast(mcast_lab: LabView, language: str, 
     channel = mcast_lab.channel(family)
     reading = _receive(language, channel, rx)
     sender = tx.sender(channel)
-    sender._socket.sendto(b"unicast", sender._zoned(rx.source(family), channel.port))
+    sender.socket.sendto(b"unicast", sender._zoned(rx.source(family), channel.port))
     sender.send(b"fence")
     assert reading.recv().payload == b"fence"
 

@@ -27,6 +27,7 @@ LAYERS = [
     "lab",
     "hosts",
     "documents",
+    "evidence",
     "wire",
     "core",
 ]

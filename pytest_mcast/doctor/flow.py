@@ -1,0 +1,114 @@
+"""What a diagnosis is about: datagrams of one channel from one end to the other, and all that is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_mcast.core.channels import Channel
+
+from .facts import Facts, NotRead
+
+__all__ = ["Changes", "End", "Flow", "Hop", "Segment", "Trace"]
+
+
+class Changes:
+    """What the counters of a host have counted since the mark (``Udp.InErrors``, ``Ip6InMcastPkts``); 0 if not at all."""
+
+    def __init__(self, changes: Mapping[str, int] | None) -> None:
+        self._changes = changes
+
+    def __getitem__(self, name: str) -> int:
+        if self._changes is None:
+            raise NotRead("counters", "nobody has counted since the test began")
+        return self._changes.get(name, 0)
+
+    def all(self) -> Mapping[str, int]:
+        """Return all that have moved; raises ``NotRead``."""
+        if self._changes is None:
+            raise NotRead("counters", "nobody has counted since the test began")
+        return self._changes
+
+
+@dataclass(frozen=True)
+class End:
+    """One end: a host, the interface that is meant, and the sockets that are meant (``evidence.socket_options``)."""
+
+    name: str
+    facts: Facts
+    changes: Changes
+    interface: str
+    sockets: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The switch between two virtual hosts: its facts (it is a bridge of this name), and the ports of both ends."""
+
+    name: str
+    facts: Facts
+    bridge: str
+    sender_port: str
+    receiver_port: str
+
+
+@dataclass(frozen=True)
+class Hop:
+    """A place that a datagram gets to, in words; whether it did (None: nobody can see), and the evidence for that."""
+
+    name: str
+    reached: bool | None
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One datagram that was sent once more, and followed: the hops in order, and what the counters have counted for it."""
+
+    hops: tuple[Hop, ...]
+    sender_changes: Changes
+    receiver_changes: Changes
+
+    @property
+    def delivered(self) -> bool | None:
+        """Whether it has arrived in the end."""
+        return self.hops[-1].reached
+
+    @property
+    def stopped_at(self) -> Hop | None:
+        """The first hop that it did not reach; None when there is none."""
+        return next((hop for hop in self.hops if hop.reached is False), None)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Datagrams that should arrive, or do arrive. What is not known is None.
+
+    ``source`` is where they really come from; ``size`` the largest payload in bytes; ``sent`` and ``received`` how many
+    since the mark. ``error`` is what a call failed with, ``call`` which one it was: join, send, bind, receive.
+    """
+
+    channel: Channel
+    sender: End | None = None
+    receiver: End | None = None
+    source: str | None = None
+    ttl: int | None = None
+    loopback: bool | None = None
+    size: int | None = None
+    sent: int | None = None
+    received: int | None = None
+    call: str = ""
+    error: BaseException | None = field(default=None, compare=False)
+    segment: Segment | None = None
+    trace: Trace | None = None
+
+    @property
+    def errno(self) -> int | None:
+        """The errno of the call that failed."""
+        return getattr(self.error, "errno", None)
+
+    @property
+    def same_host(self) -> bool:
+        """Whether both ends are on one host."""
+        return self.sender is not None and self.receiver is not None and self.sender.name == self.receiver.name

@@ -1,0 +1,160 @@
+"""Watches hosts, cheaply, so that there is something to compare with when a datagram is lost; then tells what is known."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_mcast.core.channels import Channel
+from pytest_mcast.core.system import LINUX
+from pytest_mcast.evidence import Pulse, Snapshot, socket_options, take_snapshot
+from pytest_mcast.hosts import Host, RemoteHost
+
+from .counters import changes_between
+from .facts import Facts
+from .flow import Changes, End, Flow, Segment
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["Observation", "Party", "facts_of"]
+
+
+@dataclass(frozen=True)
+class Party:
+    """One end of a flow: a host, the interface meant (default: the host's), and the sockets of the code under test."""
+
+    host: Host
+    sockets: Sequence[socket.socket] = ()
+    interface: str | None = None
+
+    @property
+    def interface_name(self) -> str:
+        """The interface that is meant."""
+        return self.interface or self.host.interface.name
+
+
+def facts_of(host: Host) -> Facts:
+    """Read everything there is to read of a host; raises ``HostError`` for a remote one that is lost."""
+    if isinstance(host, RemoteHost):
+        data: dict[str, Any] = host.snapshot()
+    else:
+        with host.inside():
+            data = take_snapshot()
+    return Facts(Snapshot.from_json(data))
+
+
+class Observation:
+    """Counts on hosts from now on, or from the last ``mark()``; to be closed."""
+
+    def __init__(self, *hosts: Host) -> None:
+        self._pulses: dict[Host, Pulse] = {}
+        self._marks: dict[Host, Mapping[str, str]] = {}
+        try:
+            for host in hosts:
+                self.add(host)
+        except BaseException:  # whatever it is: let go, and pass it on
+            self.close()
+            raise
+
+    def add(self, host: Host) -> None:
+        """Count on one more host, from now on; again is no error. Remote hosts are not counted on."""
+        if host not in self._pulses and not isinstance(host, RemoteHost):
+            with host.inside():
+                self._pulses[host] = Pulse()
+            self._marks[host] = self._pulses[host].read()
+
+    def mark(self) -> None:
+        """Count from now on."""
+        self._marks = {host: pulse.read() for host, pulse in self._pulses.items()}
+
+    def changes(self, host: Host) -> Changes:
+        """Return what has been counted on a host since the mark."""
+        if host not in self._pulses:
+            return Changes(None)
+        return Changes(changes_between(self._marks[host], self._pulses[host].read()))
+
+    def flow(
+        self,
+        channel: Channel,
+        *,
+        sender: Party | None = None,
+        receiver: Party | None = None,
+        call: str = "",
+        error: BaseException | None = None,
+        **known: Any,
+    ) -> Flow:
+        """Gather what is known of datagrams from a sender to a receiver; ``known`` are more fields of ``Flow``."""
+        changed = {party.host: self.changes(party.host) for party in (sender, receiver) if party is not None}
+        facts: dict[Host, Facts] = {}
+        origin = None if sender is None else self._end(sender, facts, changed)
+        destination = None if receiver is None else self._end(receiver, facts, changed)
+        known = {
+            **_of_sender(origin, channel),
+            "segment": None if sender is None or receiver is None else _segment(sender, receiver),
+            **known,
+        }
+        return Flow(channel, origin, destination, call=call, error=error, **known)
+
+    def _end(self, party: Party, facts: dict[Host, Facts], changed: Mapping[Host, Changes]) -> End:
+        host = party.host
+        if host not in facts:
+            facts[host] = facts_of(host)
+        sockets = tuple(socket_options(each) for each in party.sockets)
+        return End(str(host), facts[host], changed[host], party.interface_name, sockets)
+
+    def close(self) -> None:
+        """Let go of the hosts; again is no error."""
+        with ExitStack() as stack:
+            for pulse in self._pulses.values():
+                stack.callback(pulse.close)
+            self._pulses.clear()
+
+    def __enter__(self) -> Observation:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _of_sender(end: End | None, channel: Channel) -> dict[str, Any]:
+    """Return what the sender's socket tells: where its datagrams come from, and how."""
+    if end is None or not end.sockets:
+        return {}
+    options = end.sockets[0]
+    source = options.get("local", ["", 0])[0]
+    found = {"ttl": options.get("multicast_ttl"), "loopback": bool(options.get("multicast_loop", 1))}
+    if source not in ("", "0.0.0.0", "::"):  # noqa: S104 - that is what is looked for
+        found["source"] = source.partition("%")[0]
+    elif channel.source is not None:
+        found["source"] = channel.source
+    return found
+
+
+def _segment(sender: Party, receiver: Party) -> Segment | None:
+    """Return the switch between two virtual hosts; None when there is none."""
+    if not LINUX:
+        return None
+    from pytest_mcast.lab import VirtualHost
+
+    if not (isinstance(sender.host, VirtualHost) and isinstance(receiver.host, VirtualHost)):
+        return None
+    ports = []
+    for party, host in ((sender, sender.host), (receiver, receiver.host)):
+        with host.inside():
+            index = socket.if_nametoindex(party.interface_name)
+        ports.append(host.plugged.get(index))
+    if ports[0] is None or ports[1] is None or ports[0].link is not ports[1].link or ports[0] is ports[1]:
+        return None
+    link = ports[0].link
+    with link.namespace:
+        facts = Facts(Snapshot.from_json(take_snapshot()))
+    return Segment(str(link), facts, f"switch{link.number}", ports[0].device, ports[1].device)

@@ -1,0 +1,12 @@
+"""What a machine says about itself: read without being judged, as plain values that JSON can carry.
+
+Standard library only, Python 3.9 or later: remote hosts get it sent over. Understanding is left to the doctor.
+"""
+
+from __future__ import annotations
+
+from .pulse import Pulse
+from .snapshot import Reading, Snapshot, take_snapshot
+from .sockets import socket_options
+
+__all__ = ["Pulse", "Reading", "Snapshot", "socket_options", "take_snapshot"]

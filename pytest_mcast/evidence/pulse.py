@@ -1,0 +1,56 @@
+"""What counts while a test runs, cheap enough for every test: the kernel's counters, as text, read by open files."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Dict, List, Tuple
+
+__all__ = ["Pulse"]
+
+_FILES = ("snmp", "netstat", "snmp6", "udp", "udp6", "dev")
+# Per-thread files: /proc/net is the main thread's. What they say is of the namespace they were opened in, for good.
+_DIRECTORY = "/proc/thread-self/net"
+
+
+class Pulse:
+    """The counters of the calling thread's network namespace, to be read from anywhere; nothing elsewhere than on Linux.
+
+    ``read()`` costs about 0.1 ms; understanding it is left to who asks what has changed.
+    """
+
+    def __init__(self) -> None:
+        self._files: List[Tuple[str, int]] = []
+        if not sys.platform.startswith("linux"):
+            return
+        for name in _FILES:
+            try:
+                self._files.append((name, os.open(f"{_DIRECTORY}/{name}", os.O_RDONLY | os.O_CLOEXEC)))
+            except OSError:  # snmp6, when there is no IPv6; all of them without /proc
+                continue
+
+    def read(self) -> Dict[str, str]:
+        """Return the texts by the names of the files."""
+        return {f"proc/{name}": _whole(file).decode("ascii", "replace") for name, file in self._files}
+
+    def close(self) -> None:
+        """Close the files; again is no error."""
+        while self._files:
+            os.close(self._files.pop()[1])
+
+    def __enter__(self) -> Pulse:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _whole(file: int) -> bytes:
+    parts: List[bytes] = []
+    position = 0
+    while True:
+        part = os.pread(file, 1 << 16, position)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+        position += len(part)

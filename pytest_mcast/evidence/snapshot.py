@@ -1,0 +1,70 @@
+"""A snapshot: everything that was read of a machine (or network namespace) at one moment, by name."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Mapping
+
+__all__ = ["Reading", "Snapshot", "take_snapshot"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One thing that was read: plain JSON; or, with ``refused``, why it could not be read, in words."""
+
+    value: Any = None
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a machine says about itself; ``system`` is ``sys.platform``: linux, darwin, win32, freebsd..."""
+
+    system: str
+    readings: Mapping[str, Reading]
+
+    def to_json(self) -> Dict[str, Any]:
+        """Return it as plain JSON."""
+        return {
+            "system": self.system,
+            "readings": {
+                name: {"refused": each.refused} if each.refused else {"value": each.value}
+                for name, each in self.readings.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Snapshot:
+        """Return what ``to_json`` was of."""
+        return cls(data["system"], {name: Reading(**each) for name, each in data["readings"].items()})
+
+
+def take_snapshot() -> Dict[str, Any]:
+    """Read everything that can be read in the calling thread's network namespace, as ``Snapshot.to_json`` has it.
+
+    Plain values, because remote hosts answer by it. What cannot be read is there with the reason; it raises nothing.
+    """
+    readers: Dict[str, Callable[[], Any]] = {"machine": _machine}
+    if sys.platform.startswith("linux"):
+        from . import linux
+
+        readers.update(linux.READERS)
+    readings = {}
+    for name, read in readers.items():
+        try:
+            readings[name] = Reading(read())
+        except Exception as error:  # noqa: BLE001 - of whatever it dies: that is said, and the others are read
+            readings[name] = Reading(refused=str(error) or type(error).__name__)
+    return Snapshot("linux" if sys.platform.startswith("linux") else sys.platform, readings).to_json()
+
+
+def _machine() -> Dict[str, str]:
+    return {
+        "system": platform.system(),
+        "release": platform.release(),
+        "version": platform.version(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,9 @@
+"""Everything that the tests break: for each check at least one, here by the module of its check."""
+
+from __future__ import annotations
+
+from tests.doctor.scene import Break
+
+from . import sending
+
+BREAKS: tuple[Break, ...] = (*sending.BREAKS,)

@@ -1,0 +1,174 @@
+"""A scene: a sender and a receiver that work, until something is broken; and the proof that the doctor names it."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pytest_mcast import Channel, LabView, NotReceived, Receiver, Sender, VirtualHost
+from pytest_mcast.doctor import Diagnosis, Finding, Observation, Party, diagnose
+from pytest_mcast.lab import Link
+
+# How long a datagram is waited for that is to be lost. In a lab everything is over when send() returns, but for timers.
+SHORT = 0.05
+
+
+class Receives(Protocol):
+    """What takes datagrams: a plain socket in a test's own wrapping, or a ``Receiver``."""
+
+    def recv(self, timeout: float | None = None) -> Any:
+        """Return the next datagram (its ``payload``, or the bytes); raises ``NotReceived`` or ``TimeoutError``."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class PlainReceiver:
+    """A receiver as users write it: a plain socket, which a test has set up."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+
+    def recv(self, timeout: float | None = None) -> bytes:
+        """Return the next datagram; raises ``TimeoutError``."""
+        self.socket.settimeout(timeout)
+        return self.socket.recv(65535)
+
+    def close(self) -> None:
+        """Close it."""
+        self.socket.close()
+
+
+@dataclass
+class Scene:
+    """Two virtual hosts and what they do. A break changes anything here, or runs commands on the hosts."""
+
+    lab: LabView
+    family: str = "ipv4"
+    mode: str = "asm"
+    link: Link | None = None
+    #: Options of the receiver and of the sender, that a break sets and a cure of the code corrects.
+    receiver_options: dict[str, Any] = field(default_factory=dict)
+    sender_options: dict[str, Any] = field(default_factory=dict)
+    payload_size: int = 32
+
+    def __post_init__(self) -> None:
+        interfaces = {"eth0": self.link or self.lab.link("scene")}  # a link of our own: it is broken
+        self.tx: VirtualHost = self.lab.host("tx", interfaces=interfaces)
+        self.rx: VirtualHost = self.lab.host("rx", interfaces=interfaces)
+        source = self.tx.source(self.family) if self.mode == "ssm" else None
+        self.channel: Channel = self.lab.channel(self.family, source=source)
+        #: What opens the receiver and the sender; a break may put something else here.
+        self.open_receiver: Callable[[], Receives] = self._receiver
+        self.open_sender: Callable[[], Sender] = self._sender
+        #: What is open now.
+        self.receiver: Receives | None = None
+        self.sender: Sender | None = None
+
+    def _receiver(self) -> Receiver:
+        return self.rx.receiver(self.channel, **self.receiver_options)
+
+    def _sender(self) -> Sender:
+        return self.tx.sender(self.channel, **self.sender_options)
+
+    def sh(self, host: VirtualHost, command: str) -> None:
+        """Run a shell command on a host; it must succeed."""
+        program = host.popen(["sh", "-ec", command])
+        assert program.wait() == 0, f"{command!r} on {host}: {program.stdout} {program.stderr}"
+
+    def works(self) -> None:
+        """See that a datagram arrives; with sockets that are opened anew."""
+        diagnosis = self._exchange(5.0)
+        assert diagnosis is None, "\n".join(diagnosis.lines(limit=100))
+
+    def fails(self) -> Diagnosis:
+        """See that none does, and return what the doctor says."""
+        diagnosis = self._exchange(SHORT)
+        assert diagnosis is not None, "it was delivered: nothing was broken"
+        return diagnosis
+
+    def _exchange(self, timeout: float) -> Diagnosis | None:
+        """Open receiver and sender, send one datagram, and wait for it; return the diagnosis if that fails."""
+        payload = secrets.token_bytes(self.payload_size)
+        call = ""
+        with Observation(self.tx, self.rx) as observation:
+            try:
+                call = "join"
+                self.receiver = self.open_receiver()
+                call = "open"
+                self.sender = self.open_sender()
+                call = "send"
+                self.sender.send(payload)
+                call = "receive"
+                while _payload(self.receiver.recv(timeout)) != payload:
+                    pass
+            except (OSError, NotReceived) as error:
+                return diagnose(self._flow(observation, call, error))
+            finally:
+                for endpoint in (self.receiver, self.sender):
+                    if endpoint is not None:
+                        endpoint.close()
+                self.receiver = self.sender = None
+        return None
+
+    def _flow(self, observation: Observation, call: str, error: BaseException) -> Any:
+        parties = {
+            "sender": Party(self.tx, [] if self.sender is None else [self.sender.socket], "eth0"),
+            "receiver": Party(self.rx, [] if self.receiver is None else [_socket(self.receiver)], "eth0"),
+        }
+        return observation.flow(self.channel, call=call, error=error, size=self.payload_size, **parties)
+
+    def cure(self, finding: Finding) -> None:
+        """Run the command of a finding where it says."""
+        places = {"sender": self.tx, "receiver": self.rx}
+        if finding.place in places:
+            self.sh(places[finding.place], finding.command)
+        else:
+            raise NotImplementedError(finding.place)
+
+
+@dataclass(frozen=True)
+class Break:
+    """Something that is broken: what breaks it, which check must name it, and, if that is no command, what cures it.
+
+    ``scene`` makes the scene, if it is not the usual one. ``healthy`` is False where there is no healthy state first.
+    """
+
+    id: str
+    check: str
+    breaks: Callable[[Scene], object]
+    cure: Callable[[Scene], object] | None = None
+    scene: Callable[[LabView], Scene] = Scene
+    healthy: bool = True
+
+
+def prove(lab: LabView, broken: Break) -> Diagnosis:
+    """Break it, see that the doctor names exactly that as certain, follow the cure, and see that it works again."""
+    scene = broken.scene(lab)
+    if broken.healthy:
+        scene.works()
+    broken.breaks(scene)
+    diagnosis = scene.fails()
+    said = "\n".join([*diagnosis.lines(limit=100), *(f"{k}: {v}" for k, v in diagnosis.unchecked.items())])
+    certain = [finding.check for finding in diagnosis.findings if finding.confidence == "certain"]
+    assert certain == [broken.check], said or "nothing was found"
+    finding = diagnosis.findings[0]
+    assert len(diagnosis.lines()) <= 25
+    if broken.cure is not None:
+        assert not finding.command, "a cure that is a command is run as it is"
+        broken.cure(scene)
+    else:
+        scene.cure(finding)
+    scene.works()
+    return diagnosis
+
+
+def _payload(datagram: Any) -> bytes:
+    return datagram if isinstance(datagram, bytes) else datagram.payload
+
+
+def _socket(receiver: Any) -> socket.socket:
+    return receiver.socket if isinstance(receiver, PlainReceiver) else receiver.subscription.socket
