@@ -59,7 +59,7 @@ def diagnose(flow: Flow, checks: Iterable[Check] | None = None) -> Diagnosis:
     unchecked: dict[str, str] = {}
     for number, check in enumerate(checks):
         system = _system(flow, check)
-        if system is not None and system not in check.systems:
+        if (check.stage == "call") != flow.refused or (system is not None and system not in check.systems):
             continue
         try:
             for match in check.condition(flow):

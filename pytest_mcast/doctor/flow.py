@@ -86,7 +86,7 @@ class Flow:
     """Datagrams that should arrive, or do arrive. What is not known is None.
 
     ``source`` is where they really come from; ``size`` the largest payload in bytes; ``sent`` and ``received`` how many
-    since the mark. ``error`` is what a call failed with, ``call`` which one it was: join, send, bind, receive.
+    since the mark. ``error`` is what a call failed with, ``call`` which one it was: join, open (the sender), send, receive.
     """
 
     channel: Channel
@@ -105,8 +105,14 @@ class Flow:
 
     @property
     def errno(self) -> int | None:
-        """The errno of the call that failed."""
-        return getattr(self.error, "errno", None)
+        """The errno of the call that failed; None when nothing failed, or for another reason."""
+        code: int | None = getattr(self.error, "errno", None)
+        return code
+
+    @property
+    def refused(self) -> bool:
+        """Whether the kernel has refused a call, so that nothing could be lost: that is what is to be explained then."""
+        return self.errno is not None and self.call not in ("", "receive")
 
     @property
     def same_host(self) -> bool:
