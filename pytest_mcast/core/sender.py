@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Optional, Tuple, Union
 
 from . import system
+from .bursts import Burst, send_burst
 from .channels import Channel
 from .datagrams import Datagram, Sent
 from .deadline import Deadline
@@ -97,6 +98,11 @@ class Sender:
 
     def send(self, payload: bytes) -> Sent:
         """Send one datagram and return what was sent from where; raises ``OSError`` as sendto(2)."""
+        now = self.send_raw(payload)
+        return Sent(bytes(payload), self.source, self.channel, self.interface.name, self._ttl, now)
+
+    def send_raw(self, payload: Union[bytes, memoryview]) -> int:
+        """Send, and return only when (nanoseconds since 1970); raises as ``send``."""
         deadline = None
         while True:
             now = time.time_ns()  # by the clock of the kernel's time stamps
@@ -107,7 +113,14 @@ class Sender:
                 if not self._wait(selectors.EVENT_WRITE, deadline):
                     raise
             else:
-                return Sent(bytes(payload), self.source, self.channel, self.interface.name, self._ttl, now)
+                return now
+
+    def burst(self, count: int, size: int, rate: Optional[float] = None) -> Burst:
+        """Send ``count`` numbered datagrams of ``size`` bytes of payload as fast as they go, or at a ``rate`` (per second).
+
+        ``Receiver.drain()`` tells what becomes of them. Raises as ``bursts.send_burst``.
+        """
+        return send_burst(self, count, size, rate)
 
     def recv(self, timeout: Optional[float] = None) -> Datagram:
         """Return the next reply; raises ``NotReceived`` after ``timeout`` seconds (default: the sender's)."""
