@@ -5,7 +5,7 @@ Each question raises ``NotRead`` where the answer could not be read, so that nob
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytest_mcast.core.errors import McastError
@@ -49,23 +49,102 @@ class Facts:
             raise NotRead(name, "there is no such sysctl here, or it is not for us to read")
         return values[name]
 
-    def link(self, interface: str) -> Mapping[str, Any]:
-        """Return an interface by its name; raises ``NotRead`` when there is none."""
-        links: list[Mapping[str, Any]] = self.read("links")
-        found = next((link for link in links if link["name"] == interface), None)
+    def sysctl_int(self, name: str) -> int:
+        """Return a sysctl that is a number; raises ``NotRead``."""
+        return int(self.sysctl(name))
+
+    def conf(self, family: str, interface: str, name: str) -> int:
+        """Return the setting of an interface that is in force (``net.ipv4.conf.eth0.rp_filter``); raises ``NotRead``.
+
+        With ``all`` as Linux has it (Documentation/networking/ip-sysctl.rst): the larger, both, either, or not at all.
+        """
+        own, common = (
+            self.sysctl_int(f"net.{family}.conf.{each}.{name}") for each in (interface.replace(".", "/"), "all")
+        )
+        return _IN_FORCE.get((family, name), _own)(own, common)
+
+    def links(self) -> list[Mapping[str, Any]]:
+        """Return the interfaces; raises ``NotRead``."""
+        found: list[Mapping[str, Any]] = self.read("links")
+        return found
+
+    def link(self, interface: str | int) -> Mapping[str, Any]:
+        """Return an interface by its name or index; raises ``NotRead`` when there is none."""
+        found = next((link for link in self.links() if interface in (link["name"], link["index"])), None)
         if found is None:
             raise NotRead(f"interface {interface}", "there is no such interface any more")
         return found
 
-    def addresses(self, interface: str, family: str) -> list[Mapping[str, Any]]:
-        """Return the addresses of an interface: ``address``, ``prefix``, ``flags``."""
-        index = self.link(interface)["index"]
-        return [each for each in self.read("addresses") if (each["index"], each["family"]) == (index, family)]
+    def addresses(self, interface: str | None = None, family: str | None = None) -> list[Mapping[str, Any]]:
+        """Return the addresses: ``address``, ``prefix``, ``scope``, ``flags``; of an interface, of a family."""
+        index = None if interface is None else self.link(interface)["index"]
+        return [
+            each
+            for each in self.read("addresses")
+            if index in (None, each["index"]) and family in (None, each["family"])
+        ]
 
-    def memberships(self, group: str, interface: str | None = None) -> list[Mapping[str, Any]]:
-        """Return the memberships of a group, on one interface if it is named."""
+    def routes(self, family: str | None = None) -> list[Mapping[str, Any]]:
+        """Return the routes of all tables (254 is main, 255 local); raises ``NotRead``."""
+        return [each for each in self.read("routes") if family in (None, each["family"])]
+
+    def rules(self, family: str | None = None) -> list[Mapping[str, Any]]:
+        """Return the rules that choose the table; raises ``NotRead``."""
+        return [each for each in self.read("rules") if family in (None, each["family"])]
+
+    def route_to(self, group: str) -> Mapping[str, Any]:
+        """Return the way to a group (``interface``, ``source``, ``gateway``, ``kind``), or its ``error``."""
+        answers: Mapping[str, Mapping[str, Any]] = self.read("route_to")
+        if group not in answers:
+            raise NotRead(f"the route to {group}", "the kernel was not asked for it")
+        return answers[group]
+
+    def sockets(self, port: int | None = None, family: str | None = None) -> list[Mapping[str, Any]]:
+        """Return the UDP sockets of the host, whoever they belong to: of a port, of a family."""
+        return [
+            each for each in self.read("sockets") if port in (None, each["port"]) and family in (None, each["family"])
+        ]
+
+    def memberships(self, group: str | None = None, interface: str | None = None) -> list[Mapping[str, Any]]:
+        """Return the memberships: of a group, on an interface."""
         return [
             each
             for each in self.read("memberships")
-            if each["group"] == group and interface in (None, each["interface"])
+            if group in (None, each["group"]) and interface in (None, each["interface"])
         ]
+
+    def igmp_version(self, interface: str) -> int | None:
+        """Return the IGMP version in force on an interface; None when it has joined nothing. Raises ``NotRead``."""
+        return next((each["version"] for each in self.memberships(interface=interface) if each["version"]), None)
+
+    def mdb(self, bridge: str | None = None) -> list[Mapping[str, Any]]:
+        """Return the multicast entries of bridges: ``bridge``, ``port``, ``group``, ``source``."""
+        return [each for each in self.read("mdb") if bridge in (None, each["bridge"])]
+
+    def firewall(self) -> list[Mapping[str, Any]]:
+        """Return the rule set of nftables as libnftables-json(5) has it, the list ``nftables``; raises ``NotRead``."""
+        found: list[Mapping[str, Any]] = self.read("firewall")
+        return found
+
+
+def _own(own: int, _: int) -> int:
+    return own
+
+
+def _any(own: int, common: int) -> int:
+    return int(bool(own or common))
+
+
+def _both(own: int, common: int) -> int:
+    return int(bool(own and common))
+
+
+# include/linux/inetdevice.h: IN_DEV_MAXCONF, IN_DEV_ORCONF, IN_DEV_ANDCONF; net/ipv6/mcast.c: all before the own, if set.
+_IN_FORCE: Mapping[tuple[str, str], Callable[[int, int], int]] = {
+    ("ipv4", "rp_filter"): max,
+    ("ipv4", "accept_local"): _any,
+    ("ipv4", "mc_forwarding"): _both,
+    ("ipv4", "force_igmp_version"): lambda own, common: common or own,
+    ("ipv6", "force_mld_version"): lambda own, common: common or own,
+    ("ipv6", "accept_dad"): max,
+}

@@ -41,13 +41,13 @@ class Party:
         return self.interface or self.host.interface.name
 
 
-def facts_of(host: Host) -> Facts:
-    """Read everything there is to read of a host; raises ``HostError`` for a remote one that is lost."""
+def facts_of(host: Host, groups: Sequence[str] = ()) -> Facts:
+    """Read everything there is to read of a host, and its routes to some groups; raises ``HostError`` for a remote one that is lost."""
     if isinstance(host, RemoteHost):
-        data: dict[str, Any] = host.snapshot()
+        data: dict[str, Any] = host.snapshot(groups)
     else:
         with host.inside():
-            data = take_snapshot()
+            data = take_snapshot(groups)
     return Facts(Snapshot.from_json(data))
 
 
@@ -117,9 +117,9 @@ class Observation:
         changed = {host: self.changes(host) if moment is None else moment.changes[host] for host in hosts}
         facts: dict[Host, Facts] = {}
         if moment is not None:
-            facts = {host: _with(facts_of(host), moment.readings[host]) for host in hosts}
-        origin = None if sender is None else self._end(sender, facts, changed)
-        destination = None if receiver is None else self._end(receiver, facts, changed)
+            facts = {host: _with(facts_of(host, _asked(channel)), moment.readings[host]) for host in hosts}
+        origin = None if sender is None else self._end(sender, channel, facts, changed)
+        destination = None if receiver is None else self._end(receiver, channel, facts, changed)
         known = {
             **_of_sender(origin, channel),
             "segment": None if sender is None or receiver is None else _segment(sender, receiver),
@@ -127,10 +127,10 @@ class Observation:
         }
         return Flow(channel, origin, destination, call=call, error=error, **known)
 
-    def _end(self, party: Party, facts: dict[Host, Facts], changed: Mapping[Host, Changes]) -> End:
+    def _end(self, party: Party, channel: Channel, facts: dict[Host, Facts], changed: Mapping[Host, Changes]) -> End:
         host = party.host
         if host not in facts:
-            facts[host] = facts_of(host)
+            facts[host] = facts_of(host, _asked(channel))
         sockets = tuple(each if isinstance(each, Mapping) else socket_options(each) for each in party.sockets)
         return End(str(host), facts[host], changed[host], party.interface_name, sockets)
 
@@ -155,6 +155,11 @@ class Observation:
 
 def _with(facts: Facts, readings: Mapping[str, Reading]) -> Facts:
     return Facts(Snapshot(facts.system, {**facts.snapshot.readings, **readings}))
+
+
+def _asked(channel: Channel) -> list[str]:
+    """Return what the routes are asked for: the group; and the source, which reverse path filters look for."""
+    return [channel.group] if channel.source is None else [channel.group, channel.source]
 
 
 def _of_sender(end: End | None, channel: Channel) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Sequence
 
-__all__ = ["READERS"]
+from . import firewall, links, routes, udp
+
+__all__ = ["READERS", "readers"]
 
 _PROC = Path("/proc/thread-self/net")  # /proc/net is the main thread's
 _SYSCTLS = Path("/proc/sys/net")
@@ -62,7 +64,19 @@ def _memberships() -> List[Dict[str, Any]]:
 _FILES = ("snmp", "netstat", "snmp6", "igmp", "mcfilter", "igmp6", "mcfilter6", "udp", "udp6")
 #: What is read, by the names that the readings have.
 READERS: Dict[str, Callable[[], Any]] = {
+    "links": links.links,
+    "addresses": links.addresses,
+    "routes": routes.routes,
+    "rules": routes.rules,
     "memberships": _memberships,
+    "sockets": udp.udp_sockets,
+    "firewall": firewall.nftables,
+    "firewall_legacy": firewall.legacy_tables,
     "sysctl": _sysctls,
     **{f"proc/{name}": _proc(name) for name in _FILES},
 }
+
+
+def readers(groups: Sequence[str]) -> Dict[str, Callable[[], Any]]:
+    """Return ``READERS``, and what is asked for some groups: the route to each."""
+    return {**READERS, "route_to": lambda: routes.route_to(groups)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Mapping
+from typing import Any, Callable, Dict, Mapping, Sequence
 
 __all__ = ["Reading", "Snapshot", "take_snapshot"]
 
@@ -41,16 +41,17 @@ class Snapshot:
         return cls(data["system"], {name: Reading(**each) for name, each in data["readings"].items()})
 
 
-def take_snapshot() -> Dict[str, Any]:
+def take_snapshot(groups: Sequence[str] = ()) -> Dict[str, Any]:
     """Read everything that can be read in the calling thread's network namespace, as ``Snapshot.to_json`` has it.
 
+    ``groups`` are addresses (of groups, or of sources) that the kernel is asked the route to.
     Plain values, because remote hosts answer by it. What cannot be read is there with the reason; it raises nothing.
     """
     readers: Dict[str, Callable[[], Any]] = {"machine": _machine}
     if sys.platform.startswith("linux"):
         from . import linux
 
-        readers.update(linux.READERS)
+        readers.update(linux.readers(groups))
     readings = {}
     for name, read in readers.items():
         try:

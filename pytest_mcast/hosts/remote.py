@@ -94,9 +94,9 @@ class RemoteHost(Host):
         found: frozenset[Membership] = self._function("pytest_mcast.wire.memberships:memberships", group, interface)
         return found
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self, groups: Sequence[str] = ()) -> dict[str, Any]:
         """Return what the machine says about itself, for the doctor; see ``evidence.take_snapshot``."""
-        found: dict[str, Any] = self._function("pytest_mcast.evidence.snapshot:take_snapshot")
+        found: dict[str, Any] = self._function("pytest_mcast.evidence.snapshot:take_snapshot", list(groups))
         return found
 
     def protocol_version(self, family: str, interface: str | None = None) -> int | None:
