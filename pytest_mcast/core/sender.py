@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Optional, Tuple, Union
 
 from . import system
+from .attempts import Attempt
 from .bursts import Burst, send_burst
 from .channels import Channel
 from .datagrams import Datagram, Sent
@@ -73,11 +74,15 @@ class Sender:
             self.socket.setblocking(False)
             self.socket.bind(self._zoned(address, source_port))
             name = self.socket.getsockname()
-        except BaseException:  # whatever it is: let go, and pass it on
+        except BaseException as error:  # whatever it is: let go, and pass it on
             self.socket.close()
+            if isinstance(error, OSError):
+                Attempt("open", channel, self.interface).failed(error)
             raise
         #: Address and port that the datagrams come from.
         self.source: Tuple[str, int] = (name[0], name[1])
+        #: How many datagrams were sent up to now.
+        self.count = 0
         self._ttl = ttl
         self._destination = self._zoned(channel.group, channel.port)
 
@@ -112,7 +117,11 @@ class Sender:
                 deadline = deadline or Deadline(self.timeout)
                 if not self._wait(selectors.EVENT_WRITE, deadline):
                     raise
+            except OSError as error:
+                Attempt("send", self.channel, self.interface).failed(error)
+                raise
             else:
+                self.count += 1
                 return now
 
     def burst(self, count: int, size: int, rate: Optional[float] = None) -> Burst:

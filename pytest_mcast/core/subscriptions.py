@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, Optional, Set, Tuple, Union
 
 from . import system
+from .attempts import Attempt
 from .channels import Channel
 from .datagrams import Datagram
 from .errors import MembershipError, ReceiveError, SubscriptionError
@@ -59,7 +60,11 @@ class Subscription:
         #: The context that it belongs to.
         self.context: Optional[Context] = None
         self.max_size = max_size
-        self.socket = strict_socket(channel, self.interface) if sock is None else fit_socket(channel, sock)
+        try:
+            self.socket = strict_socket(channel, self.interface) if sock is None else fit_socket(channel, sock)
+        except OSError as error:
+            Attempt("join", channel, self.interface).failed(error)
+            raise
         try:
             for option in system.metadata_options(channel.family):
                 system.set_option(self.socket, option)
@@ -308,4 +313,6 @@ class Subscription:
         except OSError as error:
             whom = self.channel.group if source is None else f"{source}@{self.channel.group}"
             verb = action.replace("-source", "")
-            raise MembershipError.of(verb, f"{whom} on {self.interface.name}", error) from error
+            refused = MembershipError.of(verb, f"{whom} on {self.interface.name}", error)
+            Attempt(verb, self.channel, self.interface).failed(refused)
+            raise refused from error

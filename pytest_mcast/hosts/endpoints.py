@@ -128,7 +128,7 @@ class RemoteReceiver(Receiver):
         self.evidence = opened["evidence"]
         self._connection = connection
         self.subscription = RemoteSubscription(connection, opened)
-        self.control = self.no_control = None
+        self.control = self.no_control = self.lost = None
         self.inside = nullcontext
         self._kept: deque[Datagram] = deque()
         self._drops = 0
@@ -146,7 +146,7 @@ class RemoteReceiver(Receiver):
                 taken = self.subscription.take(min(_BATCH, count - len(datagrams)), deadline.remaining())
             datagrams += [datagram for datagram in taken if not is_fence(datagram.payload)]
             if not taken:
-                raise NotReceived(self._lost(count, datagrams, deadline))
+                raise self._not_received(count, datagrams, deadline)
         return datagrams
 
     def drain(self) -> Drain:
@@ -180,6 +180,7 @@ class RemoteSender(Sender):
         self.send_buffer = opened["send_buffer"]
         self.source = opened["source"]
         self._number = opened["number"]
+        self.count = 0
         self._connection = connection
         self._closed = False
 
@@ -201,6 +202,7 @@ class RemoteSender(Sender):
     def send(self, payload: bytes) -> Sent:
         """Send one datagram and return what was sent from where, without a time: the clocks of two machines differ."""
         sent: Sent = self._ask("send", bytes(payload), timeout=self.timeout)
+        self.count += 1
         return replace(sent, timestamp_ns=None)
 
     def burst(self, count: int, size: int, rate: float | None = None) -> Burst:
