@@ -112,7 +112,7 @@ def send_burst(sender: Sender, count: int, size: int, rate: Optional[float] = No
                 number = min(batch, wanted - position)
                 for each in range(number):
                     _HEAD.pack_into(payload, each * size, _MARK, nonce, position + each)
-                sender.send_raw(view[: number * size])
+                sender.send_raw(view[: number * size], number)
                 position += number
     finally:
         if batch > 1:

@@ -106,8 +106,8 @@ class Sender:
         now = self.send_raw(payload)
         return Sent(bytes(payload), self.source, self.channel, self.interface.name, self._ttl, now)
 
-    def send_raw(self, payload: Union[bytes, memoryview]) -> int:
-        """Send, and return only when (nanoseconds since 1970); raises as ``send``."""
+    def send_raw(self, payload: Union[bytes, memoryview], datagrams: int = 1) -> int:
+        """Send, and return only when (nanoseconds since 1970); raises as ``send``. It may be several ``datagrams`` in one."""
         deadline = None
         while True:
             now = time.time_ns()  # by the clock of the kernel's time stamps
@@ -121,7 +121,7 @@ class Sender:
                 Attempt("send", self.channel, self.interface).failed(error)
                 raise
             else:
-                self.count += 1
+                self.count += datagrams
                 return now
 
     def burst(self, count: int, size: int, rate: Optional[float] = None) -> Burst:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.deadline import Deadline
-from pytest_mcast.core.errors import MissingCapability, NotReceived, SubscriptionError
+from pytest_mcast.core.errors import MissingCapability, SubscriptionError
 from pytest_mcast.core.receiver import FenceHost, Receiver
 from pytest_mcast.core.sender import Sender
 from pytest_mcast.core.subscriptions import Subscription

@@ -24,7 +24,9 @@ def _down(facts: Facts) -> Iterator[Match]:
 def _no_carrier(facts: Facts) -> Iterator[Match]:
     link = tried(facts)
     if link is not None and "up" in link["flags"] and not is_loopback(link) and not link["carrier"]:
-        yield Match("certain", (f"{link['name']} is up, its state is {link['operstate']}",), {"interface": link["name"]})
+        yield Match(
+            "certain", (f"{link['name']} is up, its state is {link['operstate']}",), {"interface": link["name"]}
+        )
 
 
 def _no_multicast_flag(facts: Facts) -> Iterator[Match]:
