@@ -14,7 +14,10 @@ _COUNTERS = ("proc/snmp", "proc/netstat", "proc/snmp6")
 def changes_between(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, int]:
     """Return what has moved, by names such as ``Udp.InErrors``, ``Ip6InMcastPkts``, ``eth0.tx_packets``."""
     first, second = (
-        {**parse_counters([texts[name] for name in _COUNTERS if name in texts]), **_of_interfaces(texts.get("proc/dev", ""))}
+        {
+            **parse_counters([texts[name] for name in _COUNTERS if name in texts]),
+            **_of_interfaces(texts.get("proc/dev", "")),
+        }
         for texts in (before, now)
     )
     changes = {name: value - first.get(name, 0) for name, value in second.items()}
@@ -22,7 +25,15 @@ def changes_between(before: Mapping[str, str], now: Mapping[str, str]) -> dict[s
 
 
 # The columns of /proc/net/dev after the name (net/core/net-procfs.c), by the names of IFLA_STATS64.
-_COLUMNS = {1: "rx_packets", 2: "rx_errors", 3: "rx_dropped", 7: "multicast", 9: "tx_packets", 10: "tx_errors", 11: "tx_dropped"}
+_COLUMNS = {
+    1: "rx_packets",
+    2: "rx_errors",
+    3: "rx_dropped",
+    7: "multicast",
+    9: "tx_packets",
+    10: "tx_errors",
+    11: "tx_dropped",
+}
 
 
 def _of_interfaces(text: str) -> dict[str, int]:
