@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.system import LINUX
-from pytest_mcast.evidence import Pulse, Reading, Snapshot, socket_options, take_snapshot
+from pytest_mcast.evidence import Pulse, Reading, Snapshot, take_snapshot
 from pytest_mcast.hosts import Host, RemoteHost
 
+from .asking import ask
 from .counters import changes_between
 from .facts import Facts
 from .flow import Changes, End, Flow, Segment
@@ -131,7 +132,7 @@ class Observation:
         host = party.host
         if host not in facts:
             facts[host] = facts_of(host, _asked(channel))
-        sockets = tuple(each if isinstance(each, Mapping) else socket_options(each) for each in party.sockets)
+        sockets = tuple(each if isinstance(each, Mapping) else ask(each, channel, facts[host]) for each in party.sockets)
         return End(str(host), facts[host], changed[host], party.interface_name, sockets)
 
     def close(self) -> None:
