@@ -8,6 +8,7 @@ from collections import deque
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Callable, Deque, List, Optional, Protocol, Sequence, Union
 
+from .bursts import Drain
 from .channels import Channel
 from .context import Context
 from .datagrams import Sent
@@ -113,6 +114,15 @@ class Receiver:
             if not is_fence(datagram.payload):
                 datagrams.append(datagram)
         return datagrams
+
+    def drain(self) -> Drain:
+        """Take all that comes from now on, in a thread, and count bursts: ``with receiver.drain() as drain``.
+
+        What is of no burst is there for ``recv()`` when it is over. Raises ``SubscriptionError`` when closed.
+        """
+        if self.closed:
+            raise SubscriptionError(f"the receiver of {self.channel} is closed")
+        return Drain(self)
 
     def receive(self) -> Optional[Datagram]:
         """Return the next datagram without waiting, or None; raises ``ReceiveError``."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Optional, Tuple, Union
 
 from . import system
 from .attempts import Attempt
+from .bursts import Burst, send_burst
 from .channels import Channel
 from .datagrams import Datagram, Sent
 from .deadline import Deadline
@@ -102,6 +103,11 @@ class Sender:
 
     def send(self, payload: bytes) -> Sent:
         """Send one datagram and return what was sent from where; raises ``OSError`` as sendto(2)."""
+        now = self.send_raw(payload)
+        return Sent(bytes(payload), self.source, self.channel, self.interface.name, self._ttl, now)
+
+    def send_raw(self, payload: Union[bytes, memoryview], datagrams: int = 1) -> int:
+        """Send, and return only when (nanoseconds since 1970); raises as ``send``. It may be several ``datagrams`` in one."""
         deadline = None
         while True:
             now = time.time_ns()  # by the clock of the kernel's time stamps
@@ -115,8 +121,15 @@ class Sender:
                 Attempt("send", self.channel, self.interface).failed(error)
                 raise
             else:
-                self.count += 1
-                return Sent(bytes(payload), self.source, self.channel, self.interface.name, self._ttl, now)
+                self.count += datagrams
+                return now
+
+    def burst(self, count: int, size: int, rate: Optional[float] = None) -> Burst:
+        """Send ``count`` numbered datagrams of ``size`` bytes of payload as fast as they go, or at a ``rate`` (per second).
+
+        ``Receiver.drain()`` tells what becomes of them. Raises as ``bursts.send_burst``.
+        """
+        return send_burst(self, count, size, rate)
 
     def recv(self, timeout: Optional[float] = None) -> Datagram:
         """Return the next reply; raises ``NotReceived`` after ``timeout`` seconds (default: the sender's)."""

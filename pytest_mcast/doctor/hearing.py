@@ -69,7 +69,9 @@ def ears(flow: Flow) -> list[Ear]:
 def strangers(flow: Flow, end: End) -> list[Ear]:
     """Return the sockets on the port of a flow, as the kernel lists them; raises ``NotRead``."""
     found = [_listed(each, end.facts) for each in end.facts.sockets(flow.channel.port)]
-    return [each for each in found if each.family == flow.channel.family or (not each.address and each.family == "ipv6")]
+    return [
+        each for each in found if each.family == flow.channel.family or (not each.address and each.family == "ipv6")
+    ]
 
 
 def _known(options: Mapping[str, Any], facts: Facts) -> Ear:

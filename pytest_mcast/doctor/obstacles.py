@@ -69,7 +69,9 @@ def _of_the_address(flow: Flow, end: End, ear: Ear) -> Iterator[Obstacle]:
     if ear.port == 0:
         yield Obstacle("port.unbound", (f"{ear.name} has no port: getsockname(2) says port 0",))
     elif ear.port != channel.port:
-        yield Obstacle("port.other", (f"{ear.name} is bound to port {ear.port}; the channel's is {channel.port}",), values)
+        yield Obstacle(
+            "port.other", (f"{ear.name} is bound to port {ear.port}; the channel's is {channel.port}",), values
+        )
     if ear.address not in ("", channel.group):
         other = ipaddress.ip_address(ear.address).is_multicast
         yield Obstacle(
@@ -121,7 +123,9 @@ def _of_memberships(flow: Flow, end: End, ear: Ear) -> Iterator[Obstacle]:
             if mode == "include":  # what one socket blocks, another may take
                 yield from _of_sources(flow, ear, Joined(interface, group, mode, sources), f"{end.name} has")
     elif of_host and not joined:
-        seen = f"{interface} of {end.name} is a member, by another socket; {ear.name} is none and has IP_MULTICAST_ALL=0"
+        seen = (
+            f"{interface} of {end.name} is a member, by another socket; {ear.name} is none and has IP_MULTICAST_ALL=0"
+        )
         yield Obstacle("multicast-all.off", (seen,), values)
     else:
         yield _not_joined(flow, end, ear, joined)
@@ -136,7 +140,9 @@ def _of_sources(flow: Flow, ear: Ear, joined: Joined, who: str = "") -> Iterator
     if joined.mode == "exclude":
         yield Obstacle("membership.source-blocked", (f"{who} blocked {source} on {joined.interface}",), values)
         return
-    seen = f"{who} joined {joined.group} on {joined.interface} for {values['sources']}; the datagrams come from {source}"
+    seen = (
+        f"{who} joined {joined.group} on {joined.interface} for {values['sources']}; the datagrams come from {source}"
+    )
     # Joined for the source that is meant: then it is the sender that is wrong.
     meant = flow.channel.source is not None and not joined.refuses(flow.channel.source)
     yield Obstacle("membership.other-source", (seen,), values, elsewhere=meant)

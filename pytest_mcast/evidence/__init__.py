@@ -8,5 +8,6 @@ from __future__ import annotations
 from .pulse import Pulse
 from .snapshot import Reading, Snapshot, take_snapshot
 from .sockets import socket_options
+from .watching import Watch
 
-__all__ = ["Pulse", "Reading", "Snapshot", "socket_options", "take_snapshot"]
+__all__ = ["Pulse", "Reading", "Snapshot", "Watch", "socket_options", "take_snapshot"]

@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.deadline import Deadline
-from pytest_mcast.core.errors import MissingCapability, NotReceived, SubscriptionError
+from pytest_mcast.core.errors import MissingCapability, SubscriptionError
 from pytest_mcast.core.receiver import FenceHost, Receiver
 from pytest_mcast.core.sender import Sender
 from pytest_mcast.core.subscriptions import Subscription
 from pytest_mcast.core.verdicts import is_fence
 
 if TYPE_CHECKING:
+    from pytest_mcast.core.bursts import Burst, Drain
     from pytest_mcast.core.channels import Channel
     from pytest_mcast.core.datagrams import Datagram, Sent
     from pytest_mcast.core.metrics import Statistics
@@ -148,6 +149,10 @@ class RemoteReceiver(Receiver):
                 raise self._not_received(count, datagrams, deadline)
         return datagrams
 
+    def drain(self) -> Drain:
+        """Raise ``MissingCapability``: each datagram comes over the connection."""
+        raise _only_here(self, "drained of bursts")
+
     def _next(self, deadline: Deadline) -> Datagram | None:
         if self._kept:
             return self._kept.popleft()
@@ -200,6 +205,10 @@ class RemoteSender(Sender):
         self.count += 1
         return replace(sent, timestamp_ns=None)
 
+    def burst(self, count: int, size: int, rate: float | None = None) -> Burst:
+        """Raise ``MissingCapability``: each datagram goes over the connection."""
+        raise _only_here(self, f"the sender of a burst of {count} datagrams of {size} bytes, rate {rate}")
+
     def recv(self, timeout: float | None = None) -> Datagram:
         """Return the next reply; see ``Sender.recv``."""
         seconds = self.timeout if timeout is None else timeout
@@ -230,4 +239,6 @@ class RemoteSender(Sender):
 
 
 def _only_here(what: object, how: str) -> MissingCapability:
-    return MissingCapability("local", f"{what!r} is on another machine, and cannot be {how}", "use its recv()")
+    return MissingCapability(
+        "local", f"{what!r} is on another machine, and cannot be {how}", "use a host on this machine"
+    )
