@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.system import LINUX
-from pytest_mcast.evidence import Pulse, Snapshot, take_snapshot
+from pytest_mcast.evidence import Pulse, Reading, Snapshot, take_snapshot
 from pytest_mcast.hosts import Host, RemoteHost
 
 from .asking import ask
