@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
 
-from . import firewall, links, routes, udp
+from . import firewall, links, mdb, offloads, options, routes, udp
 
 __all__ = ["READERS", "readers"]
 
@@ -61,6 +62,12 @@ def _memberships() -> List[Dict[str, Any]]:
     return sorted(found, key=lambda one: (one["interface"], one["group"]))
 
 
+def _namespace() -> int:
+    """Return the cookie of the namespace, which its sockets have too (``socket_options``)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        return options.namespace_cookie(sock)
+
+
 _FILES = ("snmp", "netstat", "snmp6", "igmp", "mcfilter", "igmp6", "mcfilter6", "udp", "udp6")
 #: What is read, by the names that the readings have.
 READERS: Dict[str, Callable[[], Any]] = {
@@ -70,6 +77,10 @@ READERS: Dict[str, Callable[[], Any]] = {
     "rules": routes.rules,
     "memberships": _memberships,
     "sockets": udp.udp_sockets,
+    "mdb": mdb.entries,
+    "router_ports": mdb.router_ports,
+    "offloads": offloads.offloads,
+    "namespace": _namespace,
     "firewall": firewall.nftables,
     "firewall_legacy": firewall.legacy_tables,
     "sysctl": _sysctls,
