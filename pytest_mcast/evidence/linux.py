@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
 
-from . import firewall, links, routes, udp
+from . import firewall, joined, links, routes, udp
 
 __all__ = ["READERS", "readers"]
 
@@ -69,6 +69,7 @@ READERS: Dict[str, Callable[[], Any]] = {
     "routes": routes.routes,
     "rules": routes.rules,
     "memberships": _memberships,
+    "namespace": joined.namespace,
     "sockets": udp.udp_sockets,
     "firewall": firewall.nftables,
     "firewall_legacy": firewall.legacy_tables,

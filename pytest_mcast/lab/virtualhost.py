@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_mcast.core.channels import Channel
@@ -191,6 +191,10 @@ class VirtualHost(Host):
     def listen(self) -> Listener:
         """Hear all reports and queries of IGMP and MLD from now on, those of this host too; see ``Listener``."""
         return self._ears.listen()
+
+    def tap(self) -> AbstractContextManager[Tap]:
+        """Lend a tap that sees what comes in and what goes out here; it is off. Raises ``MissingCapability``."""
+        return self._ears.lend()
 
     def querier(
         self, family: str = "ipv4", *, source: str | None = None, interface: str | None = None, **options: Any
