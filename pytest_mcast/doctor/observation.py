@@ -103,7 +103,7 @@ class Observation:
         host = party.host
         if host not in facts:
             facts[host] = facts_of(host, _asked(channel))
-        sockets = tuple(socket_options(each) for each in party.sockets)
+        sockets = tuple(socket_options(each, [channel.group]) for each in party.sockets)
         return End(str(host), facts[host], changed[host], party.interface_name, sockets)
 
     def close(self) -> None:
