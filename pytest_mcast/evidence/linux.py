@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Sequence
 
-from . import firewall, links, mdb, offloads, options, routes, udp
+from . import firewall, joined, links, mdb, offloads, routes, udp
 
 __all__ = ["READERS", "readers"]
 
@@ -88,12 +87,6 @@ def _memberships() -> List[Dict[str, Any]]:
     return sorted(found, key=lambda one: (one["interface"], one["group"]))
 
 
-def _namespace() -> int:
-    """Return the cookie of the namespace, which its sockets have too (``socket_options``)."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        return options.namespace_cookie(sock)
-
-
 _FILES = ("snmp", "netstat", "snmp6", "igmp", "mcfilter", "igmp6", "mcfilter6")
 #: What is read, by the names that the readings have.
 READERS: Dict[str, Callable[[], Any]] = {
@@ -102,11 +95,11 @@ READERS: Dict[str, Callable[[], Any]] = {
     "routes": routes.routes,
     "rules": routes.rules,
     "memberships": _memberships,
+    "namespace": joined.namespace,
     "sockets": udp.udp_sockets,
     "mdb": mdb.entries,
     "router_ports": mdb.router_ports,
     "offloads": offloads.offloads,
-    "namespace": _namespace,
     "firewall": firewall.nftables,
     "firewall_legacy": firewall.legacy_tables,
     "sysctl": _sysctls,

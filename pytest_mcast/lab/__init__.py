@@ -6,8 +6,10 @@ from .counts import ChannelCount, CountError
 from .lab import Lab
 from .link import Link
 from .mdb import MdbEntry, MdbTimeout
+from .mroute import RouteCounters, Upcall
 from .namespace import Namespace
 from .port import Port, PortCounters
+from .router import Router
 from .snooping import COMPRESSED, Snooping, Timers
 from .switch import Switch
 from .view import LabView
@@ -25,8 +27,11 @@ __all__ = [
     "Namespace",
     "Port",
     "PortCounters",
+    "RouteCounters",
+    "Router",
     "Snooping",
     "Switch",
     "Timers",
+    "Upcall",
     "VirtualHost",
 ]

@@ -7,7 +7,7 @@ import secrets
 from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.errors import InterfaceError
@@ -22,6 +22,7 @@ from .link import Fabric, Link
 from .link import mac_address as _mac
 from .namespace import Namespace
 from .port import Port
+from .router import Router
 from .snooping import Snooping, Timers
 from .switch import Switch
 from .sysctls import prepare
@@ -34,8 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Lab"]
 
+_Host = TypeVar("_Host", bound=VirtualHost)
+
 _PORT_INDEX = 200_000  # numbers of our own choice, which no interface of the machine has
 _HOST_INDEX = 300_000
+_ROUTER_INDEX = 1  # struct mif6ctl has 16 bits for it (linux/mroute6.h)
 _LINKS = 192  # 10.64 to 10.255
 _PORTS = 0xFFFD  # the next one is the switch's
 
@@ -134,15 +138,36 @@ class Lab:
         """
         if name is not None and name in self._hosts:
             return self._hosts[name].checked(interfaces)
+        return self._make(
+            VirtualHost, name, "host", {"eth0": "lan"} if interfaces is None else interfaces, macs, namespace
+        )
+
+    def router(self, name: str | None = None, *, interfaces: Mapping[str, str | Link]) -> Router:
+        """Make a multicast router: a host that forwards between its interfaces what it is told to.
+
+        ``interfaces`` maps names to links or their names. Raises ``InterfaceError`` for a name that is taken.
+        """
+        if name is not None and name in self._hosts:
+            raise InterfaceError(f"there is a host {name} already; name another one, or none")
+        return self._make(Router, name, "router", interfaces)
+
+    def _make(
+        self,
+        kind: type[_Host],
+        name: str | None,
+        prefix: str,
+        interfaces: Mapping[str, str | Link],
+        macs: Mapping[str, str] | None = None,
+        namespace: Namespace | None = None,
+    ) -> _Host:
         if name is None:
-            name = next(name for name in map("host{}".format, itertools.count(1)) if name not in self._hosts)
-        interfaces = {"eth0": "lan"} if interfaces is None else interfaces
+            name = next(name for name in map(f"{prefix}{{}}".format, itertools.count(1)) if name not in self._hosts)
         unknown = set(macs or {}) - set(interfaces)
         if unknown:
             raise InterfaceError(f"macs names {', '.join(sorted(unknown))}; host {name} has {', '.join(interfaces)}")
         namespace = Namespace.create() if namespace is None else namespace
         try:
-            host = VirtualHost(name, namespace, prepare(namespace))
+            host = kind(name, namespace, prepare(namespace))
         except BaseException:  # whatever it is: let go, and pass it on
             namespace.close()
             raise
@@ -288,7 +313,8 @@ class Lab:
         number = self._number()
         host.ports.append(number)
         device = f"port{number}"
-        index, port = _HOST_INDEX + number, _PORT_INDEX + number
+        index = (_ROUTER_INDEX if isinstance(host, Router) else _HOST_INDEX) + number
+        port = _PORT_INDEX + number
         self._switch.run(
             netlink.veth(
                 device,

@@ -12,6 +12,7 @@ from pytest_mcast.core.errors import InterfaceError
 
 from .lab import Lab
 from .link import Link
+from .router import Router
 from .snooping import Timers
 from .switch import Switch
 from .virtualhost import VirtualHost
@@ -122,9 +123,22 @@ class LabView:
         self._adopt(host, name)
         return host
 
-    def _adopt(self, host: VirtualHost, name: str | None) -> None:
+    def router(self, name: str | None = None, *, interfaces: Mapping[str, str | Link]) -> Router:
+        """Make a multicast router of the test's own; see ``Lab.router``."""
+        if name is not None and name in self._hosts:
+            raise InterfaceError(f"there is a host {name} already; name another one, or none")
+        for link in interfaces.values():
+            if isinstance(link, str):
+                self.link(link)
+        router = self._pool.lab.router(interfaces=interfaces)
+        self._stack.callback(self._pool.lab.remove, router)
+        router.shared = frozenset(nic for nic, link in interfaces.items() if str(link) == "lan")
+        self._adopt(router, name, "router")
+        return router
+
+    def _adopt(self, host: VirtualHost, name: str | None, prefix: str = "host") -> None:
         if name is None:
-            name = next(name for name in map("host{}".format, itertools.count(1)) if name not in self._hosts)
+            name = next(name for name in map(f"{prefix}{{}}".format, itertools.count(1)) if name not in self._hosts)
         host.name = name
         self._hosts[host.name] = host
         if self._arrival is not None:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from tests.doctor.scene import Break
 
-from . import sending
+from . import memberships, sending, sockets
 
-BREAKS: tuple[Break, ...] = (*sending.BREAKS,)
+BREAKS: tuple[Break, ...] = (*sending.BREAKS, *memberships.BREAKS, *sockets.BREAKS)
