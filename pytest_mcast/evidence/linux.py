@@ -24,6 +24,7 @@ _WANTED = (
     "ipv4/igmp_*",
     "ipv4/ip_forward",
     "ipv4/ip_local_port_range",
+    "ipv4/ip_unprivileged_port_start",
     "ipv6/conf/*/accept_dad",
     "ipv6/conf/*/disable_ipv6",
     "ipv6/conf/*/force_mld_version",
