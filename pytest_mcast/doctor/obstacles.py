@@ -7,13 +7,14 @@ net/ipv6/mcast.c (inet6_mc_check): IPv6 matches the memberships of a socket by g
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from .check import Match
 from .flow import End, Flow
 from .hearing import Ear, Joined, ears
 
-__all__ = ["Obstacle", "found", "obstacles"]
+__all__ = ["Obstacle", "found", "obstacle", "obstacles"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,16 @@ def found(flow: Flow) -> dict[str, list[Obstacle]]:
         name: [Obstacle(one.id, one.evidence, one.values, one.elsewhere or len(ones) < len(sockets)) for one in ones]
         for name, ones in by_id.items()
     }
+
+
+def obstacle(name: str) -> Callable[[Flow], Iterator[Match]]:
+    """Return the condition of the check of that id."""
+
+    def condition(flow: Flow) -> Iterator[Match]:
+        for one in found(flow).get(name, ()):
+            yield Match("likely" if one.elsewhere else "certain", one.evidence, one.values)
+
+    return condition
 
 
 def obstacles(flow: Flow, end: End, ear: Ear) -> Iterator[Obstacle]:
