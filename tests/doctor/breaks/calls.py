@@ -146,8 +146,8 @@ def _no_more_sources(scene: Scene) -> None:
 
 
 def _no_memory(scene: Scene) -> None:
-    plainly(scene, join=scene.rx.interface.index)
-    scene.sh(scene.rx, "sysctl -qw net.core.optmem_max=16")
+    scene.sh(scene.rx, "sysctl -qw net.core.optmem_max=2000 net.ipv4.igmp_max_memberships=100")
+    _joins(scene, [scene.lab.channel(scene.family) for _ in range(45)])
 
 
 _LIMITS = (
