@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.system import LINUX
-from pytest_mcast.evidence import Pulse, Snapshot, take_snapshot
+from pytest_mcast.evidence import Pulse, Reading, Snapshot, take_snapshot
 from pytest_mcast.hosts import Host, RemoteHost
 
 from .asking import ask
 from .counters import changes_between
 from .facts import Facts
 from .flow import Changes, End, Flow, Segment
+from .moment import Moment, endpoints_of, fleeting, own_sockets
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,10 +28,13 @@ __all__ = ["Observation", "Party", "facts_of"]
 
 @dataclass(frozen=True)
 class Party:
-    """One end of a flow: a host, the interface meant (default: the host's), and the sockets of the code under test."""
+    """One end of a flow: a host, the interface meant (default: the host's), and the sockets of the code under test.
+
+    A socket that is closed by now is given as what ``evidence.socket_options`` said of it.
+    """
 
     host: Host
-    sockets: Sequence[socket.socket] = ()
+    sockets: Sequence[socket.socket | Mapping[str, Any]] = ()
     interface: str | None = None
 
     @property
@@ -67,10 +72,27 @@ class Observation:
             with host.inside():
                 self._pulses[host] = Pulse()
             self._marks[host] = self._pulses[host].read()
+            host.ends.append(partial(self.discard, host))  # its files would keep the namespace
 
-    def mark(self) -> None:
-        """Count from now on."""
-        self._marks = {host: pulse.read() for host, pulse in self._pulses.items()}
+    def discard(self, host: Host) -> None:
+        """Count on a host no more; again is no error."""
+        self._marks.pop(host, None)
+        if host in self._pulses:
+            self._pulses.pop(host).close()
+
+    def mark(self, *hosts: Host) -> None:
+        """Count from now on, on all hosts or on these."""
+        for host in hosts or self._pulses:
+            if host in self._pulses:
+                self._marks[host] = self._pulses[host].read()
+
+    def moment(self, hosts: Iterable[Host], process: Host | None = None) -> Moment:
+        """Keep what is gone as soon as sockets are closed, of these hosts; ``process`` is that which this process is itself."""
+        readings = {host: fleeting(host) for host in hosts}
+        endpoints = [found for host in readings for found in endpoints_of(host, _memberships(readings[host]))]
+        if process in readings and process is not None:
+            endpoints += own_sockets(process, _memberships(readings[process]), endpoints)
+        return Moment(tuple(endpoints), readings, {host: self.changes(host) for host in readings})
 
     def changes(self, host: Host) -> Changes:
         """Return what has been counted on a host since the mark."""
@@ -86,11 +108,18 @@ class Observation:
         receiver: Party | None = None,
         call: str = "",
         error: BaseException | None = None,
+        moment: Moment | None = None,
         **known: Any,
     ) -> Flow:
-        """Gather what is known of datagrams from a sender to a receiver; ``known`` are more fields of ``Flow``."""
-        changed = {party.host: self.changes(party.host) for party in (sender, receiver) if party is not None}
+        """Gather what is known of datagrams from a sender to a receiver; ``known`` are more fields of ``Flow``.
+
+        What was kept at a ``moment`` is taken from there.
+        """
+        hosts = {party.host for party in (sender, receiver) if party is not None}
+        changed = {host: self.changes(host) if moment is None else moment.changes[host] for host in hosts}
         facts: dict[Host, Facts] = {}
+        if moment is not None:
+            facts = {host: _with(facts_of(host, _asked(channel)), moment.readings[host]) for host in hosts}
         origin = None if sender is None else self._end(sender, channel, facts, changed)
         destination = None if receiver is None else self._end(receiver, channel, facts, changed)
         known = {
@@ -104,7 +133,7 @@ class Observation:
         host = party.host
         if host not in facts:
             facts[host] = facts_of(host, _asked(channel))
-        sockets = tuple(ask(each, channel, facts[host]) for each in party.sockets)
+        sockets = tuple(each if isinstance(each, Mapping) else ask(each, channel, facts[host]) for each in party.sockets)
         return End(str(host), facts[host], changed[host], party.interface_name, sockets)
 
     def close(self) -> None:
@@ -124,6 +153,14 @@ class Observation:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _memberships(readings: Mapping[str, Reading]) -> list[Mapping[str, Any]]:
+    return readings.get("memberships", Reading()).value or []
+
+
+def _with(facts: Facts, readings: Mapping[str, Reading]) -> Facts:
+    return Facts(Snapshot(facts.system, {**facts.snapshot.readings, **readings}))
 
 
 def _asked(channel: Channel) -> list[str]:

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import secrets
 import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import FAMILIES, MODES
-from pytest_mcast.core.errors import HostError, McastError, MissingCapability
+from pytest_mcast.core.errors import HostError, McastError, MissingCapability, ProgramError
 from pytest_mcast.core.groups import ChannelPicker
+from pytest_mcast.core.receiver import Receiver
+from pytest_mcast.core.sender import Sender
 from pytest_mcast.core.system import LINUX
 from pytest_mcast.hosts import LocalHost, RemoteHost
 
+from .diagnosis import diagnose
+from .observation import Observation, Party
+
 if TYPE_CHECKING:
+    import socket
+
     from pytest_mcast.core.channels import Channel
     from pytest_mcast.hosts import Host
 
-__all__ = ["CAPABILITIES", "probe_channel", "probe_namespaces", "probe_packets"]
+__all__ = ["CAPABILITIES", "probe_channel", "probe_namespaces", "probe_packets", "probe_programs"]
 
 CAPABILITIES = (*(f"{family}-{mode}" for family in FAMILIES for mode in MODES), "namespaces", "packets", "programs")
+
+_NO_PROGRAM = "allow PID namespaces (CAP_SYS_ADMIN), or run pytest with --mcast-lab"
 
 
 def probe_channel(
@@ -31,23 +42,54 @@ def probe_channel(
     """
     name = f"{family}-{mode}"
     where = _where(sender, receiver)
-    try:
-        channel = _channel(receiver, family, sender.source(family) if mode == "ssm" else None)
-        payload = secrets.token_bytes(16)
-        with receiver.receiver(channel, timeout=timeout) as member, sender.sender(channel, timeout=timeout) as origin:
+    with Observation(sender, receiver) as observation, ExitStack() as stack:
+        call, ends, channel = "", {}, None
+        try:
+            channel = _channel(receiver, family, sender.source(family) if mode == "ssm" else None)
+            payload = secrets.token_bytes(16)
+            call = "join"
+            member = stack.enter_context(receiver.receiver(channel, timeout=timeout))
+            ends["receiver"] = _sockets(member, lambda: member.subscription.socket)
+            call = "open"
+            origin = stack.enter_context(sender.sender(channel, timeout=timeout))
+            ends["sender"] = _sockets(origin, lambda: origin.socket)
+            call = "send"
             origin.send(payload)
+            call = "receive"
             while member.recv().payload != payload:
                 pass
-    except HostError:
-        raise
-    except (OSError, McastError) as error:
-        what = str(error).splitlines()[0]
-        missing = MissingCapability(
-            name, f"{name} multicast does not work {where} ({what})", _remedy(sender, receiver, family)
-        )
-        missing.__cause__ = error
-        return missing
+        except HostError:
+            raise
+        except (OSError, McastError) as error:
+            what = str(error).splitlines()[0]
+            remedy = _remedy(sender, receiver, family)
+            if channel is not None:
+                parties = {
+                    "sender": Party(sender, ends.get("sender", ())),
+                    "receiver": Party(receiver, ends.get("receiver", ())),
+                }
+                found = _cause(observation, channel, parties, call, error)
+                what, remedy = found or (what, remedy)
+            missing = MissingCapability(name, f"{name} multicast does not work {where} ({what})", remedy)
+            missing.__cause__ = error
+            return missing
     return None
+
+
+def _sockets(endpoint: object, get: Callable[[], socket.socket]) -> tuple[socket.socket, ...]:
+    """Return the socket of an endpoint of this process; none of a remote one."""
+    return (get(),) if isinstance(endpoint, (Receiver, Sender)) else ()
+
+
+def _cause(
+    observation: Observation, channel: Channel, parties: Mapping[str, Party], call: str, error: BaseException
+) -> tuple[str, str] | None:
+    """Return cause and cure, as the engine finds them, in one line each; None when it finds none, or only may."""
+    flow = observation.flow(channel, call=call, error=error, **parties)  # type: ignore[arg-type] # their names are fixed
+    found = next((one for one in diagnose(flow).findings if one.confidence != "possible"), None)
+    if found is None:
+        return None
+    return found.cause, found.cure + (f": {found.command}" if found.command else "")
 
 
 def _where(sender: Host, receiver: Host) -> str:
@@ -111,3 +153,20 @@ def probe_packets() -> MissingCapability | None:
     except MissingCapability as missing:
         return missing
     return None
+
+
+def probe_programs() -> MissingCapability | None:
+    """Run a program in a virtual host; None when that works here and now."""
+    missing = probe_namespaces()
+    if missing is not None:
+        return MissingCapability("programs", missing.reason, missing.remedy)
+    from pytest_mcast.lab import Lab
+
+    try:
+        with Lab() as lab:
+            code = lab.host().popen([sys.executable, "-I", "-S", "-c", ""]).wait()
+    except MissingCapability as missing:
+        return missing
+    except (OSError, ProgramError) as error:
+        return MissingCapability("programs", f"no program runs in a virtual host ({error})", _NO_PROGRAM)
+    return None if code == 0 else MissingCapability("programs", f"a program ended with {code}", _NO_PROGRAM)

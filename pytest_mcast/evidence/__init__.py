@@ -9,5 +9,6 @@ from .joined import joined_by, socket_state
 from .pulse import Pulse
 from .snapshot import Reading, Snapshot, take_snapshot
 from .sockets import socket_options
+from .watching import Watch
 
-__all__ = ["Pulse", "Reading", "Snapshot", "joined_by", "socket_options", "socket_state", "take_snapshot"]
+__all__ = ["Pulse", "Reading", "Snapshot", "Watch", "joined_by", "socket_options", "socket_state", "take_snapshot"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
 
-from . import firewall, joined, links, routes, udp
+from . import firewall, joined, links, mdb, offloads, routes, udp
 
 __all__ = ["READERS", "readers"]
 
@@ -71,6 +72,9 @@ READERS: Dict[str, Callable[[], Any]] = {
     "memberships": _memberships,
     "namespace": joined.namespace,
     "sockets": udp.udp_sockets,
+    "mdb": mdb.entries,
+    "router_ports": mdb.router_ports,
+    "offloads": offloads.offloads,
     "firewall": firewall.nftables,
     "firewall_legacy": firewall.legacy_tables,
     "sysctl": _sysctls,

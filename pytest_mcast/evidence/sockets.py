@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from typing import Any, Dict
 
+from .outgoing import outgoing_options
+
 __all__ = ["socket_options"]
 
 # linux/in.h, linux/in6.h, asm-generic/socket.h; by family: IPv4, IPv6
@@ -20,7 +22,8 @@ def socket_options(sock: socket.socket) -> Dict[str, Any]:
     """Return what can be read, by name; what cannot is not there.
 
     ``family`` (ipv4 or ipv6), ``local`` and ``peer`` (address and port; peer only if connected), ``multicast_all``,
-    ``multicast_loop``, ``multicast_ttl``, ``reuse_address``, ``reuse_port``, ``receive_buffer``, ``send_buffer``.
+    ``multicast_loop``, ``multicast_ttl``, ``reuse_address``, ``reuse_port``, ``receive_buffer``, ``send_buffer``; and
+    what ``outgoing_options`` has.
     """
     ipv6 = sock.family == socket.AF_INET6
     found: Dict[str, Any] = {"family": "ipv6" if ipv6 else "ipv4"}
@@ -34,7 +37,7 @@ def socket_options(sock: socket.socket) -> Dict[str, Any]:
         _read(found, name, sock, level, numbers[ipv6])
     for name, number in _GENERAL.items():
         _read(found, name, sock, socket.SOL_SOCKET, number)
-    return found
+    return {**found, **outgoing_options(sock)}
 
 
 def _read(found: Dict[str, Any], name: str, sock: socket.socket, level: int, number: int) -> None:
