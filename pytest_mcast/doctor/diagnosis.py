@@ -70,7 +70,9 @@ def diagnose(flow: Flow, checks: Iterable[Check] | None = None) -> Diagnosis:
                 findings.append((*rank, _finding(flow, check, match)))
         except NotRead as missing:
             unchecked[check.id] = str(missing)
-    return Diagnosis(flow, tuple(finding for *_, finding in sorted(findings, key=lambda one: one[:3])), unchecked, checked)
+    return Diagnosis(
+        flow, tuple(finding for *_, finding in sorted(findings, key=lambda one: one[:3])), unchecked, checked
+    )
 
 
 def _system(flow: Flow, check: Check) -> str | None:

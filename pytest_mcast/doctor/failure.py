@@ -12,7 +12,6 @@ from pytest_mcast.core.errors import (
     Delivered,
     EchoError,
     HostError,
-    NotReceived,
     NotReported,
     NoVerdict,
     ProgramError,
@@ -101,9 +100,7 @@ def _refused(error: BaseException, attempt: Attempt, observation: Observation, h
         host = candidates[0] if candidates else LocalHost(attempt.interface)
     party = Party(host, _sockets_of(host, attempt), attempt.interface.name)
     sender, receiver = (party, None) if attempt.call in ("open", "send") else (None, party)
-    return diagnose(
-        observation.flow(attempt.channel, sender=sender, receiver=receiver, call=attempt.call, error=error)
-    )
+    return diagnose(observation.flow(attempt.channel, sender=sender, receiver=receiver, call=attempt.call, error=error))
 
 
 def _sockets_of(host: Host, attempt: Attempt) -> list[Mapping[str, object]]:
@@ -136,9 +133,7 @@ def _closed(receiver: object, hosts: Sequence[Host]) -> Endpoint:
     return Endpoint(host, "receiver", channel, interface.name, {})
 
 
-def _suspects(
-    error: BaseException, concern: Concern, observation: Observation, moment: Moment
-) -> Iterator[Diagnosis]:
+def _suspects(error: BaseException, concern: Concern, observation: Observation, moment: Moment) -> Iterator[Diagnosis]:
     """Look at receivers that may have got nothing; without findings there is nothing to say of them."""
     if isinstance(error, (NotReported, Reported)):
         concern = "waiting"
@@ -157,7 +152,9 @@ def _flow(receiver: Endpoint, observation: Observation, moment: Moment, error: B
     channel = receiver.channel
     return observation.flow(
         channel,
-        sender=None if sender is None else Party(sender.host, [sender.options] if sender.options else [], sender.interface),
+        sender=None
+        if sender is None
+        else Party(sender.host, [sender.options] if sender.options else [], sender.interface),
         receiver=Party(receiver.host, [receiver.options] if receiver.options else [], receiver.interface),
         call="receive",
         error=error,
