@@ -133,7 +133,9 @@ class Observation:
         host = party.host
         if host not in facts:
             facts[host] = facts_of(host, _asked(channel))
-        sockets = tuple(each if isinstance(each, Mapping) else ask(each, channel, facts[host]) for each in party.sockets)
+        sockets = tuple(
+            each if isinstance(each, Mapping) else ask(each, channel, facts[host]) for each in party.sockets
+        )
         return End(str(host), facts[host], changed[host], party.interface_name, sockets)
 
     def close(self) -> None:
@@ -193,7 +195,10 @@ def _segment(sender: Party, receiver: Party) -> Segment | None:
     ports = []
     for party, host in ((sender, sender.host), (receiver, receiver.host)):
         with host.inside():
-            index = socket.if_nametoindex(party.interface_name)
+            try:
+                index = socket.if_nametoindex(party.interface_name)
+            except OSError:  # it is gone; a check says so
+                return None
         ports.append(host.plugged.get(index))
     if ports[0] is None or ports[1] is None or ports[0].link is not ports[1].link or ports[0] is ports[1]:
         return None
