@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any, Dict, List
 
+from .nft_devices import add_devices, lack_devices
+
 __all__ = ["legacy_tables", "nftables"]
 
 _PROC = Path("/proc/thread-self/net")  # /proc/net is the main thread's
@@ -21,12 +23,18 @@ def nftables() -> List[Dict[str, Any]]:
     program = shutil.which("nft", path=os.environ.get("PATH", os.defpath) + os.pathsep + _MORE_PATH)
     if program is None:
         raise FileNotFoundError("the program nft is not installed")
-    done = subprocess.run([program, "-j", "list", "ruleset"], capture_output=True, timeout=5.0, check=False)
+    found: List[Dict[str, Any]] = json.loads(_nft(program, "-j", "list", "ruleset"))["nftables"]
+    if lack_devices(found):
+        add_devices(found, _nft(program, "list", "chains"))
+    return found
+
+
+def _nft(program: str, *arguments: str) -> str:
+    done = subprocess.run([program, *arguments], capture_output=True, timeout=5.0, check=False)
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").split("\n")[0]
         raise PermissionError(f"nft list ruleset: {said}")
-    found: List[Dict[str, Any]] = json.loads(done.stdout)["nftables"]
-    return found
+    return done.stdout.decode("utf-8", "replace")
 
 
 def legacy_tables() -> List[str]:

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from tests.doctor.scene import Break
 
-from . import memberships, sending, sockets
+from . import damage, filtering, memberships, receiving, sending, sockets
 
-BREAKS: tuple[Break, ...] = (*sending.BREAKS, *memberships.BREAKS, *sockets.BREAKS)
+BREAKS: tuple[Break, ...] = (
+    *sending.BREAKS,
+    *receiving.BREAKS,
+    *filtering.BREAKS,
+    *damage.BREAKS,
+    *memberships.BREAKS,
+    *sockets.BREAKS,
+)
