@@ -45,7 +45,7 @@ _WANTED = (
     "bridge/bridge-nf-call-iptables",
 )
 _WANTED_CONF = {
-    "ipv4": ("accept_local", "force_igmp_version", "forwarding", "mc_forwarding", "rp_filter", "src_valid_mark"),
+    "ipv4": ("accept_local", "force_igmp_version", "forwarding", "mc_forwarding", "route_localnet", "rp_filter", "src_valid_mark"),
     "ipv6": ("accept_dad", "addr_gen_mode", "disable_ipv6", "force_mld_version", "forwarding", "mc_forwarding"),
 }
 

@@ -180,6 +180,8 @@ class Break:
     scene: Callable[[LabView], Scene] = Scene
     healthy: bool = True
     certain: bool = True
+    #: Programs that it takes; without them it is skipped.
+    needs: tuple[str, ...] = ()
 
 
 def prove(lab: LabView, broken: Break) -> Diagnosis:

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from tests.doctor.scene import Break
 
-from . import calls, memberships, sending, sockets
+from . import calls, damage, filtering, memberships, receiving, sending, sockets
 
-BREAKS: tuple[Break, ...] = (*calls.BREAKS, *sending.BREAKS, *memberships.BREAKS, *sockets.BREAKS)
+BREAKS: tuple[Break, ...] = (
+    *calls.BREAKS,
+    *sending.BREAKS,
+    *receiving.BREAKS,
+    *filtering.BREAKS,
+    *damage.BREAKS,
+    *memberships.BREAKS,
+    *sockets.BREAKS,
+)
