@@ -5,7 +5,7 @@ from __future__ import annotations
 from .check import Check, Match
 from .diagnosis import Diagnosis, Finding, diagnose
 from .facts import Facts, NotRead
-from .flow import Changes, End, Flow, Hop, Segment, Trace
+from .flow import Changes, End, Flow, Hop, Segment, Trace, Unwanted
 from .observation import Observation, Party, facts_of
 from .probes import CAPABILITIES, probe_channel, probe_namespaces, probe_packets
 
@@ -25,6 +25,7 @@ __all__ = [
     "Party",
     "Segment",
     "Trace",
+    "Unwanted",
     "diagnose",
     "facts_of",
     "probe_channel",

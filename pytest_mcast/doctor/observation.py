@@ -133,7 +133,9 @@ class Observation:
         host = party.host
         if host not in facts:
             facts[host] = facts_of(host, _asked(channel))
-        sockets = tuple(each if isinstance(each, Mapping) else ask(each, channel, facts[host]) for each in party.sockets)
+        sockets = tuple(
+            each if isinstance(each, Mapping) else ask(each, channel, facts[host]) for each in party.sockets
+        )
         return End(str(host), facts[host], changed[host], party.interface_name, sockets)
 
     def close(self) -> None:

@@ -38,7 +38,9 @@ def _flooding_off(flow: Flow) -> Iterator[Match]:
     way = _floods_not(flow)
     if way is None or (way.options.get("snooping") and not always_flooded(flow.channel.group)):
         return
-    why = "it does not listen to IGMP and MLD" if not way.options.get("snooping") else "it keeps no entries of this group"
+    why = (
+        "it does not listen to IGMP and MLD" if not way.options.get("snooping") else "it keeps no entries of this group"
+    )
     seen = f"mcast_flood is off at {way.receiver.name}", f"{way.bridge['name']}: {why}"
     yield Match("certain", seen, _values(flow, way))
 
@@ -92,7 +94,9 @@ def _entries(flow: Flow) -> tuple[Way, list[Mapping[str, Any]]] | None:
     # An entry of the source comes before that of the group (br_mdb_entry_skb_get), if sources count at all.
     versions = {"ipv4": ("igmp_version", 3), "ipv6": ("mld_version", 2)}
     name, newest = versions[flow.channel.family]
-    by_source = way.options.get(name) == newest and any(source is not None and each["source"] == source for each in entries)
+    by_source = way.options.get(name) == newest and any(
+        source is not None and each["source"] == source for each in entries
+    )
     if by_source:
         passing = [each for each in here if each["source"] == source and not each["blocked"]]
     else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from tests.doctor.scene import Break
+from tests.doctor.scene import Break, Stray
 
-from . import memberships, sending, sockets
+from . import deliveries, memberships, sending, sockets
 
 BREAKS: tuple[Break, ...] = (*sending.BREAKS, *memberships.BREAKS, *sockets.BREAKS)
+#: What is delivered and should not be.
+STRAYS: tuple[Stray, ...] = deliveries.STRAYS
