@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pytest_mcast import Channel, LabView, NotReceived, Receiver, Sender, VirtualHost
-from pytest_mcast.doctor import Diagnosis, Finding, Observation, Party, diagnose
+from pytest_mcast.doctor import Diagnosis, Finding, Observation, Party, Unwanted, diagnose
 from pytest_mcast.lab import Link
 
 # How long a datagram is waited for that is to be lost. In a lab everything is over when send() returns, but for timers.
@@ -156,6 +157,31 @@ class Scene:
         }
         return observation.flow(self.channel, call=call, error=error, size=self.payload_size, **parties)
 
+    def delivers(self, stray: Stray, host: VirtualHost) -> Diagnosis | None:
+        """Send a stray datagram and then a proper one, which arrives; return what the doctor says if both do."""
+        payload = secrets.token_bytes(self.payload_size)
+        with ExitStack() as stack, Observation(self.rx, host) as observation:
+            receiver = self.receiver = self.open_receiver()
+            stack.callback(receiver.close)
+            unwanted, sender = stray.sends(self, host), self.open_sender()
+            stack.callback(unwanted.close)
+            stack.callback(sender.close)
+            unwanted.send(payload[::-1])
+            sender.send(payload)
+            found = [_payload(receiver.recv(5.0))]
+            while found[-1] != payload:
+                found.append(_payload(receiver.recv(5.0)))
+            if found == [payload]:
+                return None
+            assert found == [payload[::-1], payload]
+            flow = observation.flow(
+                self.channel,
+                sender=Party(host, [unwanted.socket]),
+                receiver=Party(self.rx, [_socket(receiver)], "eth0"),
+                unwanted=Unwanted(unwanted.channel.group, unwanted.source[0].partition("%")[0], stray.interface),
+            )
+            return diagnose(flow)
+
     def cure(self, finding: Finding) -> None:
         """Run the command of a finding where it says."""
         places = {"sender": self.tx, "receiver": self.rx}
@@ -182,6 +208,40 @@ class Break:
     certain: bool = True
     #: Programs that it takes; without them it is skipped.
     needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A datagram that a receiver should not get: which check must say why it does, who sends it, and what keeps it off.
+
+    ``host`` sends it, by ``sends``; it comes in on ``interface``. ``receiver`` opens what gets it.
+    """
+
+    id: str
+    check: str
+    receiver: Callable[[Scene], Receives]
+    cure: Callable[[Scene], object]
+    host: Callable[[Scene], VirtualHost] = lambda scene: scene.tx
+    sends: Callable[[Scene, VirtualHost], Sender] = lambda scene, host: host.sender(
+        scene.channel, **scene.sender_options
+    )
+    interface: str = "eth0"
+    scene: Callable[[LabView], Scene] = Scene
+
+
+def prove_unwanted(lab: LabView, stray: Stray) -> Diagnosis:
+    """See that it is delivered, that the doctor says exactly why, and that only the proper one is after the cure."""
+    scene = stray.scene(lab)
+    scene.open_receiver = lambda: stray.receiver(scene)
+    host = stray.host(scene)
+    diagnosis = scene.delivers(stray, host)
+    assert diagnosis is not None, "it was not delivered"
+    said = "\n".join([*diagnosis.lines(limit=100), *(f"{k}: {v}" for k, v in diagnosis.unchecked.items())])
+    assert [finding.check for finding in diagnosis.findings] == [stray.check], said or "nothing was found"
+    assert diagnosis.findings[0].confidence == "certain"
+    stray.cure(scene)
+    assert scene.delivers(stray, host) is None
+    return diagnosis
 
 
 def prove(lab: LabView, broken: Break) -> Diagnosis:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from pytest_mcast.doctor.check import Check
 
-from . import calls, damage, filtering, memberships, receiving, sending, sockets
+from . import (
+    calls,
+    damage,
+    deliveries,
+    filtering,
+    memberships,
+    receiving,
+    sending,
+    sockets,
+)
 
 __all__ = ["CHECKS"]
 
@@ -17,4 +26,5 @@ CHECKS: tuple[Check, ...] = (
     *damage.CHECKS,
     *memberships.CHECKS,
     *sockets.CHECKS,
+    *deliveries.CHECKS,
 )

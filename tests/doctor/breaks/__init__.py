@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.doctor.scene import Break
+from tests.doctor.scene import Break, Stray
 
-from . import calls, damage, filtering, memberships, receiving, sending, sockets
+from . import calls, damage, deliveries, filtering, memberships, receiving, sending, sockets
 
 BREAKS: tuple[Break, ...] = (
     *calls.BREAKS,
@@ -15,3 +15,5 @@ BREAKS: tuple[Break, ...] = (
     *memberships.BREAKS,
     *sockets.BREAKS,
 )
+#: What is delivered and should not be.
+STRAYS: tuple[Stray, ...] = deliveries.STRAYS
