@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
 
-from . import firewall, joined, links, mdb, offloads, routes, udp
+from . import fdb, firewall, joined, links, mdb, offloads, routes, udp
 
 __all__ = ["READERS", "readers"]
 
@@ -74,6 +74,7 @@ READERS: Dict[str, Callable[[], Any]] = {
     "sockets": udp.udp_sockets,
     "mdb": mdb.entries,
     "router_ports": mdb.router_ports,
+    "fdb": fdb.learned,
     "offloads": offloads.offloads,
     "firewall": firewall.nftables,
     "firewall_legacy": firewall.legacy_tables,

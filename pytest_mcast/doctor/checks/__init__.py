@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pytest_mcast.doctor.check import Check
 
-from . import memberships, sending, sockets
+from . import memberships, network, sending, sockets
 
 __all__ = ["CHECKS"]
 
 #: All checks, in the order of the way.
-CHECKS: tuple[Check, ...] = (*sending.CHECKS, *memberships.CHECKS, *sockets.CHECKS)
+CHECKS: tuple[Check, ...] = (*sending.CHECKS, *network.CHECKS, *memberships.CHECKS, *sockets.CHECKS)

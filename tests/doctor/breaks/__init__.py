@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from tests.doctor.scene import Break
 
-from . import memberships, sending, sockets
+from . import memberships, network, sending, sockets
 
-BREAKS: tuple[Break, ...] = (*sending.BREAKS, *memberships.BREAKS, *sockets.BREAKS)
+BREAKS: tuple[Break, ...] = (*sending.BREAKS, *network.BREAKS, *memberships.BREAKS, *sockets.BREAKS)
