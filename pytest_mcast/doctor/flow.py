@@ -10,7 +10,7 @@ from pytest_mcast.core.channels import Channel
 
 from .facts import Facts, NotRead
 
-__all__ = ["Changes", "End", "Flow", "Hop", "Segment", "Trace", "Unwanted"]
+__all__ = ["Apart", "Changes", "End", "Flow", "Hop", "Segment", "Trace", "Unwanted"]
 
 
 class Changes:
@@ -51,6 +51,15 @@ class Segment:
     bridge: str
     sender_port: str
     receiver_port: str
+
+
+@dataclass(frozen=True)
+class Apart:
+    """That two virtual hosts are on different links: their names, and who on the sender's link routes multicast."""
+
+    sender: str
+    receiver: str
+    routers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,8 @@ class Flow:
     """Datagrams that should arrive, or do arrive. What is not known is None.
 
     ``source`` is where they really come from; ``size`` the largest payload in bytes; ``sent`` and ``received`` how many
-    since the mark. ``error`` is what a call failed with, ``call`` which one it was: join, open (the sender), send, receive.
+    since the mark. ``error`` is what a call failed with, ``call`` which one it was: join, open (the sender), send, receive;
+    or report: that of the receiver was not heard by the sender.
     """
 
     channel: Channel
@@ -110,6 +120,7 @@ class Flow:
     call: str = ""
     error: BaseException | None = field(default=None, compare=False)
     segment: Segment | None = None
+    apart: Apart | None = None
     trace: Trace | None = None
     #: Channels that the senders of the test are for, when none is for this one.
     elsewhere: tuple[Channel, ...] = ()

@@ -10,6 +10,7 @@ from . import (
     deliveries,
     filtering,
     memberships,
+    network,
     receiving,
     sending,
     sockets,
@@ -21,6 +22,7 @@ __all__ = ["CHECKS"]
 CHECKS: tuple[Check, ...] = (
     *calls.CHECKS,
     *sending.CHECKS,
+    *network.CHECKS,
     *receiving.CHECKS,
     *filtering.CHECKS,
     *damage.CHECKS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_mcast.doctor.arrival import came_in, is_one_of, source_of, way_back
+from pytest_mcast.doctor.arrival import is_one_of, source_of, way_back
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.facts import NotRead
 from pytest_mcast.doctor.flow import End, Flow

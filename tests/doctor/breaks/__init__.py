@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from tests.doctor.scene import Break, Stray
 
-from . import calls, damage, deliveries, filtering, memberships, receiving, sending, sockets
+from . import calls, damage, deliveries, filtering, memberships, network, receiving, sending, sockets
 
 BREAKS: tuple[Break, ...] = (
     *calls.BREAKS,
     *sending.BREAKS,
+    *network.BREAKS,
     *receiving.BREAKS,
     *filtering.BREAKS,
     *damage.BREAKS,
