@@ -6,17 +6,19 @@ import socket
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.system import LINUX
-from pytest_mcast.evidence import Pulse, Reading, Snapshot, socket_options, take_snapshot
+from pytest_mcast.evidence import Pulse, Reading, Snapshot, take_snapshot
 from pytest_mcast.hosts import Host, RemoteHost
 
+from .asking import ask
 from .counters import changes_between
 from .facts import Facts
 from .flow import Changes, End, Flow, Segment
-from .moment import Moment, endpoints_of, fleeting
+from .moment import Moment, endpoints_of, fleeting, own_sockets
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -70,6 +72,7 @@ class Observation:
             with host.inside():
                 self._pulses[host] = Pulse()
             self._marks[host] = self._pulses[host].read()
+            host.ends.append(partial(self.discard, host))  # its files would keep the namespace
 
     def discard(self, host: Host) -> None:
         """Count on a host no more; again is no error."""
@@ -83,14 +86,13 @@ class Observation:
             if host in self._pulses:
                 self._marks[host] = self._pulses[host].read()
 
-    def moment(self, hosts: Iterable[Host] = ()) -> Moment:
-        """Keep what is gone as soon as sockets are closed; of these hosts, or of all that are counted on."""
-        hosts = list(hosts) or list(self._pulses)
-        return Moment(
-            tuple(endpoints_of(hosts)),
-            {host: fleeting(host) for host in hosts},
-            {host: self.changes(host) for host in hosts},
-        )
+    def moment(self, hosts: Iterable[Host], process: Host | None = None) -> Moment:
+        """Keep what is gone as soon as sockets are closed, of these hosts; ``process`` is that which this process is itself."""
+        readings = {host: fleeting(host) for host in hosts}
+        endpoints = [found for host in readings for found in endpoints_of(host, _memberships(readings[host]))]
+        if process in readings and process is not None:
+            endpoints += own_sockets(process, _memberships(readings[process]), endpoints)
+        return Moment(tuple(endpoints), readings, {host: self.changes(host) for host in readings})
 
     def changes(self, host: Host) -> Changes:
         """Return what has been counted on a host since the mark."""
@@ -131,7 +133,9 @@ class Observation:
         host = party.host
         if host not in facts:
             facts[host] = facts_of(host, _asked(channel))
-        sockets = tuple(each if isinstance(each, Mapping) else socket_options(each) for each in party.sockets)
+        sockets = tuple(
+            each if isinstance(each, Mapping) else ask(each, channel, facts[host]) for each in party.sockets
+        )
         return End(str(host), facts[host], changed[host], party.interface_name, sockets)
 
     def close(self) -> None:
@@ -151,6 +155,10 @@ class Observation:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _memberships(readings: Mapping[str, Reading]) -> list[Mapping[str, Any]]:
+    return readings.get("memberships", Reading()).value or []
 
 
 def _with(facts: Facts, readings: Mapping[str, Reading]) -> Facts:

@@ -5,9 +5,10 @@ Standard library only, Python 3.9 or later: remote hosts get it sent over. Under
 
 from __future__ import annotations
 
+from .joined import joined_by, socket_state
 from .pulse import Pulse
 from .snapshot import Reading, Snapshot, take_snapshot
 from .sockets import socket_options
 from .watching import Watch
 
-__all__ = ["Pulse", "Reading", "Snapshot", "Watch", "socket_options", "take_snapshot"]
+__all__ = ["Pulse", "Reading", "Snapshot", "Watch", "joined_by", "socket_options", "socket_state", "take_snapshot"]

@@ -75,7 +75,11 @@ def _most_sources_ipv6(flow: Flow) -> Iterator[Match]:
     values = end.facts.read("sysctl")
     limit = values.get("net.ipv6.mld_max_msf")
     if joined >= int(limit or _MLD_SOURCES):
-        known = f"net.ipv6.mld_max_msf = {limit}" if limit else "net.ipv6.mld_max_msf is readable in the first network namespace only"
+        known = (
+            f"net.ipv6.mld_max_msf = {limit}"
+            if limit
+            else "net.ipv6.mld_max_msf is readable in the first network namespace only"
+        )
         yield Match(
             "certain",
             (said(flow), f"{known}; {joined} sources of {flow.channel.group} are joined"),
@@ -128,7 +132,10 @@ def _port_taken(flow: Flow) -> Iterator[Match]:
         who = f"uid {sock['uid']}" + (f", {sock['program']}" if sock.get("program") else "")
         yield Match(
             "certain" if _bound(end, flow) is False or not joined else "likely",
-            (said(flow), f"{end.name} has a socket on {sock['local']} port {flow.channel.port} ({who}, inode {sock['inode']})"),
+            (
+                said(flow),
+                f"{end.name} has a socket on {sock['local']} port {flow.channel.port} ({who}, inode {sock['inode']})",
+            ),
             {"port": flow.channel.port, "who": who},
         )
         return
@@ -142,7 +149,10 @@ def _joined(flow: Flow) -> Iterator[Match]:
     if here:
         yield Match(
             "certain",
-            (said(flow), f"the socket is bound to port {flow.channel.port}, and {end.name} has joined {flow.channel.group}"),
+            (
+                said(flow),
+                f"the socket is bound to port {flow.channel.port}, and {end.name} has joined {flow.channel.group}",
+            ),
             {"group": flow.channel.group, "interface": end.interface},
         )
 

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from tests.doctor.scene import Break
 
-from . import sending
+from . import calls, memberships, sending, sockets
 
-BREAKS: tuple[Break, ...] = (*sending.BREAKS,)
+BREAKS: tuple[Break, ...] = (*calls.BREAKS, *sending.BREAKS, *memberships.BREAKS, *sockets.BREAKS)
