@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.facts import NotRead
-from pytest_mcast.doctor.firewall import OUTGOING, Packet, stops
+from pytest_mcast.doctor.firewall import Packet, stops
 from pytest_mcast.doctor.flow import End, Flow
 
 from .refusals import caller, link_of, said
@@ -101,7 +101,9 @@ def _filtered_by_something(flow: Flow) -> Iterator[Match]:
     except NotRead:
         legacy = []
     tables = f"; there are tables of iptables-legacy: {', '.join(legacy)}" if legacy else ""
-    yield Match("likely", (said(flow), f"no rule of nftables is known to drop it{tables}"), {"interface": end.interface})
+    yield Match(
+        "likely", (said(flow), f"no rule of nftables is known to drop it{tables}"), {"interface": end.interface}
+    )
 
 
 def _filtered_or_unknown(flow: Flow) -> Iterator[Match]:
