@@ -21,7 +21,9 @@ __all__ = ["Cable"]
 
 _SOL_PACKET, _VNET_HDR, _IGNORE_OUTGOING = 263, 15, 23  # linux/if_packet.h
 _ALL_PROTOCOLS = 3  # ETH_P_ALL
-_VNET = struct.Struct("=BBHHHH")  # struct virtio_net_hdr: flags, kind of GSO, header length, size, checksum start and offset
+_VNET = struct.Struct(
+    "=BBHHHH"
+)  # struct virtio_net_hdr: flags, kind of GSO, header length, size, checksum start and offset
 _NEEDS_CHECKSUM = 1
 _BUFFER = 8 << 20  # bytes
 _UDP = 17

@@ -62,7 +62,9 @@ class Impairment:
         for name in ("loss", "duplicate", "reorder", "corrupt"):
             value = getattr(self, name)
             if not isinstance(value, (Every, Exactly)) and not (_is_number(value) and 0 <= value <= 1):
-                raise ValueError(f"{name} {value!r} is neither a probability from 0 to 1, nor Every(n), nor Exactly(1, 2)")
+                raise ValueError(
+                    f"{name} {value!r} is neither a probability from 0 to 1, nor Every(n), nor Exactly(1, 2)"
+                )
         least, most = self.delays
         if not (_is_number(least) and _is_number(most) and 0 <= least <= most < math.inf):
             raise ValueError(f"delay {self.delay!r} is not a number of seconds, nor two from the least to the most")
@@ -75,7 +77,9 @@ class Impairment:
         return self.delay if isinstance(self.delay, tuple) else (self.delay, self.delay)
 
     def __str__(self) -> str:
-        words = [f"{name} {value}" for name in ("loss", "duplicate", "reorder", "corrupt") if (value := getattr(self, name))]
+        words = [
+            f"{name} {value}" for name in ("loss", "duplicate", "reorder", "corrupt") if (value := getattr(self, name))
+        ]
         if self.delays[1]:
             words.append("delay {:g} to {:g} s".format(*self.delays))
         if self.rate is not None:
