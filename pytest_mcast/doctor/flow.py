@@ -102,6 +102,8 @@ class Flow:
     error: BaseException | None = field(default=None, compare=False)
     segment: Segment | None = None
     trace: Trace | None = None
+    #: Channels that the senders of the test are for, when none is for this one.
+    elsewhere: tuple[Channel, ...] = ()
 
     @property
     def errno(self) -> int | None:

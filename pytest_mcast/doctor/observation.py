@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.channels import Channel
@@ -17,7 +18,7 @@ from .asking import ask
 from .counters import changes_between
 from .facts import Facts
 from .flow import Changes, End, Flow, Segment
-from .moment import Moment, endpoints_of, fleeting
+from .moment import Moment, endpoints_of, fleeting, own_sockets
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -71,6 +72,7 @@ class Observation:
             with host.inside():
                 self._pulses[host] = Pulse()
             self._marks[host] = self._pulses[host].read()
+            host.ends.append(partial(self.discard, host))  # its files would keep the namespace
 
     def discard(self, host: Host) -> None:
         """Count on a host no more; again is no error."""
@@ -84,14 +86,13 @@ class Observation:
             if host in self._pulses:
                 self._marks[host] = self._pulses[host].read()
 
-    def moment(self, hosts: Iterable[Host] = ()) -> Moment:
-        """Keep what is gone as soon as sockets are closed; of these hosts, or of all that are counted on."""
-        hosts = list(hosts) or list(self._pulses)
-        return Moment(
-            tuple(endpoints_of(hosts)),
-            {host: fleeting(host) for host in hosts},
-            {host: self.changes(host) for host in hosts},
-        )
+    def moment(self, hosts: Iterable[Host], process: Host | None = None) -> Moment:
+        """Keep what is gone as soon as sockets are closed, of these hosts; ``process`` is that which this process is itself."""
+        readings = {host: fleeting(host) for host in hosts}
+        endpoints = [found for host in readings for found in endpoints_of(host, _memberships(readings[host]))]
+        if process in readings and process is not None:
+            endpoints += own_sockets(process, _memberships(readings[process]), endpoints)
+        return Moment(tuple(endpoints), readings, {host: self.changes(host) for host in readings})
 
     def changes(self, host: Host) -> Changes:
         """Return what has been counted on a host since the mark."""
@@ -154,6 +155,10 @@ class Observation:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _memberships(readings: Mapping[str, Reading]) -> list[Mapping[str, Any]]:
+    return readings.get("memberships", Reading()).value or []
 
 
 def _with(facts: Facts, readings: Mapping[str, Reading]) -> Facts:

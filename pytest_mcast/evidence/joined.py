@@ -15,7 +15,7 @@ import struct
 import sys
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
-__all__ = ["joined_by", "namespace", "socket_state"]
+__all__ = ["joined_by", "namespace", "namespace_cookie", "socket_state"]
 
 # linux/in.h; asm-generic/socket.h; linux/sock_diag.h
 _MCAST_MSFILTER = 48
@@ -56,9 +56,9 @@ def _linux_state(sock: socket.socket) -> Dict[str, Any]:
     if memory is not None and len(memory) == 4 * (_DROPS + 1):
         values = struct.unpack(f"={_DROPS + 1}I", memory)
         found.update(queued=values[_QUEUED], limit=values[_LIMIT], drops=values[_DROPS])
-    cookie = _get(sock, socket.SOL_SOCKET, _SO_NETNS_COOKIE, b"", 8)
+    cookie = namespace_cookie(sock)
     if cookie is not None:
-        found["namespace"] = int.from_bytes(cookie, sys.byteorder)
+        found["namespace"] = cookie
     try:
         # Without room for the instructions it is their number that is returned as the length.
         found["filter"] = _length(sock, socket.SOL_SOCKET, _SO_GET_FILTER)
@@ -68,13 +68,19 @@ def _linux_state(sock: socket.socket) -> Dict[str, Any]:
     return found
 
 
+def namespace_cookie(sock: socket.socket) -> Optional[int]:
+    """Return the number of the network namespace that a socket is in; None where it is not told (before Linux 5.14)."""
+    cookie = _get(sock, socket.SOL_SOCKET, _SO_NETNS_COOKIE, b"", 8) if sys.platform.startswith("linux") else None
+    return None if cookie is None else int.from_bytes(cookie, sys.byteorder)
+
+
 def namespace() -> int:
     """Return the number (cookie) of the calling thread's network namespace; raises ``OSError`` before Linux 5.14."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        state = socket_state(sock)
-    if "namespace" not in state:
+        cookie = namespace_cookie(sock)
+    if cookie is None:
         raise OSError(errno.ENOPROTOOPT, "the kernel does not tell in which network namespace a socket is")
-    return int(state["namespace"])
+    return cookie
 
 
 def joined_by(sock: socket.socket, asked: Iterable[Tuple[int, str]]) -> List[Dict[str, Any]]:

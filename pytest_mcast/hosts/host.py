@@ -49,6 +49,8 @@ class Host:
         self._tasks: list[Task] = []
         #: What receivers opened from now on tell of a loss; see ``Receiver.lost``.
         self.lost: Callable[[NotReceived], object] | None = None
+        #: What is called when the host comes to its end, if it does.
+        self.ends: list[Callable[[], object]] = []
 
     @property
     def endpoints(self) -> list[Any]:

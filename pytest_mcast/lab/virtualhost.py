@@ -302,6 +302,8 @@ class VirtualHost(Host):
             if self._recorder is not None:
                 stack.callback(self._recorder.close)
             stack.callback(self._ears.close)
+            while self.ends:
+                stack.callback(self.ends.pop())
             self.close_endpoints()
             self._injectors, self._control, self._recorder = {}, None, None
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pytest_mcast.doctor.check import Check
 
-from . import damage, filtering, memberships, receiving, sending, sockets
+from . import calls, damage, memberships, packet_filter, receiving, sending, sockets
 
 __all__ = ["CHECKS"]
 
 #: All checks, in the order of the way.
 CHECKS: tuple[Check, ...] = (
+    *calls.CHECKS,
     *sending.CHECKS,
     *receiving.CHECKS,
-    *filtering.CHECKS,
+    *packet_filter.CHECKS,
     *damage.CHECKS,
     *memberships.CHECKS,
     *sockets.CHECKS,

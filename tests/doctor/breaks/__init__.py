@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from tests.doctor.scene import Break
 
-from . import damage, filtering, memberships, receiving, sending, sockets
+from . import calls, damage, memberships, packet_filter, receiving, sending, sockets
 
 BREAKS: tuple[Break, ...] = (
+    *calls.BREAKS,
     *sending.BREAKS,
     *receiving.BREAKS,
-    *filtering.BREAKS,
+    *packet_filter.BREAKS,
     *damage.BREAKS,
     *memberships.BREAKS,
     *sockets.BREAKS,

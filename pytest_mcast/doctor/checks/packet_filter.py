@@ -67,7 +67,7 @@ def _is_lost(flow: Flow, stop: Stop) -> bool:
 def _match(flow: Flow, stop: Stop, confidence: Confidence) -> Match:
     assert flow.receiver is not None
     interface = flow.receiver.interface
-    counted = "" if stop.packets is None else f" ({stop.packets} packets so far)"
+    counted = "" if stop.packets is None else f" (counted until now: {stop.packets})"
     # Fragments but the first have no port.
     port = stop.place == "input" and flow.channel.family == "ipv4"
     packet = datagram(flow, incoming=interface)
