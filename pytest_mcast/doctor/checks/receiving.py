@@ -76,7 +76,7 @@ def _own_source(flow: Flow) -> Iterator[Match]:
     end, source = _elsewhere(flow), source_of(flow)
     if end is None or source is None or flow.channel.family != "ipv4":
         return  # Measured (Linux 6.18): IPv6 takes them
-    if end.facts.conf("ipv4", end.interface, "accept_local"):
+    if has_impossible_source(flow) or end.facts.conf("ipv4", end.interface, "accept_local"):
         return
     for address in end.facts.addresses(family="ipv4"):
         if address["address"] == source:

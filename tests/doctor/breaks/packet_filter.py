@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pytest_mcast import Sender
-from tests.doctor.scene import Break, Scene
+from tests.doctor.scene import Break, Scene, Sends
 
 from .receiving import ipv6
 
@@ -43,7 +42,7 @@ def _used_up(scene: Scene) -> None:
     _table("input", "ours {ip} daddr {group} limit rate over 1/hour burst 1 packets counter drop")(scene)
     open_sender = scene.open_sender
 
-    def open_and_send() -> Sender:
+    def open_and_send() -> Sends:
         sender = open_sender()
         sender.send(b"the first")
         scene.open_sender = open_sender
