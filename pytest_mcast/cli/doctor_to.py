@@ -139,7 +139,7 @@ def _parties(options: argparse.Namespace) -> Iterator[tuple[Party, Party]]:
 
 def _name(specification: str) -> str:
     """Return a short name for a host: the one by which ssh knows it, without user and options."""
-    first = specification.split("//")[0]
+    first = specification.split("//", maxsplit=1)[0]
     return (
         first.partition("=")[2].split()[-1].rpartition("@")[2]
         if first.startswith("ssh=") and first != "ssh="

@@ -39,21 +39,20 @@ def nftables() -> List[Dict[str, Any]]:
     program = shutil.which("nft", path=os.environ.get("PATH", os.defpath) + os.pathsep + _MORE_PATH)
     if program is None:
         raise FileNotFoundError(f"the program nft is not installed; there are the tables {', '.join(tables)}")
-    found: List[Dict[str, Any]] = json.loads(_output(program, "-j", "list", "ruleset"))["nftables"]
+    found: List[Dict[str, Any]] = json.loads(_nft(program, "-j", "list", "ruleset"))["nftables"]
     if lack_devices(found):
-        add_devices(found, _output(program, "list", "chains"))
+        add_devices(found, _nft(program, "list", "chains"))
     return found
 
 
-def _output(*command: str) -> str:
-    what = f"nft {' '.join(command[-2:])}"
+def _nft(program: str, *arguments: str) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False, cwd="/")
+        done = subprocess.run([program, *arguments], capture_output=True, timeout=_TIMEOUT_S, check=False, cwd="/")
     except subprocess.TimeoutExpired:
-        raise TimeoutError(f"{what} did not end in {_TIMEOUT_S:g} s") from None
+        raise TimeoutError(f"nft {' '.join(arguments)} did not end in {_TIMEOUT_S:g} s") from None
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
-        raise OSError(f"{what}: {said or f'exit code {done.returncode}'}")
+        raise OSError(f"nft {' '.join(arguments)}: {said or f'exit code {done.returncode}'}")
     return done.stdout.decode("utf-8", "replace")
 
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from pytest_mcast.doctor.check import Check
 
-from . import calls, damage, memberships, packet_filter, receiving, sending, sockets
+from . import (
+    calls,
+    damage,
+    deliveries,
+    filtering,
+    memberships,
+    network,
+    receiving,
+    sending,
+    sockets,
+)
 
 __all__ = ["CHECKS"]
 
@@ -12,9 +22,11 @@ __all__ = ["CHECKS"]
 CHECKS: tuple[Check, ...] = (
     *calls.CHECKS,
     *sending.CHECKS,
+    *network.CHECKS,
     *receiving.CHECKS,
-    *packet_filter.CHECKS,
+    *filtering.CHECKS,
     *damage.CHECKS,
     *memberships.CHECKS,
     *sockets.CHECKS,
+    *deliveries.CHECKS,
 )

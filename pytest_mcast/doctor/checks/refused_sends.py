@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.facts import NotRead
-from pytest_mcast.doctor.firewall import OUTGOING, Packet, stops
+from pytest_mcast.doctor.firewall import Packet, stops
 from pytest_mcast.doctor.flow import End, Flow
 
 from .refusals import caller, link_of, said

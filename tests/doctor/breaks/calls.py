@@ -1,73 +1,34 @@
-"""What is broken so that the kernel refuses a call."""
+"""What is broken so that the kernel refuses a call: routes, limits, ports; interfaces and sends have modules of their own."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pytest_mcast import Channel, LabView, VirtualHost
-from pytest_mcast.core import system
-from tests.doctor.scene import Break, PlainReceiver, PlainSender, Scene
+from pytest_mcast import Channel, LabView
+from tests.doctor.scene import Break, PlainReceiver, Scene
 
-_FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
-
-
-def plain_socket(host: VirtualHost, family: str) -> socket.socket:
-    """Open a UDP socket on a host."""
-    with host.inside():
-        return socket.socket(_FAMILIES[family], socket.SOCK_DGRAM)
-
-
-def plain_join(sock: socket.socket, channel: Channel, index: int = 0) -> None:
-    """Join as code does that names no interface, or its index."""
-    action = "join" if channel.source is None else "join-source"
-    system.set_option(sock, system.membership_option(action, channel.family, index, channel.group, channel.source))
-
-
-def plainly(scene: Scene, *, join: int = 0) -> Scene:
-    """Have the scene use plain sockets, which name no interface (or join by its index), and let it choose a source."""
-
-    def receiver() -> PlainReceiver:
-        sock = plain_socket(scene.rx, scene.family)
-        scene.receiver = PlainReceiver(sock)
-        sock.bind(("", scene.channel.port))
-        plain_join(sock, scene.channel, join)
-        return scene.receiver
-
-    def sender() -> PlainSender:
-        sock = plain_socket(scene.tx, scene.family)
-        return PlainSender(sock, (scene.channel.group, scene.channel.port))
-
-    scene.open_receiver, scene.open_sender = receiver, sender
-    return scene
-
-
-def _ipv6(lab: LabView) -> Scene:
-    return Scene(lab, "ipv6")
+from . import refused_interfaces, refused_sends
+from .plain import ipv4_ssm, ipv6, ipv6_ssm, join, plain
+from .plain_sender import plain_sender, plain_socket, run
 
 
 def _plain(lab: LabView) -> Scene:
-    return plainly(Scene(lab))
+    """Both use plain sockets, which name no interface."""
+    return _plainly(Scene(lab))
 
 
 def _plain_ipv6(lab: LabView) -> Scene:
-    return plainly(Scene(lab, "ipv6"))
+    return _plainly(Scene(lab, "ipv6"))
 
 
-def _ssm(lab: LabView) -> Scene:
-    return Scene(lab, "ipv4", "ssm")
-
-
-def _ssm_ipv6(lab: LabView) -> Scene:
-    return Scene(lab, "ipv6", "ssm")
-
-
-def _run(host: str, command: str) -> Callable[[Scene], object]:
-    return lambda scene: scene.sh(getattr(scene, host), command.format(scene=scene))
+def _plainly(scene: Scene) -> Scene:
+    scene.open_receiver = lambda: plain(scene, interface=None)
+    scene.open_sender = lambda: plain_sender(scene, interface=None)
+    return scene
 
 
 # Routes
@@ -78,13 +39,13 @@ _NO_IPV6_ROUTES = (
 )
 _REFUSING = ("prohibit", "blackhole", "unreachable")
 _ROUTES = (
-    Break("join without a route", "route.missing", _run("rx", "ip route del default"), scene=_plain),
-    Break("join without a route, ipv6", "route.missing", _run("rx", _NO_IPV6_ROUTES), scene=_plain_ipv6),
-    Break("send without a route", "route.missing", _run("tx", "ip route del default"), scene=_plain),
-    Break("send without a route, ipv6", "route.missing", _run("tx", _NO_IPV6_ROUTES), scene=_plain_ipv6),
-    Break("send without a route by the interface, ipv6", "route.missing", _run("tx", _NO_IPV6_ROUTES), scene=_ipv6),
+    Break("join without a route", "route.missing", run("rx", "ip route del default"), scene=_plain),
+    Break("join without a route, ipv6", "route.missing", run("rx", _NO_IPV6_ROUTES), scene=_plain_ipv6),
+    Break("send without a route", "route.missing", run("tx", "ip route del default"), scene=_plain),
+    Break("send without a route, ipv6", "route.missing", run("tx", _NO_IPV6_ROUTES), scene=_plain_ipv6),
+    Break("send without a route by the interface, ipv6", "route.missing", run("tx", _NO_IPV6_ROUTES), scene=ipv6),
     *(
-        Break(f"{call}: {kind} route", "route.refuses", _run(host, f"ip route add {kind} 224.0.0.0/4"), scene=_plain)
+        Break(f"{call}: {kind} route", "route.refuses", run(host, f"ip route add {kind} 224.0.0.0/4"), scene=_plain)
         for kind in _REFUSING
         for call, host in (("join", "rx"), ("send", "tx"))
     ),
@@ -92,7 +53,7 @@ _ROUTES = (
         Break(
             f"{call}: {kind} route, ipv6",
             "route.refuses",
-            _run(host, f"ip -6 route add {kind} ff12::/16 table local"),
+            run(host, f"ip -6 route add {kind} ff12::/16 table local"),
             scene=_plain_ipv6,
         )
         for kind in _REFUSING
@@ -102,7 +63,7 @@ _ROUTES = (
         Break(
             f"{call}: {kind} rule",
             "rule.refuses",
-            _run(host, f"ip rule add priority 10 to 224.0.0.0/4 {kind}"),
+            run(host, f"ip rule add priority 10 to 224.0.0.0/4 {kind}"),
             scene=_plain,
         )
         for kind in _REFUSING
@@ -121,8 +82,9 @@ def _joins(scene: Scene, channels: list[Channel]) -> None:
         sock = plain_socket(scene.rx, scene.family)
         scene.receiver = PlainReceiver(sock)
         sock.bind(("", scene.channel.port))
-        for channel in (*channels, scene.channel):
-            plain_join(sock, channel, scene.rx.interface.index)
+        with scene.rx.inside():
+            for channel in (*channels, scene.channel):
+                join(sock, channel.group, source=channel.source)
         return scene.receiver
 
     scene.open_receiver = receiver
@@ -156,10 +118,10 @@ def _no_memory(scene: Scene) -> None:
 
 _LIMITS = (
     Break("21st group", "limit.groups", _twenty_more),
-    Break("11th source", "limit.sources", _ten_more_sources, scene=_ssm),
-    Break("65th source, ipv6", "limit.sources-ipv6", _sixty_four_more_sources, _no_more_sources, _ssm_ipv6),
+    Break("11th source", "limit.sources", _ten_more_sources, scene=ipv4_ssm),
+    Break("65th source, ipv6", "limit.sources-ipv6", _sixty_four_more_sources, _no_more_sources, ipv6_ssm),
     Break("no memory for options", "limit.memory", _no_memory),
-    Break("no memory for options, ipv6", "limit.memory", _no_memory, scene=_ipv6),
+    Break("no memory for options, ipv6", "limit.memory", _no_memory, scene=ipv6),
 )
 
 
@@ -224,12 +186,12 @@ def _low_port(scene: Scene) -> None:
 
 _SHARING = (
     Break("port taken", "port.taken", _take_port, _give_port),
-    Break("port taken, ipv6", "port.taken", _take_port, _give_port, _ipv6),
+    Break("port taken, ipv6", "port.taken", _take_port, _give_port, ipv6),
     Break("port of the privileged", "port.privileged", _low_port),
     Break("joined already", "group.joined-already", _join_twice, _join_once),
-    Break("joined already, ipv6", "group.joined-already", _join_twice, _join_once, _ipv6),
-    Break("source joined already", "source.joined-already", _join_twice, _join_once, _ssm),
-    Break("source joined already, ipv6", "source.joined-already", _join_twice, _join_once, _ssm_ipv6),
+    Break("joined already, ipv6", "group.joined-already", _join_twice, _join_once, ipv6),
+    Break("source joined already", "source.joined-already", _join_twice, _join_once, ipv4_ssm),
+    Break("source joined already, ipv6", "source.joined-already", _join_twice, _join_once, ipv6_ssm),
 )
 
-BREAKS = (*_ROUTES, *_LIMITS, *_SHARING)
+BREAKS = (*_ROUTES, *_LIMITS, *_SHARING, *refused_interfaces.BREAKS, *refused_sends.BREAKS)
