@@ -9,6 +9,8 @@ from pytest_mcast.core import FAMILIES, MODES, Interface, InterfaceError, Missin
 from pytest_mcast.doctor import probe_channel, probe_namespaces, probe_packets
 from pytest_mcast.hosts import LocalHost
 
+from . import doctor_to
+
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
@@ -23,11 +25,15 @@ def add_parser(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
         description="Tries every capability on loopback, or on the interface named. Exit code 1 if one is missing.",
     )
     parser.add_argument("--iface", metavar="NAME|INDEX|ADDRESS", help="interface to try (default: loopback)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    doctor_to.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the interfaces and the verdicts; return 0 when everything works, 1 when not, 2 for a wrong interface."""
+    if options.to is not None:
+        return doctor_to.run_pair(options)
     print("interfaces:")
     for interface in Interface.all():
         flags = ", ".join(flag for flag in ("up", "multicast", "loopback") if getattr(interface, flag))

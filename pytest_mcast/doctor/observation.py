@@ -195,7 +195,10 @@ def _segment(sender: Party, receiver: Party) -> Segment | None:
     ports = []
     for party, host in ((sender, sender.host), (receiver, receiver.host)):
         with host.inside():
-            index = socket.if_nametoindex(party.interface_name)
+            try:
+                index = socket.if_nametoindex(party.interface_name)
+            except OSError:  # it is gone; a check says so
+                return None
         ports.append(host.plugged.get(index))
     if ports[0] is None or ports[1] is None or ports[0].link is not ports[1].link or ports[0] is ports[1]:
         return None

@@ -32,5 +32,10 @@ def learned() -> List[Dict[str, Any]]:
         if _MASTER in more and _LLADDR in more:
             bridge = struct.unpack("=I", more[_MASTER])[0]
             values = {"bridge": bridge, "port": port}
-            found.append({**{what: names.get(index, str(index)) for what, index in values.items()}, "mac": more[_LLADDR].hex(":")})
+            found.append(
+                {
+                    **{what: names.get(index, str(index)) for what, index in values.items()},
+                    "mac": more[_LLADDR].hex(":"),
+                }
+            )
     return found

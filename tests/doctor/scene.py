@@ -43,6 +43,34 @@ class PlainReceiver:
         self.socket.close()
 
 
+class Sends(Protocol):
+    """What sends a datagram from a socket: a plain one, or a ``Sender``."""
+
+    socket: socket.socket
+
+    def send(self, payload: bytes) -> object:
+        """Send one datagram; raises ``OSError``."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class PlainSender:
+    """A sender as users write it: a plain socket, which a test has set up, and an address to send to."""
+
+    def __init__(self, sock: socket.socket, to: tuple[Any, ...]) -> None:
+        self.socket = sock
+        self._to = to
+
+    def send(self, payload: bytes) -> object:
+        """Send one datagram; raises ``OSError``."""
+        return self.socket.sendto(payload, self._to)
+
+    def close(self) -> None:
+        """Close it."""
+        self.socket.close()
+
+
 @dataclass
 class Scene:
     """Two virtual hosts and what they do. A break changes anything here, or runs commands on the hosts."""
@@ -59,6 +87,8 @@ class Scene:
     more_interfaces: dict[str, str] = field(default_factory=dict)
     #: Whether the doctor is told which socket receives.
     shows_socket: bool = True
+    #: Sockets that a break leaves open, in the way of others.
+    held: list[socket.socket] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         interfaces = {"eth0": self.link or self.lab.link("scene")}  # a link of our own: it is broken
@@ -68,10 +98,10 @@ class Scene:
         self.channel: Channel = self.lab.channel(self.family, source=source)
         #: What opens the receiver and the sender; a break may put something else here.
         self.open_receiver: Callable[[], Receives] = self._receiver
-        self.open_sender: Callable[[], Sender] = self._sender
+        self.open_sender: Callable[[], Sends] = self._sender
         #: What is open now.
         self.receiver: Receives | None = None
-        self.sender: Sender | None = None
+        self.sender: Sends | None = None
 
     def _receiver(self) -> Receiver:
         return self.rx.receiver(self.channel, **self.receiver_options)
@@ -176,6 +206,8 @@ class Break:
     scene: Callable[[LabView], Scene] = Scene
     healthy: bool = True
     certain: bool = True
+    #: Programs that it takes; without them it is skipped.
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import pytest
 
 from pytest_mcast import LabView
@@ -13,6 +16,9 @@ from .scene import Break, Stray, prove, prove_unwanted
 
 @pytest.mark.parametrize("broken", BREAKS, ids=[broken.id for broken in BREAKS])
 def test_the_cause_is_named_and_the_cure_works(mcast_lab: LabView, broken: Break) -> None:
+    for program in broken.needs:
+        if shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin") is None:
+            pytest.skip(f"needs the program {program}")
     prove(mcast_lab, broken)
 
 

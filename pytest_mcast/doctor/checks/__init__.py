@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from pytest_mcast.doctor.check import Check
 
-from . import deliveries, memberships, sending, sockets
+from . import calls, damage, deliveries, filtering, memberships, receiving, sending, sockets
 
 __all__ = ["CHECKS"]
 
 #: All checks, in the order of the way.
-CHECKS: tuple[Check, ...] = (*sending.CHECKS, *memberships.CHECKS, *sockets.CHECKS, *deliveries.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *calls.CHECKS,
+    *sending.CHECKS,
+    *receiving.CHECKS,
+    *filtering.CHECKS,
+    *damage.CHECKS,
+    *memberships.CHECKS,
+    *sockets.CHECKS,
+    *deliveries.CHECKS,
+)

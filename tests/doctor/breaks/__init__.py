@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from tests.doctor.scene import Break, Stray
 
-from . import deliveries, memberships, sending, sockets
+from . import calls, damage, deliveries, filtering, memberships, receiving, sending, sockets
 
-BREAKS: tuple[Break, ...] = (*sending.BREAKS, *memberships.BREAKS, *sockets.BREAKS)
+BREAKS: tuple[Break, ...] = (
+    *calls.BREAKS,
+    *sending.BREAKS,
+    *receiving.BREAKS,
+    *filtering.BREAKS,
+    *damage.BREAKS,
+    *memberships.BREAKS,
+    *sockets.BREAKS,
+)
 #: What is delivered and should not be.
 STRAYS: tuple[Stray, ...] = deliveries.STRAYS
