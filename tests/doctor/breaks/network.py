@@ -42,6 +42,7 @@ def names(scene: Scene) -> dict[str, object]:
         "group": scene.channel.group,
         "port": scene.channel.port,
         "ip": layer,
+        "reports": "ip protocol igmp" if scene.family == "ipv4" else "icmpv6 type mld2-listener-report",
     }
 
 
