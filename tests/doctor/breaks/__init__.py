@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from tests.doctor.scene import Break
 
-from . import memberships, network, sending, snooping, sockets
+from . import memberships, network, reports, sending, snooping, sockets
 
-BREAKS: tuple[Break, ...] = (*sending.BREAKS, *network.BREAKS, *snooping.BREAKS, *memberships.BREAKS, *sockets.BREAKS)
+BREAKS: tuple[Break, ...] = (*sending.BREAKS, *network.BREAKS, *snooping.BREAKS, *reports.BREAKS, *memberships.BREAKS, *sockets.BREAKS)

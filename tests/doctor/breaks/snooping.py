@@ -126,7 +126,7 @@ def _only_another_source(scene: SnoopingScene) -> None:
     scene.snoops.wait_until_gone(scene.channel, scene.rx)
 
 
-def _gone(scene: SnoopingScene) -> None:
+def forgotten_by_switch(scene: SnoopingScene) -> None:
     """Wait until the switch has forgotten the receiver that worked."""
     scene.snoops.wait_until_gone(scene.channel, scene.rx)
 
@@ -190,7 +190,7 @@ BREAKS = (
     *both(
         "reports stopped in the switch",
         "reports.stopped",
-        breaking(_gone, filters("bridge t", "type filter hook prerouting priority 0;", "{reports} drop")),
+        breaking(forgotten_by_switch, filters("bridge t", "type filter hook prerouting priority 0;", "{reports} drop")),
         scene=scene_of(),
     ),
 )
