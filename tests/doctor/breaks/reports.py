@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import closing
 
 from pytest_mcast import LabView, NotReported
+from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.doctor import Diagnosis, Observation, Party, diagnose
 from pytest_mcast.wire import memberships
 from tests.doctor.breaks.network import both, on_receiver
@@ -34,12 +35,13 @@ class ReportScene(Scene):
         source = self.tx.source(self.family) if self.mode == "ssm" else None
         self.channel = self.lab.channel(self.family, source=source)  # another one: the end of the last is reported, too
         version = {"ipv4": 3, "ipv6": 2}[self.family] if self.newest else None
-        parties = {"sender": Party(self.tx, (), "eth0"), "receiver": Party(self.rx, (), "eth0")}
-        with Observation(self.tx, self.rx) as observation, self.tx.listen() as listener, self.open_receiver():
+        sender, receiver = (Party(host, (), "eth0") for host in (self.tx, self.rx))
+        with Observation(self.tx, self.rx) as observation, self.tx.listen() as listener, closing(self.open_receiver()):
             try:
                 listener.expect_report(self.channel, sender=self.rx, version=version, timeout=timeout)
             except NotReported as error:
-                return diagnose(observation.flow(self.channel, call="report", error=error, **parties))
+                flow = observation.flow(self.channel, sender=sender, receiver=receiver, call="report", error=error)
+                return diagnose(flow)
         return None
 
 
@@ -79,8 +81,9 @@ def _older_query(scene: Scene) -> None:
 
 def _wait_for_newest(scene: Scene) -> None:
     with scene.rx.inside():
+        deadline = Deadline(10.0)
         while {each.version for each in memberships(interface="eth0")} != {3, None}:
-            pass
+            assert not deadline.passed(), "still IGMPv2 after 10 s"
 
 
 _OUTPUT = "nft add table {ip} t; nft 'add chain {ip} t c {{ type filter hook output priority 0; }}'; nft 'add rule {ip} t c {reports} drop'"

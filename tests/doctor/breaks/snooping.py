@@ -12,7 +12,7 @@ from pytest_mcast.hosts import Host
 from pytest_mcast.lab import Switch, Timers
 from tests.doctor.breaks.crafted import send_report
 from tests.doctor.breaks.network import both, filters, on_switch
-from tests.doctor.scene import Break, Receives, Scene
+from tests.doctor.scene import Break, Scene
 
 # What takes minutes takes a third of a second: a membership that nobody confirms is forgotten then.
 _SOON = Timers(membership_interval=0.3)
