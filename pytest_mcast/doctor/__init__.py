@@ -6,7 +6,7 @@ from .check import Check, Match
 from .diagnosis import Diagnosis, Finding, diagnose
 from .facts import Facts, NotRead
 from .failure import concern_of, explain
-from .flow import Changes, End, Flow, Hop, Segment, Trace
+from .flow import Changes, End, Flow, Hop, Segment, Trace, Unwanted
 from .moment import Endpoint, Moment
 from .observation import Observation, Party, facts_of
 from .probes import CAPABILITIES, probe_channel, probe_namespaces, probe_packets
@@ -30,6 +30,7 @@ __all__ = [
     "Party",
     "Segment",
     "Trace",
+    "Unwanted",
     "brief",
     "concern_of",
     "diagnose",

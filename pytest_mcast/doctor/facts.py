@@ -159,6 +159,7 @@ def _both(own: int, common: int) -> int:
 _IN_FORCE: Mapping[tuple[str, str], Callable[[int, int], int]] = {
     ("ipv4", "rp_filter"): max,
     ("ipv4", "accept_local"): _any,
+    ("ipv4", "route_localnet"): _any,
     ("ipv4", "mc_forwarding"): _both,
     ("ipv4", "force_igmp_version"): lambda own, common: common or own,
     ("ipv6", "force_mld_version"): lambda own, common: common or own,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.channels import Channel
@@ -17,11 +18,13 @@ from pytest_mcast.hosts import Host, RemoteHost
 from .asking import ask
 from .counters import changes_between
 from .facts import Facts
-from .flow import Changes, End, Flow, Segment
+from .flow import Apart, Changes, End, Flow, Segment
 from .moment import Moment, endpoints_of, fleeting, own_sockets
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from pytest_mcast.lab.port import Port
 
 __all__ = ["Observation", "Party", "facts_of"]
 
@@ -124,7 +127,7 @@ class Observation:
         destination = None if receiver is None else self._end(receiver, channel, facts, changed)
         known = {
             **_of_sender(origin, channel),
-            "segment": None if sender is None or receiver is None else _segment(sender, receiver),
+            **({} if sender is None or receiver is None else _between(sender, receiver)),
             **known,
         }
         return Flow(channel, origin, destination, call=call, error=error, **known)
@@ -184,25 +187,44 @@ def _of_sender(end: End | None, channel: Channel) -> dict[str, Any]:
     return found
 
 
-def _segment(sender: Party, receiver: Party) -> Segment | None:
-    """Return the switch between two virtual hosts; None when there is none."""
+def _between(sender: Party, receiver: Party) -> dict[str, Any]:
+    """Return what is between two virtual hosts: the switch, or that there is none (``Flow.segment``, ``Flow.apart``)."""
+    ports = [_port(party) for party in (sender, receiver)]
+    if ports[0] is None or ports[1] is None or ports[0] is ports[1]:
+        return {}
+    link = ports[0].link
+    if link is not ports[1].link:
+        routers = (each.host for each in link.ports if _routes_multicast(each.host))
+        return {"apart": Apart(str(link), str(ports[1].link), tuple(sorted({str(host) for host in routers})))}
+    with link.namespace:
+        facts = Facts(Snapshot.from_json(take_snapshot()))
+    return {"segment": Segment(str(link), facts, f"switch{link.number}", ports[0].device, ports[1].device)}
+
+
+def _port(party: Party) -> Port | None:
+    """Return where the interface of a party is plugged in; None when that is not a switch, or it is gone."""
     if not LINUX:
         return None
     from pytest_mcast.lab import VirtualHost
 
-    if not (isinstance(sender.host, VirtualHost) and isinstance(receiver.host, VirtualHost)):
+    host = party.host
+    if not isinstance(host, VirtualHost):
         return None
-    ports = []
-    for party, host in ((sender, sender.host), (receiver, receiver.host)):
-        with host.inside():
+    with host.inside():
+        try:
+            return host.plugged.get(socket.if_nametoindex(party.interface_name))
+        except OSError:
+            return None
+
+
+def _routes_multicast(host: Host) -> bool:
+    """Whether there is a multicast router in a host: one that the kernel forwards for (/proc/net/ip_mr_vif)."""
+    with host.inside():
+        for name in ("ip_mr_vif", "ip6_mr_vif"):
             try:
-                index = socket.if_nametoindex(party.interface_name)
-            except OSError:  # it is gone; a check says so
-                return None
-        ports.append(host.plugged.get(index))
-    if ports[0] is None or ports[1] is None or ports[0].link is not ports[1].link or ports[0] is ports[1]:
-        return None
-    link = ports[0].link
-    with link.namespace:
-        facts = Facts(Snapshot.from_json(take_snapshot()))
-    return Segment(str(link), facts, f"switch{link.number}", ports[0].device, ports[1].device)
+                lines = Path("/proc/thread-self/net", name).read_text("ascii").splitlines()
+            except OSError:  # the kernel cannot
+                continue
+            if len(lines) > 1:  # the first is the heading
+                return True
+    return False

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Sequence
 
-from . import firewall, joined, links, mdb, offloads, routes, udp
+from . import fdb, firewall, joined, links, mdb, offloads, routes, udp
 
 __all__ = ["READERS", "readers"]
 
@@ -45,7 +45,15 @@ _WANTED = (
     "bridge/bridge-nf-call-iptables",
 )
 _WANTED_CONF = {
-    "ipv4": ("accept_local", "force_igmp_version", "forwarding", "mc_forwarding", "rp_filter", "src_valid_mark"),
+    "ipv4": (
+        "accept_local",
+        "force_igmp_version",
+        "forwarding",
+        "mc_forwarding",
+        "route_localnet",
+        "rp_filter",
+        "src_valid_mark",
+    ),
     "ipv6": ("accept_dad", "addr_gen_mode", "disable_ipv6", "force_mld_version", "forwarding", "mc_forwarding"),
 }
 
@@ -99,6 +107,7 @@ READERS: Dict[str, Callable[[], Any]] = {
     "sockets": udp.udp_sockets,
     "mdb": mdb.entries,
     "router_ports": mdb.router_ports,
+    "fdb": fdb.learned,
     "offloads": offloads.offloads,
     "firewall": firewall.nftables,
     "firewall_legacy": firewall.legacy_tables,

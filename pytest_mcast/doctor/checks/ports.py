@@ -124,7 +124,7 @@ CHECKS: tuple[Check, ...] = (
         place="switch",
     ),
     Check(
-        id="port.unplugged",
+        id="switch-port.unplugged",
         stage="network",
         condition=_unplugged,
         sentence="{host} is plugged into {port}, which is no port of the switch {bridge}",
@@ -135,7 +135,7 @@ CHECKS: tuple[Check, ...] = (
         place="switch",
     ),
     Check(
-        id="port.down",
+        id="switch-port.down",
         stage="network",
         condition=_port_down,
         sentence="the cable of {host} is pulled: its port {port} of the switch is down",
@@ -146,7 +146,7 @@ CHECKS: tuple[Check, ...] = (
         place="switch",
     ),
     Check(
-        id="port.not-forwarding",
+        id="switch-port.not-forwarding",
         stage="network",
         condition=_not_forwarding,
         sentence="the port {port} of {host} is in state {state}, and carries nothing",
@@ -157,7 +157,7 @@ CHECKS: tuple[Check, ...] = (
         place="switch",
     ),
     Check(
-        id="port.spanning-tree",
+        id="switch-port.spanning-tree",
         stage="network",
         condition=_spanning_tree,
         sentence="the spanning tree keeps the port {port} of {host} in state {state}, which carries nothing",
@@ -168,7 +168,7 @@ CHECKS: tuple[Check, ...] = (
         place="switch",
     ),
     Check(
-        id="port.isolated",
+        id="switch-port.isolated",
         stage="network",
         condition=_isolated,
         sentence="{sender} and {receiver} are on isolated ports, between which the switch forwards nothing",
@@ -179,7 +179,7 @@ CHECKS: tuple[Check, ...] = (
         place="switch",
     ),
     Check(
-        id="port.locked",
+        id="switch-port.locked",
         stage="network",
         condition=_locked,
         sentence="the port {port} of {host} is locked (802.1X), and takes nothing from {mac}",
@@ -190,7 +190,7 @@ CHECKS: tuple[Check, ...] = (
         place="switch",
     ),
     Check(
-        id="port.mtu",
+        id="switch-port.mtu",
         stage="network",
         condition=_too_narrow,
         sentence="the datagrams are larger than the MTU of {port}, {mtu} bytes, and a switch makes no fragments",

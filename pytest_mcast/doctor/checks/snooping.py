@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.flow import End, Flow
-from pytest_mcast.doctor.switching import Way, always_flooded, way_through
+from pytest_mcast.doctor.switching import Way, always_flooded, source_of, way_through
 
 from .reporting import stopped_reports
 
@@ -72,7 +72,7 @@ def _link_local(mac: str) -> str:
 
 def _wanted(flow: Flow, end: End) -> bool:
     """Whether the receiving host has joined, so that it is the switch that does not know."""
-    source = flow.source or flow.channel.source
+    source = source_of(flow)
     for each in end.facts.memberships(flow.channel.group, end.interface):
         if each["mode"] == "include":
             return source is None or source in each["sources"]
@@ -90,7 +90,7 @@ def _entries(flow: Flow) -> tuple[Way, list[Mapping[str, Any]]] | None:
         return None
     entries = [each for each in way.facts.mdb(bridge) if each["group"] == flow.channel.group]
     here = [each for each in entries if each["port"] == way.receiver.name]
-    source = flow.source or flow.channel.source
+    source = source_of(flow)
     # An entry of the source comes before that of the group (br_mdb_entry_skb_get), if sources count at all.
     versions = {"ipv4": ("igmp_version", 3), "ipv6": ("mld_version", 2)}
     name, newest = versions[flow.channel.family]
@@ -128,7 +128,7 @@ def _no_entry(flow: Flow) -> Iterator[Match]:
 
 def _blocked(flow: Flow) -> Iterator[Match]:
     found = _entries(flow)
-    source = flow.source or flow.channel.source
+    source = source_of(flow)
     if found is not None and any(each["blocked"] and each["source"] == source for each in found[1]):
         way, _ = found
         seen = _joined(flow, way), f"the entry of {source} at {way.receiver.name} is blocked"
@@ -137,7 +137,7 @@ def _blocked(flow: Flow) -> Iterator[Match]:
 
 def _other_sources(flow: Flow) -> Iterator[Match]:
     found = _entries(flow)
-    source = flow.source or flow.channel.source
+    source = source_of(flow)
     if found is None or source is None or any(each["source"] == source for each in found[1]):
         return
     way, here = found
@@ -152,7 +152,7 @@ _READS = ("links of the switch: querier, port", "MDB and router ports of the swi
 #: Checks of what the switch knows of a group.
 CHECKS: tuple[Check, ...] = (
     Check(
-        id="port.flooding-off",
+        id="switch-port.flooding-off",
         stage="network",
         condition=_flooding_off,
         sentence="the switch floods {group}, but not at the port {port} of {host}, where flooding is off",
