@@ -23,7 +23,9 @@ def _down(facts: Facts) -> Iterator[Match]:
 
 def _no_carrier(facts: Facts) -> Iterator[Match]:
     link = tried(facts)
-    if link is not None and "up" in link["flags"] and not is_loopback(link) and not link["carrier"]:
+    if link is None or is_loopback(link) or link["kind"] in TUNNELS:
+        return
+    if "up" in link["flags"] and not link["carrier"]:
         yield Match("certain", (f"{link['name']} is up, its state is {link['operstate']}",), {"interface": link["name"]})
 
 
@@ -136,7 +138,6 @@ CHECKS: tuple[MachineCheck, ...] = (
         cure="name the interface of the local network instead: --iface, --mcast-iface",
         reads=("links",),
         reference="ip-link(8); wg(8): AllowedIPs",
-        verified=False,
     ),
     MachineCheck(
         id="interface.no-address",

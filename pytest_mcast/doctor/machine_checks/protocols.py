@@ -36,8 +36,9 @@ def _older(facts: Facts) -> Iterator[Match]:
     heard = _heard(facts)
     for link in in_use(facts):
         version, forced = facts.igmp_version(link["name"]), facts.conf("ipv4", link["name"], _FORCED["ipv4"])
-        if version is None or version >= 3 or forced:
-            continue
+        bridge = link.get("bridge") or {}
+        if version is None or version >= 3 or forced or (bridge.get("querier") and bridge["igmp_version"] == version):
+            continue  # or it is the bridge that it has it from, which another check says
         evidence = [f"/proc/net/igmp: {link['name']} V{version}, and no sysctl forces it"]
         query = heard.get(link["name"], {}).get("ipv4")
         if query is not None:
