@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_mcast.core import Interface, InterfaceError, McastError
 from pytest_mcast.doctor import CAPABILITIES
 
+from . import doctor_to
+
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
     from collections.abc import Sequence
@@ -57,6 +59,7 @@ def add_parser(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--color", choices=("auto", "always", "never"), default="auto", help="colours (default: on a terminal)"
     )
+    doctor_to.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -77,6 +80,8 @@ def _names(text: str) -> tuple[str, ...]:
 
 def run(options: argparse.Namespace) -> int:
     """Print the report; return 0 when everything works, 1 when not, 2 for a wrong interface or document."""
+    if options.to is not None:
+        return doctor_to.run_pair(options)
     try:
         health = _recorded(options.document) if options.document else _here(options.iface, options.wait)
     except (OSError, ValueError, McastError) as error:

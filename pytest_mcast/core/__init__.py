@@ -6,6 +6,7 @@ This sub-package is complete in itself, because it is sent to remote hosts that 
 from __future__ import annotations
 
 from .aio import AsyncReceiver
+from .bursts import LEAST_SIZE, Account, Burst, Drain
 from .channels import FAMILIES, MODES, SCOPES, Channel, group_mac
 from .context import Context
 from .datagrams import Datagram, Sent
@@ -41,9 +42,12 @@ from .verdicts import Verdict
 
 __all__ = [
     "FAMILIES",
+    "LEAST_SIZE",
     "MODES",
     "SCOPES",
+    "Account",
     "AsyncReceiver",
+    "Burst",
     "CappedBufferWarning",
     "Change",
     "Channel",
@@ -54,6 +58,7 @@ __all__ = [
     "Datagram",
     "Deadline",
     "Delivered",
+    "Drain",
     "EchoError",
     "EchoResponder",
     "HostError",

@@ -23,9 +23,10 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 if TYPE_CHECKING:
+    from .receiver import Receiver
     from .subscriptions import Subscription
 
 __all__ = [
@@ -67,9 +68,17 @@ class SubscriptionError(McastError, RuntimeError):
 class NotReceived(McastError, AssertionError, TimeoutError):  # noqa: N818 - reads as the verdict it is
     """The deadline passed without the datagram; the text says what was seen instead."""
 
+    #: The receiver that waited; None when it was something else.
+    receiver: Optional[Receiver] = None
+    #: What was seen at that moment, by who has set ``Receiver.lost``.
+    moment: object = None
+
 
 class Delivered(McastError, AssertionError):  # noqa: N818 - reads as the verdict it is
     """A datagram was delivered that should not have been; the text gives the evidence."""
+
+    #: The receiver that has delivered it; None when it was something else.
+    receiver: Optional[Receiver] = None
 
 
 class NotReported(McastError, AssertionError, TimeoutError):  # noqa: N818 - reads as the verdict it is

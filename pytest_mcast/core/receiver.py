@@ -8,11 +8,12 @@ from collections import deque
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Callable, Deque, List, Optional, Protocol, Sequence, Union
 
+from .bursts import Drain
 from .channels import Channel
 from .context import Context
 from .datagrams import Sent
 from .deadline import Deadline
-from .errors import MissingCapability, NotReceived, NoVerdict, SubscriptionError
+from .errors import Delivered, MissingCapability, NotReceived, NoVerdict, SubscriptionError
 from .groups import ChannelPicker
 from .sender import Sender
 from .verdicts import Control, Verdict, is_fence, is_sent, prove, read_until
@@ -62,6 +63,8 @@ class Receiver:
         self.no_control: Optional[MissingCapability] = None
         #: Returns what the host is entered with; set by the host, if it is another than that of the caller.
         self.inside: Callable[[], AbstractContextManager[object]] = nullcontext
+        #: Is told of each ``NotReceived`` before it is raised, while everything is as it was; set by who wants to explain it.
+        self.lost: Optional[Callable[[NotReceived], object]] = None
         self._kept: Deque[Datagram] = deque()  # delivered, but not yet asked for
         self._drops = 0  # up to the last proof
         self._context = Context()
@@ -107,10 +110,19 @@ class Receiver:
         while len(datagrams) < count:
             datagram = self._next(deadline)
             if datagram is None:
-                raise NotReceived(self._lost(count, datagrams, deadline))
+                raise self._not_received(count, datagrams, deadline)
             if not is_fence(datagram.payload):
                 datagrams.append(datagram)
         return datagrams
+
+    def drain(self) -> Drain:
+        """Take all that comes from now on, in a thread, and count bursts: ``with receiver.drain() as drain``.
+
+        What is of no burst is there for ``recv()`` when it is over. Raises ``SubscriptionError`` when closed.
+        """
+        if self.closed:
+            raise SubscriptionError(f"the receiver of {self.channel} is closed")
+        return Drain(self)
 
     def receive(self) -> Optional[Datagram]:
         """Return the next datagram without waiting, or None; raises ``ReceiveError``."""
@@ -175,7 +187,11 @@ class Receiver:
                 keep=self.give_back,
                 witness=None if witness is None else _WithFences(witness),
             )
-        verdict.expect_not_delivered()
+        try:
+            verdict.expect_not_delivered()
+        except Delivered as error:
+            error.receiver = self
+            raise
         before, self._drops = self._drops, self.statistics().kernel_drops or 0
         if self._drops > before:
             lost = f"{self._drops - before} datagrams were dropped by the kernel for want of room in {self!r}"
@@ -248,7 +264,14 @@ class Receiver:
     def __repr__(self) -> str:
         return f"<Receiver {self.channel} on {self.interface.name}: {self.subscription.state}>"
 
-    def _lost(self, count: int, datagrams: List[Datagram], deadline: Deadline) -> str:
+    def _not_received(self, count: int, datagrams: List[Datagram], deadline: Deadline) -> NotReceived:
+        error = NotReceived(self._account(count, datagrams, deadline))
+        error.receiver = self
+        if self.lost is not None and deadline.seconds:  # who does not wait has lost nothing
+            self.lost(error)
+        return error
+
+    def _account(self, count: int, datagrams: List[Datagram], deadline: Deadline) -> str:
         wanted = "no datagram" if count == 1 else f"only {len(datagrams)} of {count} datagrams"
         lines = [f"{wanted} for {self.channel} on {self.interface.name} within {deadline.seconds:g} s"]
         lines.append(f"joined on {self.interface.name} (index {self.interface.index}); {self.statistics()}")

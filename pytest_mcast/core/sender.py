@@ -10,6 +10,8 @@ import time
 from typing import TYPE_CHECKING, Optional, Tuple, Union
 
 from . import system
+from .attempts import Attempt
+from .bursts import Burst, send_burst
 from .channels import Channel
 from .datagrams import Datagram, Sent
 from .deadline import Deadline
@@ -72,11 +74,15 @@ class Sender:
             self.socket.setblocking(False)
             self.socket.bind(self._zoned(address, source_port))
             name = self.socket.getsockname()
-        except BaseException:  # whatever it is: let go, and pass it on
+        except BaseException as error:  # whatever it is: let go, and pass it on
             self.socket.close()
+            if isinstance(error, OSError):
+                Attempt("open", channel, self.interface).failed(error)
             raise
         #: Address and port that the datagrams come from.
         self.source: Tuple[str, int] = (name[0], name[1])
+        #: How many datagrams were sent up to now.
+        self.count = 0
         self._ttl = ttl
         self._destination = self._zoned(channel.group, channel.port)
 
@@ -97,6 +103,11 @@ class Sender:
 
     def send(self, payload: bytes) -> Sent:
         """Send one datagram and return what was sent from where; raises ``OSError`` as sendto(2)."""
+        now = self.send_raw(payload)
+        return Sent(bytes(payload), self.source, self.channel, self.interface.name, self._ttl, now)
+
+    def send_raw(self, payload: Union[bytes, memoryview], datagrams: int = 1) -> int:
+        """Send, and return only when (nanoseconds since 1970); raises as ``send``. It may be several ``datagrams`` in one."""
         deadline = None
         while True:
             now = time.time_ns()  # by the clock of the kernel's time stamps
@@ -106,8 +117,19 @@ class Sender:
                 deadline = deadline or Deadline(self.timeout)
                 if not self._wait(selectors.EVENT_WRITE, deadline):
                     raise
+            except OSError as error:
+                Attempt("send", self.channel, self.interface).failed(error)
+                raise
             else:
-                return Sent(bytes(payload), self.source, self.channel, self.interface.name, self._ttl, now)
+                self.count += datagrams
+                return now
+
+    def burst(self, count: int, size: int, rate: Optional[float] = None) -> Burst:
+        """Send ``count`` numbered datagrams of ``size`` bytes of payload as fast as they go, or at a ``rate`` (per second).
+
+        ``Receiver.drain()`` tells what becomes of them. Raises as ``bursts.send_burst``.
+        """
+        return send_burst(self, count, size, rate)
 
     def recv(self, timeout: Optional[float] = None) -> Datagram:
         """Return the next reply; raises ``NotReceived`` after ``timeout`` seconds (default: the sender's)."""

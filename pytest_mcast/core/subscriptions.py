@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, Optional, Set, Tuple, Union
 
 from . import system
+from .attempts import Attempt
 from .channels import Channel
 from .datagrams import Datagram
 from .errors import MembershipError, ReceiveError, SubscriptionError
@@ -59,7 +60,11 @@ class Subscription:
         #: The context that it belongs to.
         self.context: Optional[Context] = None
         self.max_size = max_size
-        self.socket = strict_socket(channel, self.interface) if sock is None else fit_socket(channel, sock)
+        try:
+            self.socket = strict_socket(channel, self.interface) if sock is None else fit_socket(channel, sock)
+        except OSError as error:
+            Attempt("join", channel, self.interface).failed(error)
+            raise
         try:
             for option in system.metadata_options(channel.family):
                 system.set_option(self.socket, option)
@@ -168,19 +173,29 @@ class Subscription:
         any buffer holds, is given up when ``deadline`` has passed (None: it has). Without a membership everything is
         foreign. Raises ``ReceiveError``.
         """
+        return self.receive_batch(deadline, self.max_size)[0]
+
+    def receive_batch(
+        self, deadline: Optional[Deadline] = None, size: int = 65535
+    ) -> Tuple[Optional[Datagram], Optional[int]]:
+        """Do the same, and say how many bytes each datagram has of several that came as one (udp(7), UDP_GRO); None: it is one.
+
+        ``size`` is the room for them, in bytes.
+        """
         passed_over = 0
         while True:
             try:
-                payload, arrival, truncated, source = system.receive(self.socket, self.max_size)
+                payload, arrival, truncated, source = system.receive(self.socket, size)
             except (BlockingIOError, InterruptedError):  # also after select said readable: a bad checksum found late
                 self._empty += 1
-                return None
+                return None, None
             except OSError as error:
                 self._errors += 1
                 raise ReceiveError.of(self, error) from error
+            together = 1 if arrival.segment is None else -(-len(payload) // arrival.segment)
             reason = self._foreign(arrival, source[0])
             if reason is None:
-                self._received += 1
+                self._received += together
                 self._bytes += len(payload)
                 self._last = datagram = Datagram(
                     payload,
@@ -193,11 +208,11 @@ class Subscription:
                     arrival.timestamp_ns,
                     truncated,
                 )
-                return datagram
-            self._rejected[reason] += 1
+                return datagram, arrival.segment
+            self._rejected[reason] += together
             passed_over += 1
             if passed_over % _FLOOD == 0 and (deadline is None or deadline.passed()):
-                return None
+                return None, None
 
     def statistics(self) -> Statistics:
         """Return the counts up to now; raises ``SubscriptionError`` after ``close()``."""
@@ -298,4 +313,6 @@ class Subscription:
         except OSError as error:
             whom = self.channel.group if source is None else f"{source}@{self.channel.group}"
             verb = action.replace("-source", "")
-            raise MembershipError.of(verb, f"{whom} on {self.interface.name}", error) from error
+            refused = MembershipError.of(verb, f"{whom} on {self.interface.name}", error)
+            Attempt(verb, self.channel, self.interface).failed(refused)
+            raise refused from error

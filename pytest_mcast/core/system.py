@@ -69,6 +69,7 @@ _IPV6_LEVEL = socket.IPPROTO_IPV6
 
 _SO_BINDTODEVICE, _SO_MEMINFO, _SK_MEMINFO_DROPS = 25, 55, 8  # asm-generic/socket.h, linux/sock_diag.h
 _IP_MULTICAST_ALL, _IPV6_MULTICAST_ALL = 49, 29  # Linux only
+_UDP_GRO = 104  # Linux only
 _IP_BOUND_IF, _IPV6_BOUND_IF = 25, 125  # macOS only
 if _BSD:  # netinet/in.h, netinet6/in6.h, sys/socket.h
     _SO_TIME, _SCM_TIME = 0x0400, 2  # SO_TIMESTAMP: struct timeval
@@ -269,6 +270,8 @@ class Arrival(NamedTuple):
     ttl: Optional[int] = None
     traffic_class: Optional[int] = None
     timestamp_ns: Optional[int] = None
+    #: Bytes of each datagram, of several that were received as one (UDP_GRO).
+    segment: Optional[int] = None
 
 
 def receive(sock: socket.socket, size: int) -> Tuple[bytes, Arrival, bool, RemoteAddress]:
@@ -286,7 +289,7 @@ def receive(sock: socket.socket, size: int) -> Tuple[bytes, Arrival, bool, Remot
 
 def arrival(ancillary: Iterable[Tuple[int, int, bytes]]) -> Arrival:
     """Read the control messages of recvmsg(2)."""
-    group = index = ttl = traffic_class = timestamp_ns = None
+    group = index = ttl = traffic_class = timestamp_ns = segment = None
     for level, kind, data in ancillary:
         if level == _IPV4_LEVEL:
             if kind == _IP_PKTINFO and len(data) >= 12:
@@ -308,7 +311,9 @@ def arrival(ancillary: Iterable[Tuple[int, int, bytes]]) -> Arrival:
             layout, fraction = ("@li", 1000) if _BSD else ("@ll", 1)
             seconds, rest = struct.unpack(layout, data[: struct.calcsize(layout)])
             timestamp_ns = seconds * 1_000_000_000 + rest * fraction
-    return Arrival(group, index, ttl, traffic_class, timestamp_ns)
+        elif level == socket.IPPROTO_UDP and kind == _UDP_GRO and LINUX:
+            segment = int.from_bytes(data[:4], sys.byteorder)
+    return Arrival(group, index, ttl, traffic_class, timestamp_ns, segment)
 
 
 def kernel_drops(sock: socket.socket) -> Optional[int]:

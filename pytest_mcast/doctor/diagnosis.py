@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .check import CONFIDENCES, Check, Confidence, Match, Place
 from .facts import NotRead
 from .flow import Flow, Trace
+from .words import in_words
 
 __all__ = ["Diagnosis", "Finding", "diagnose"]
 
-_STAGES = ("call", "sender", "network", "receiver", "socket")
+_STAGES = ("call", "unwanted", "sender", "network", "receiver", "socket")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Diagnosis:
     flow: Flow
     findings: tuple[Finding, ...]
     unchecked: dict[str, str] = field(default_factory=dict)
+    #: How many checks there were.
+    checked: int = 0
 
     @property
     def trace(self) -> Trace | None:
@@ -45,8 +47,7 @@ class Diagnosis:
 
     def lines(self, *, limit: int = 25, width: int = 80) -> list[str]:
         """Say it in at most so many lines of at most so many columns."""
-        lines = [line for finding in self.findings for line in _words(finding, width)]
-        return lines[:limit]
+        return in_words(self, limit, width)
 
 
 def diagnose(flow: Flow, checks: Iterable[Check] | None = None) -> Diagnosis:
@@ -57,17 +58,22 @@ def diagnose(flow: Flow, checks: Iterable[Check] | None = None) -> Diagnosis:
         checks = CHECKS
     findings: list[tuple[int, int, int, Finding]] = []
     unchecked: dict[str, str] = {}
+    checked = 0
     for number, check in enumerate(checks):
         system = _system(flow, check)
-        if (check.stage == "call") != flow.refused or (system is not None and system not in check.systems):
+        question = check.stage if check.stage in ("call", "unwanted") else ""
+        if question != flow.question or (system is not None and system not in check.systems):
             continue
+        checked += 1
         try:
             for match in check.condition(flow):
                 rank = CONFIDENCES.index(match.confidence), _STAGES.index(check.stage), number
                 findings.append((*rank, _finding(flow, check, match)))
         except NotRead as missing:
             unchecked[check.id] = str(missing)
-    return Diagnosis(flow, tuple(finding for *_, finding in sorted(findings, key=lambda one: one[:3])), unchecked)
+    return Diagnosis(
+        flow, tuple(finding for *_, finding in sorted(findings, key=lambda one: one[:3])), unchecked, checked
+    )
 
 
 def _system(flow: Flow, check: Check) -> str | None:
@@ -91,12 +97,3 @@ def _finding(flow: Flow, check: Check, match: Match) -> Finding:
         where,
         check.reference,
     )
-
-
-def _words(finding: Finding, width: int) -> Iterator[str]:
-    yield from textwrap.wrap(f"{finding.confidence}: {finding.cause}", width)
-    for line in finding.evidence:
-        yield from textwrap.wrap(line, width, initial_indent="  seen: ", subsequent_indent="        ")
-    cure = finding.cure + (f": {finding.command}" if finding.command else "")
-    at = f" on {finding.where}" if finding.where else ""
-    yield from textwrap.wrap(cure, width, initial_indent=f"  cure{at}: ", subsequent_indent="        ")

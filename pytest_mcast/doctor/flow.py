@@ -10,7 +10,7 @@ from pytest_mcast.core.channels import Channel
 
 from .facts import Facts, NotRead
 
-__all__ = ["Changes", "End", "Flow", "Hop", "Segment", "Trace"]
+__all__ = ["Apart", "Changes", "End", "Flow", "Hop", "Segment", "Trace", "Unwanted"]
 
 
 class Changes:
@@ -54,6 +54,15 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Apart:
+    """That two virtual hosts are on different links: their names, and who on the sender's link routes multicast."""
+
+    sender: str
+    receiver: str
+    routers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Hop:
     """A place that a datagram gets to, in words; whether it did (None: nobody can see), and the evidence for that."""
 
@@ -82,11 +91,21 @@ class Trace:
 
 
 @dataclass(frozen=True)
+class Unwanted:
+    """A datagram that was delivered and should not have been: where it went, came from, and came in; None: not known."""
+
+    group: str | None = None
+    source: str | None = None
+    interface: str | None = None
+
+
+@dataclass(frozen=True)
 class Flow:
     """Datagrams that should arrive, or do arrive. What is not known is None.
 
     ``source`` is where they really come from; ``size`` the largest payload in bytes; ``sent`` and ``received`` how many
-    since the mark. ``error`` is what a call failed with, ``call`` which one it was: join, open (the sender), send, receive.
+    since the mark. ``error`` is what a call failed with, ``call`` which one it was: join, open (the sender), send, receive;
+    or report: that of the receiver was not heard by the sender.
     """
 
     channel: Channel
@@ -101,7 +120,12 @@ class Flow:
     call: str = ""
     error: BaseException | None = field(default=None, compare=False)
     segment: Segment | None = None
+    apart: Apart | None = None
     trace: Trace | None = None
+    #: Channels that the senders of the test are for, when none is for this one.
+    elsewhere: tuple[Channel, ...] = ()
+    #: What was delivered and should not have been: that is what is to be explained then.
+    unwanted: Unwanted | None = None
 
     @property
     def errno(self) -> int | None:
@@ -113,6 +137,11 @@ class Flow:
     def refused(self) -> bool:
         """Whether the kernel has refused a call, so that nothing could be lost: that is what is to be explained then."""
         return self.errno is not None and self.call not in ("", "receive")
+
+    @property
+    def question(self) -> str:
+        """What is to be explained: a refused ``call``, a delivery that is ``unwanted``, or (empty) a loss."""
+        return "call" if self.refused else "" if self.unwanted is None else "unwanted"
 
     @property
     def same_host(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pytest_mcast import __version__
 from pytest_mcast.core.errors import McastError
 from pytest_mcast.core.interfaces import Interface
 from pytest_mcast import __version__

@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.system import LINUX
-from pytest_mcast.evidence import Pulse, Snapshot, socket_options, take_snapshot
+from pytest_mcast.evidence import Pulse, Reading, Snapshot, take_snapshot
 from pytest_mcast.hosts import Host, RemoteHost
 
+from .asking import ask
 from .counters import changes_between
 from .facts import Facts
-from .flow import Changes, End, Flow, Segment
+from .flow import Apart, Changes, End, Flow, Segment
+from .moment import Moment, endpoints_of, fleeting, own_sockets
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from pytest_mcast.lab.port import Port
 
 __all__ = ["Observation", "Party", "facts_of"]
 
 
 @dataclass(frozen=True)
 class Party:
-    """One end of a flow: a host, the interface meant (default: the host's), and the sockets of the code under test."""
+    """One end of a flow: a host, the interface meant (default: the host's), and the sockets of the code under test.
+
+    A socket that is closed by now is given as what ``evidence.socket_options`` said of it.
+    """
 
     host: Host
-    sockets: Sequence[socket.socket] = ()
+    sockets: Sequence[socket.socket | Mapping[str, Any]] = ()
     interface: str | None = None
 
     @property
@@ -66,10 +75,27 @@ class Observation:
             with host.inside():
                 self._pulses[host] = Pulse()
             self._marks[host] = self._pulses[host].read()
+            host.ends.append(partial(self.discard, host))  # its files would keep the namespace
 
-    def mark(self) -> None:
-        """Count from now on."""
-        self._marks = {host: pulse.read() for host, pulse in self._pulses.items()}
+    def discard(self, host: Host) -> None:
+        """Count on a host no more; again is no error."""
+        self._marks.pop(host, None)
+        if host in self._pulses:
+            self._pulses.pop(host).close()
+
+    def mark(self, *hosts: Host) -> None:
+        """Count from now on, on all hosts or on these."""
+        for host in hosts or self._pulses:
+            if host in self._pulses:
+                self._marks[host] = self._pulses[host].read()
+
+    def moment(self, hosts: Iterable[Host], process: Host | None = None) -> Moment:
+        """Keep what is gone as soon as sockets are closed, of these hosts; ``process`` is that which this process is itself."""
+        readings = {host: fleeting(host) for host in hosts}
+        endpoints = [found for host in readings for found in endpoints_of(host, _memberships(readings[host]))]
+        if process in readings and process is not None:
+            endpoints += own_sockets(process, _memberships(readings[process]), endpoints)
+        return Moment(tuple(endpoints), readings, {host: self.changes(host) for host in readings})
 
     def changes(self, host: Host) -> Changes:
         """Return what has been counted on a host since the mark."""
@@ -85,16 +111,23 @@ class Observation:
         receiver: Party | None = None,
         call: str = "",
         error: BaseException | None = None,
+        moment: Moment | None = None,
         **known: Any,
     ) -> Flow:
-        """Gather what is known of datagrams from a sender to a receiver; ``known`` are more fields of ``Flow``."""
-        changed = {party.host: self.changes(party.host) for party in (sender, receiver) if party is not None}
+        """Gather what is known of datagrams from a sender to a receiver; ``known`` are more fields of ``Flow``.
+
+        What was kept at a ``moment`` is taken from there.
+        """
+        hosts = {party.host for party in (sender, receiver) if party is not None}
+        changed = {host: self.changes(host) if moment is None else moment.changes[host] for host in hosts}
         facts: dict[Host, Facts] = {}
+        if moment is not None:
+            facts = {host: _with(facts_of(host, _asked(channel)), moment.readings[host]) for host in hosts}
         origin = None if sender is None else self._end(sender, channel, facts, changed)
         destination = None if receiver is None else self._end(receiver, channel, facts, changed)
         known = {
             **_of_sender(origin, channel),
-            "segment": None if sender is None or receiver is None else _segment(sender, receiver),
+            **({} if sender is None or receiver is None else _between(sender, receiver)),
             **known,
         }
         return Flow(channel, origin, destination, call=call, error=error, **known)
@@ -103,7 +136,9 @@ class Observation:
         host = party.host
         if host not in facts:
             facts[host] = facts_of(host, _asked(channel))
-        sockets = tuple(socket_options(each) for each in party.sockets)
+        sockets = tuple(
+            each if isinstance(each, Mapping) else ask(each, channel, facts[host]) for each in party.sockets
+        )
         return End(str(host), facts[host], changed[host], party.interface_name, sockets)
 
     def close(self) -> None:
@@ -125,6 +160,14 @@ class Observation:
         self.close()
 
 
+def _memberships(readings: Mapping[str, Reading]) -> list[Mapping[str, Any]]:
+    return readings.get("memberships", Reading()).value or []
+
+
+def _with(facts: Facts, readings: Mapping[str, Reading]) -> Facts:
+    return Facts(Snapshot(facts.system, {**facts.snapshot.readings, **readings}))
+
+
 def _asked(channel: Channel) -> list[str]:
     """Return what the routes are asked for: the group; and the source, which reverse path filters look for."""
     return [channel.group] if channel.source is None else [channel.group, channel.source]
@@ -144,22 +187,44 @@ def _of_sender(end: End | None, channel: Channel) -> dict[str, Any]:
     return found
 
 
-def _segment(sender: Party, receiver: Party) -> Segment | None:
-    """Return the switch between two virtual hosts; None when there is none."""
+def _between(sender: Party, receiver: Party) -> dict[str, Any]:
+    """Return what is between two virtual hosts: the switch, or that there is none (``Flow.segment``, ``Flow.apart``)."""
+    ports = [_port(party) for party in (sender, receiver)]
+    if ports[0] is None or ports[1] is None or ports[0] is ports[1]:
+        return {}
+    link = ports[0].link
+    if link is not ports[1].link:
+        routers = (each.host for each in link.ports if _routes_multicast(each.host))
+        return {"apart": Apart(str(link), str(ports[1].link), tuple(sorted({str(host) for host in routers})))}
+    with link.namespace:
+        facts = Facts(Snapshot.from_json(take_snapshot()))
+    return {"segment": Segment(str(link), facts, f"switch{link.number}", ports[0].device, ports[1].device)}
+
+
+def _port(party: Party) -> Port | None:
+    """Return where the interface of a party is plugged in; None when that is not a switch, or it is gone."""
     if not LINUX:
         return None
     from pytest_mcast.lab import VirtualHost
 
-    if not (isinstance(sender.host, VirtualHost) and isinstance(receiver.host, VirtualHost)):
+    host = party.host
+    if not isinstance(host, VirtualHost):
         return None
-    ports = []
-    for party, host in ((sender, sender.host), (receiver, receiver.host)):
-        with host.inside():
-            index = socket.if_nametoindex(party.interface_name)
-        ports.append(host.plugged.get(index))
-    if ports[0] is None or ports[1] is None or ports[0].link is not ports[1].link or ports[0] is ports[1]:
-        return None
-    link = ports[0].link
-    with link.namespace:
-        facts = Facts(Snapshot.from_json(take_snapshot()))
-    return Segment(str(link), facts, f"switch{link.number}", ports[0].device, ports[1].device)
+    with host.inside():
+        try:
+            return host.plugged.get(socket.if_nametoindex(party.interface_name))
+        except OSError:
+            return None
+
+
+def _routes_multicast(host: Host) -> bool:
+    """Whether there is a multicast router in a host: one that the kernel forwards for (/proc/net/ip_mr_vif)."""
+    with host.inside():
+        for name in ("ip_mr_vif", "ip6_mr_vif"):
+            try:
+                lines = Path("/proc/thread-self/net", name).read_text("ascii").splitlines()
+            except OSError:  # the kernel cannot
+                continue
+            if len(lines) > 1:  # the first is the heading
+                return True
+    return False

@@ -58,7 +58,7 @@ _BRIDGE_TIMES = {"membership_interval_s": 31, "querier_interval_s": 32, "query_i
 _BRIDGE_NUMBERS = ("igmp_version", "mld_version", "router")
 _OTHER_QUERIER = {"ipv4": 3, "ipv6": 7}  # BRIDGE_QUERIER_IP_OTHER_TIMER, BRIDGE_QUERIER_IPV6_OTHER_TIMER
 # IFLA_BRPORT_*
-_PORT = {"mcast_flood": 27, "multicast_router": 25, "isolated": 33, "fast_leave": 7}
+_PORT = {"mcast_flood": 27, "multicast_router": 25, "isolated": 33, "fast_leave": 7, "locked": 39}
 _PORT_STATE = 1
 
 _KERNEL = tuple(int(digits) for digits in re.findall(r"\d+", platform.release())[:2])

@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.deadline import Deadline
-from pytest_mcast.core.errors import MissingCapability, NotReceived, SubscriptionError
+from pytest_mcast.core.errors import MissingCapability, SubscriptionError
 from pytest_mcast.core.receiver import FenceHost, Receiver
 from pytest_mcast.core.sender import Sender
 from pytest_mcast.core.subscriptions import Subscription
 from pytest_mcast.core.verdicts import is_fence
 
 if TYPE_CHECKING:
+    from pytest_mcast.core.bursts import Burst, Drain
     from pytest_mcast.core.channels import Channel
     from pytest_mcast.core.datagrams import Datagram, Sent
     from pytest_mcast.core.metrics import Statistics
@@ -127,7 +128,7 @@ class RemoteReceiver(Receiver):
         self.evidence = opened["evidence"]
         self._connection = connection
         self.subscription = RemoteSubscription(connection, opened)
-        self.control = self.no_control = None
+        self.control = self.no_control = self.lost = None
         self.inside = nullcontext
         self._kept: deque[Datagram] = deque()
         self._drops = 0
@@ -145,8 +146,12 @@ class RemoteReceiver(Receiver):
                 taken = self.subscription.take(min(_BATCH, count - len(datagrams)), deadline.remaining())
             datagrams += [datagram for datagram in taken if not is_fence(datagram.payload)]
             if not taken:
-                raise NotReceived(self._lost(count, datagrams, deadline))
+                raise self._not_received(count, datagrams, deadline)
         return datagrams
+
+    def drain(self) -> Drain:
+        """Raise ``MissingCapability``: each datagram comes over the connection."""
+        raise _only_here(self, "drained of bursts")
 
     def _next(self, deadline: Deadline) -> Datagram | None:
         if self._kept:
@@ -175,6 +180,7 @@ class RemoteSender(Sender):
         self.send_buffer = opened["send_buffer"]
         self.source = opened["source"]
         self._number = opened["number"]
+        self.count = 0
         self._connection = connection
         self._closed = False
 
@@ -196,7 +202,12 @@ class RemoteSender(Sender):
     def send(self, payload: bytes) -> Sent:
         """Send one datagram and return what was sent from where, without a time: the clocks of two machines differ."""
         sent: Sent = self._ask("send", bytes(payload), timeout=self.timeout)
+        self.count += 1
         return replace(sent, timestamp_ns=None)
+
+    def burst(self, count: int, size: int, rate: float | None = None) -> Burst:
+        """Raise ``MissingCapability``: each datagram goes over the connection."""
+        raise _only_here(self, f"the sender of a burst of {count} datagrams of {size} bytes, rate {rate}")
 
     def recv(self, timeout: float | None = None) -> Datagram:
         """Return the next reply; see ``Sender.recv``."""
@@ -228,4 +239,6 @@ class RemoteSender(Sender):
 
 
 def _only_here(what: object, how: str) -> MissingCapability:
-    return MissingCapability("local", f"{what!r} is on another machine, and cannot be {how}", "use its recv()")
+    return MissingCapability(
+        "local", f"{what!r} is on another machine, and cannot be {how}", "use a host on this machine"
+    )

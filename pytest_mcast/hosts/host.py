@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from pytest_mcast.core.attempts import Attempt
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.echo import EchoResponder
 from pytest_mcast.core.interfaces import Interface
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pytest_mcast.core.channels import Channel
+    from pytest_mcast.core.errors import NotReceived
     from pytest_mcast.wire import Membership
 
 __all__ = ["Host", "Task"]
@@ -45,6 +47,15 @@ class Host:
         self._endpoints: list[_Closable] = []
         self._enough = 64  # then those that were closed are forgotten
         self._tasks: list[Task] = []
+        #: What receivers opened from now on tell of a loss; see ``Receiver.lost``.
+        self.lost: Callable[[NotReceived], object] | None = None
+        #: What is called when the host comes to its end, if it does.
+        self.ends: list[Callable[[], object]] = []
+
+    @property
+    def endpoints(self) -> list[Any]:
+        """What was opened through the host and is not closed yet, the oldest first."""
+        return [endpoint for endpoint in self._endpoints if not endpoint.closed]
 
     @property
     def interfaces(self) -> list[Interface]:
@@ -79,21 +90,22 @@ class Host:
     def receiver(self, channel: Channel, **options: Any) -> Receiver:
         """Open a ready receiver here; see ``Receiver`` for options and errors."""
         options.setdefault("interface", self.interface)
-        with self.inside():
+        with self.inside(), self._attempt():
             receiver = self.keep(Receiver(channel, **options))
         receiver.inside = self.inside
+        receiver.lost = self.lost
         return receiver
 
     def sender(self, channel: Channel, **options: Any) -> Sender:
         """Open a sender here; see ``Sender`` for options and errors."""
         options.setdefault("interface", self.interface)
-        with self.inside():
+        with self.inside(), self._attempt():
             return self.keep(Sender(channel, **options))
 
     def echo(self, channel: Channel, **options: Any) -> EchoResponder:
         """Start an echo responder here; see ``EchoResponder`` for options and errors."""
         options.setdefault("interface", self.interface)
-        with self.inside():
+        with self.inside(), self._attempt():
             return self.keep(EchoResponder(channel, **options))
 
     def run(self, function: Callable[..., Any], *arguments: Any, timeout: float = 30.0) -> Any:
@@ -113,6 +125,17 @@ class Host:
     def inside(self) -> AbstractContextManager[object]:
         """Return what our own code enters the host with; ``with host:`` is for the user's."""
         return nullcontext()
+
+    @contextmanager
+    def _attempt(self) -> Iterator[None]:
+        """Have an error of a call that the kernel refuses tell that it was here."""
+        try:
+            yield
+        except OSError as error:
+            attempt = Attempt.of(error)
+            if attempt is not None:
+                attempt.host = self
+            raise
 
     def close_endpoints(self) -> None:
         """Close what was opened through the host, and cancel what was started."""

@@ -99,6 +99,19 @@ class RemoteHost(Host):
         found: dict[str, Any] = self._function("pytest_mcast.evidence.snapshot:take_snapshot", list(groups))
         return found
 
+    def watch(self, group: str, mark: bytes) -> int:
+        """Watch there what comes of datagrams that have a mark, and return the number of the watch; see ``evidence.Watch``."""
+        number: int = self._function("pytest_mcast.evidence.watching:begin", group, mark)
+        return number
+
+    def watched(self, number: int, timeout: float = 0.0) -> dict[str, Any]:
+        """End a watch and return what it has seen, after ``timeout`` seconds if nothing comes in; see ``Watch.read``."""
+        function = "pytest_mcast.evidence.watching:finish"
+        found: dict[str, Any] = self._connected().call(
+            "function", function, number, timeout, waits=True, timeout=timeout
+        )
+        return found
+
     def protocol_version(self, family: str, interface: str | None = None) -> int | None:
         """Return the version of IGMP (or MLD) that the kernel there uses on an interface (default: the host's).
 

@@ -83,8 +83,9 @@ class ChannelCount:
     when ``send()`` returns.
     """
 
-    def __init__(self, tap: SwitchTap, channel: Channel) -> None:
+    def __init__(self, tap: SwitchTap, channel: Channel, mark: bytes = b"") -> None:
         self.channel = channel
+        self._mark = mark
         self.lost = 0
         self._tap = tap
         self._received: dict[str, int] = Counter()
@@ -103,7 +104,7 @@ class ChannelCount:
         datagram = seen(frame.data)
         if datagram is None or datagram.destination != (self.channel.group, self.channel.port):
             return
-        if self.channel.source in (None, datagram.source[0]):
+        if self.channel.source in (None, datagram.source[0]) and datagram.payload.startswith(self._mark):
             (self._sent if frame.outgoing else self._received)[frame.interface] += 1
 
     def close(self) -> None:

@@ -45,7 +45,7 @@ class DirectLink(Link):
         for end in self.ends:
             end.configure(netlink.mtu(end.interface.index, mtu))
 
-    def count(self, channel: Channel) -> ChannelCount:  # noqa: ARG002 - as that of other links
+    def count(self, channel: Channel, mark: bytes = b"") -> ChannelCount:  # noqa: ARG002 - as that of other links
         """Raise ``InterfaceError``: there is no switch that could count."""
         self._refuse("count", "a capture of a host")
 

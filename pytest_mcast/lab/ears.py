@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.deadline import Deadline
@@ -79,6 +79,16 @@ class Ears:
                 with receiver:  # its report comes in some milliseconds
                     wire.expect_report(receiver.channel, sender=host, timeout=deadline.remaining())
             wire.wait_for(lambda _: [], Deadline(2 * _INTERVAL_S))
+
+    @contextmanager
+    def lend(self) -> Iterator[Tap]:
+        """See ``VirtualHost.tap``."""
+        tap = self._tap()
+        try:
+            yield tap
+        finally:
+            tap.switch_off()
+            self._idle.append(tap)
 
     def close_all(self) -> None:
         """Close what was opened, and keep the taps."""

@@ -115,9 +115,12 @@ class Link:
         for port in self._ports:
             port.host.configure(netlink.mtu(port.host_index, mtu))
 
-    def count(self, channel: Channel) -> ChannelCount:
-        """Count the datagrams of a channel at all ports from now on; to be closed, or used with ``with``."""
-        count = ChannelCount(self._tap, channel)
+    def count(self, channel: Channel, mark: bytes = b"") -> ChannelCount:
+        """Count the datagrams of a channel at all ports from now on; to be closed, or used with ``with``.
+
+        With a ``mark`` those that begin with it.
+        """
+        count = ChannelCount(self._tap, channel, mark)
         self._tap.add(count)
         return count
 

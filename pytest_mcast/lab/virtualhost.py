@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_mcast.core.channels import Channel
@@ -192,6 +192,10 @@ class VirtualHost(Host):
         """Hear all reports and queries of IGMP and MLD from now on, those of this host too; see ``Listener``."""
         return self._ears.listen()
 
+    def tap(self) -> AbstractContextManager[Tap]:
+        """Lend a tap that sees what comes in and what goes out here; it is off. Raises ``MissingCapability``."""
+        return self._ears.lend()
+
     def querier(
         self, family: str = "ipv4", *, source: str | None = None, interface: str | None = None, **options: Any
     ) -> Querier:
@@ -298,6 +302,8 @@ class VirtualHost(Host):
             if self._recorder is not None:
                 stack.callback(self._recorder.close)
             stack.callback(self._ears.close)
+            while self.ends:
+                stack.callback(self.ends.pop())
             self.close_endpoints()
             self._injectors, self._control, self._recorder = {}, None, None
 

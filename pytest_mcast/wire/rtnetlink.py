@@ -1,4 +1,7 @@
-"""A rtnetlink socket: requests, answers and announcements. rtnetlink(7), netlink(7)."""
+"""A netlink socket, of rtnetlink if not told: requests, answers and announcements. rtnetlink(7), netlink(7).
+
+Remote hosts get it sent over: standard library, Python 3.9 or later.
+"""
 
 from __future__ import annotations
 
@@ -40,10 +43,10 @@ class Request:
 
 
 class Netlink:
-    """A rtnetlink socket; it stays in the network namespace in which it was made."""
+    """A netlink socket (``protocol``: NETLINK_*); it stays in the network namespace in which it was made."""
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    def __init__(self, protocol: int = socket.NETLINK_ROUTE) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         self._socket.setsockopt(_SOL_NETLINK, _EXT_ACK, 1)
         self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
         self._socket.bind((0, 0))  # the kernel announces nothing to a socket without an address

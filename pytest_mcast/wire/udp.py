@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["UdpSocket", "socket_settings", "udp_sockets"]
+__all__ = ["UdpSocket", "read_sockets", "socket_settings", "udp_sockets"]
 
 _DIRECTORY = Path("/proc/thread-self/net")  # /proc/net is the main thread's
 _PIDFD_GETFD = 438  # the same on every architecture
@@ -43,11 +43,15 @@ def udp_sockets(port: int | None = None) -> list[UdpSocket]:
     found = []
     for name in ("udp", "udp6"):
         try:
-            lines = (_DIRECTORY / name).read_text().splitlines()[1:]
+            found += read_sockets((_DIRECTORY / name).read_text())
         except FileNotFoundError:  # no IPv6
             continue
-        found += [_parse(line.split()) for line in lines]
     return [one for one in found if port in (None, one.port)]
+
+
+def read_sockets(text: str) -> list[UdpSocket]:
+    """Read the text of /proc/net/udp or udp6."""
+    return [_parse(line.split()) for line in text.splitlines()[1:]]
 
 
 def socket_settings(pid: int, port: int) -> Iterator[str]:

@@ -99,7 +99,10 @@ def test_who_may_not_hear_queries_is_told(run_as_user: Runner, mcast_lab: LabVie
     ],
 )
 def test_colours_are_for_terminals(tmp_path: Path, options: list[str], variables: list[str], coloured: bool) -> None:
-    document = {"system": "linux", "readings": {"tried": {"value": {"interface": "lo", "capabilities": {"packets": None}}}}}
+    document = {
+        "system": "linux",
+        "readings": {"tried": {"value": {"interface": "lo", "capabilities": {"packets": None}}}},
+    }
     (tmp_path / "report.json").write_text(json.dumps(document))
     command = ["env", "TERM=xterm", *variables, *DOCTOR, "--from", "report.json", *options]
     with Terminal(command, tmp_path) as terminal:

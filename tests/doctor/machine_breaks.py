@@ -137,7 +137,9 @@ BREAKS = (
     ),
     MachineBreak("no route", "machine.no-route", "ip route del default", "likely"),
     MachineBreak("no route, IPv6", "machine.no-route", _NO_IPV6_ROUTE, "likely"),
-    MachineBreak("only lo", "machine.no-route", "ip -6 route flush ff00::/8 table local", "likely", interfaces=(), healthy=False),
+    MachineBreak(
+        "only lo", "machine.no-route", "ip -6 route flush ff00::/8 table local", "likely", interfaces=(), healthy=False
+    ),
     *(
         MachineBreak(f"{kind}{family}", "machine.route-refuses", f"ip {family} route add {kind} {group} {table}")
         for kind in ("blackhole", "prohibit", "unreachable")
@@ -162,7 +164,9 @@ BREAKS = (
     MachineBreak("policy", "machine.firewall", _filter("ip protocol igmp accept", policy="drop")),
     MachineBreak("igmp", "machine.firewall", _filter("ip protocol igmp drop", "output")),
     MachineBreak("part", "machine.firewall", _filter("meta l4proto udp limit rate over 5/second drop"), "possible"),
-    MachineBreak("IGMPv2", "machine.old-version-forced", "sysctl -qw net.ipv4.conf.eth0.force_igmp_version=2", "likely"),
+    MachineBreak(
+        "IGMPv2", "machine.old-version-forced", "sysctl -qw net.ipv4.conf.eth0.force_igmp_version=2", "likely"
+    ),
     MachineBreak("IGMPv1", "machine.old-version-forced", "sysctl -qw net.ipv4.conf.all.force_igmp_version=1", "likely"),
     MachineBreak("MLDv1", "machine.old-version-forced", "sysctl -qw net.ipv6.conf.eth0.force_mld_version=1", "likely"),
     MachineBreak("v2 querier", "machine.older-querier", _old_query(2, "ipv4"), "likely", cure=_is_new_again),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
+import struct
+import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pytest_mcast import Channel, LabView, NotReceived, Receiver, Sender, VirtualHost
-from pytest_mcast.doctor import Diagnosis, Finding, Observation, Party, diagnose
-from pytest_mcast.lab import Link
+from pytest_mcast.doctor import Diagnosis, Finding, Observation, Party, Unwanted, diagnose
+from pytest_mcast.lab import Link, bridge
 
 # How long a datagram is waited for that is to be lost. In a lab everything is over when send() returns, but for timers.
 SHORT = 0.05
@@ -42,6 +46,34 @@ class PlainReceiver:
         self.socket.close()
 
 
+class Sends(Protocol):
+    """What sends a datagram from a socket: a plain one, or a ``Sender``."""
+
+    socket: socket.socket
+
+    def send(self, payload: bytes) -> object:
+        """Send one datagram; raises ``OSError``."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class PlainSender:
+    """A sender as users write it: a plain socket, which a test has set up, and an address to send to."""
+
+    def __init__(self, sock: socket.socket, to: tuple[Any, ...]) -> None:
+        self.socket = sock
+        self._to = to
+
+    def send(self, payload: bytes) -> object:
+        """Send one datagram; raises ``OSError``."""
+        return self.socket.sendto(payload, self._to)
+
+    def close(self) -> None:
+        """Close it."""
+        self.socket.close()
+
+
 @dataclass
 class Scene:
     """Two virtual hosts and what they do. A break changes anything here, or runs commands on the hosts."""
@@ -54,19 +86,28 @@ class Scene:
     receiver_options: dict[str, Any] = field(default_factory=dict)
     sender_options: dict[str, Any] = field(default_factory=dict)
     payload_size: int = 32
+    #: More interfaces of the receiver, by name, and their links.
+    more_interfaces: dict[str, str] = field(default_factory=dict)
+    #: Whether the doctor is told which socket receives.
+    shows_socket: bool = True
+    #: Sockets that a break leaves open, in the way of others.
+    held: list[socket.socket] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        interfaces = {"eth0": self.link or self.lab.link("scene")}  # a link of our own: it is broken
+        self.link = self.link or self.lab.link("scene")  # a link of our own: it is broken
+        interfaces = {"eth0": self.link}
         self.tx: VirtualHost = self.lab.host("tx", interfaces=interfaces)
-        self.rx: VirtualHost = self.lab.host("rx", interfaces=interfaces)
+        self.rx: VirtualHost = self.lab.host("rx", interfaces={**interfaces, **self.more_interfaces})
         source = self.tx.source(self.family) if self.mode == "ssm" else None
         self.channel: Channel = self.lab.channel(self.family, source=source)
         #: What opens the receiver and the sender; a break may put something else here.
         self.open_receiver: Callable[[], Receives] = self._receiver
-        self.open_sender: Callable[[], Sender] = self._sender
+        self.open_sender: Callable[[], Sends] = self._sender
+        #: What is to be undone in the end: all switches are in one namespace, which other tests use too.
+        self.at_end = ExitStack()
         #: What is open now.
         self.receiver: Receives | None = None
-        self.sender: Sender | None = None
+        self.sender: Sends | None = None
 
     def _receiver(self) -> Receiver:
         return self.rx.receiver(self.channel, **self.receiver_options)
@@ -78,6 +119,29 @@ class Scene:
         """Run a shell command on a host; it must succeed."""
         program = host.popen(["sh", "-ec", command])
         assert program.wait() == 0, f"{command!r} on {host}: {program.stdout} {program.stderr}"
+
+    @property
+    def switch(self) -> Link:
+        """The switch that both are plugged into."""
+        assert self.link is not None
+        return self.link
+
+    def sh_on_switch(self, command: str) -> None:
+        """Run a shell command where the switch is; it must succeed. Returns when those who are plugged in can use it."""
+        path = f"{os.environ['PATH']}:/usr/sbin:/sbin"  # ordinary users often lack these
+        with self.switch.namespace:
+            done = subprocess.run(
+                ["sh", "-ec", command],
+                env={**os.environ, "PATH": path},
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=False,
+            )
+        assert done.returncode == 0, f"{command!r} on {self.switch}: {done.stdout}{done.stderr}"
+        for port in self.switch.ports:
+            if _is_up(bridge.link_state(self.switch.connection, port.index)):
+                port.up()
 
     def works(self) -> None:
         """See that a datagram arrives; with sockets that are opened anew."""
@@ -115,19 +179,45 @@ class Scene:
         return None
 
     def _flow(self, observation: Observation, call: str, error: BaseException) -> Any:
+        sockets = [] if self.receiver is None or not self.shows_socket else [_socket(self.receiver)]
         parties = {
             "sender": Party(self.tx, [] if self.sender is None else [self.sender.socket], "eth0"),
-            "receiver": Party(self.rx, [] if self.receiver is None else [_socket(self.receiver)], "eth0"),
+            "receiver": Party(self.rx, sockets, "eth0"),
         }
         return observation.flow(self.channel, call=call, error=error, size=self.payload_size, **parties)
 
+    def delivers(self, stray: Stray, host: VirtualHost) -> Diagnosis | None:
+        """Send a stray datagram and then a proper one, which arrives; return what the doctor says if both do."""
+        payload = secrets.token_bytes(self.payload_size)
+        with ExitStack() as stack, Observation(self.rx, host) as observation:
+            receiver = self.receiver = self.open_receiver()
+            stack.callback(receiver.close)
+            unwanted, sender = stray.sends(self, host), self.open_sender()
+            stack.callback(unwanted.close)
+            stack.callback(sender.close)
+            unwanted.send(payload[::-1])
+            sender.send(payload)
+            found = [_payload(receiver.recv(5.0))]
+            while found[-1] != payload:
+                found.append(_payload(receiver.recv(5.0)))
+            if found == [payload]:
+                return None
+            assert found == [payload[::-1], payload]
+            flow = observation.flow(
+                self.channel,
+                sender=Party(host, [unwanted.socket]),
+                receiver=Party(self.rx, [_socket(receiver)], "eth0"),
+                unwanted=Unwanted(unwanted.channel.group, unwanted.source[0].partition("%")[0], stray.interface),
+            )
+            return diagnose(flow)
+
     def cure(self, finding: Finding) -> None:
         """Run the command of a finding where it says."""
-        places = {"sender": self.tx, "receiver": self.rx}
-        if finding.place in places:
-            self.sh(places[finding.place], finding.command)
+        assert finding.command, f"{finding.check}: no command; the break must bring its cure"
+        if finding.place == "switch":
+            self.sh_on_switch(finding.command)
         else:
-            raise NotImplementedError(finding.place)
+            self.sh({"sender": self.tx, "receiver": self.rx}[finding.place], finding.command)
 
 
 @dataclass(frozen=True)
@@ -135,6 +225,7 @@ class Break:
     """Something that is broken: what breaks it, which check must name it, and, if that is no command, what cures it.
 
     ``scene`` makes the scene, if it is not the usual one. ``healthy`` is False where there is no healthy state first.
+    ``certain`` is False for a cause of which the doctor cannot be sure: then it names nothing as certain, and this first.
     """
 
     id: str
@@ -143,19 +234,62 @@ class Break:
     cure: Callable[[Scene], object] | None = None
     scene: Callable[[LabView], Scene] = Scene
     healthy: bool = True
+    certain: bool = True
+    #: Programs that it takes; without them it is skipped.
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A datagram that a receiver should not get: which check must say why it does, who sends it, and what keeps it off.
+
+    ``host`` sends it, by ``sends``; it comes in on ``interface``. ``receiver`` opens what gets it.
+    """
+
+    id: str
+    check: str
+    receiver: Callable[[Scene], Receives]
+    cure: Callable[[Scene], object]
+    host: Callable[[Scene], VirtualHost] = lambda scene: scene.tx
+    sends: Callable[[Scene, VirtualHost], Sender] = lambda scene, host: host.sender(
+        scene.channel, **scene.sender_options
+    )
+    interface: str = "eth0"
+    scene: Callable[[LabView], Scene] = Scene
+
+
+def prove_unwanted(lab: LabView, stray: Stray) -> Diagnosis:
+    """See that it is delivered, that the doctor says exactly why, and that only the proper one is after the cure."""
+    scene = stray.scene(lab)
+    scene.open_receiver = lambda: stray.receiver(scene)
+    host = stray.host(scene)
+    diagnosis = scene.delivers(stray, host)
+    assert diagnosis is not None, "it was not delivered"
+    said = "\n".join([*diagnosis.lines(limit=100), *(f"{k}: {v}" for k, v in diagnosis.unchecked.items())])
+    assert [finding.check for finding in diagnosis.findings] == [stray.check], said or "nothing was found"
+    assert diagnosis.findings[0].confidence == "certain"
+    stray.cure(scene)
+    assert scene.delivers(stray, host) is None
+    return diagnosis
 
 
 def prove(lab: LabView, broken: Break) -> Diagnosis:
     """Break it, see that the doctor names exactly that as certain, follow the cure, and see that it works again."""
     scene = broken.scene(lab)
+    with scene.at_end:
+        return _prove(scene, broken)
+
+
+def _prove(scene: Scene, broken: Break) -> Diagnosis:
     if broken.healthy:
         scene.works()
     broken.breaks(scene)
     diagnosis = scene.fails()
     said = "\n".join([*diagnosis.lines(limit=100), *(f"{k}: {v}" for k, v in diagnosis.unchecked.items())])
     certain = [finding.check for finding in diagnosis.findings if finding.confidence == "certain"]
-    assert certain == [broken.check], said or "nothing was found"
+    assert certain == [broken.check] * broken.certain, said or "nothing was found"
     finding = diagnosis.findings[0]
+    assert finding.check == broken.check, said
     assert len(diagnosis.lines()) <= 25
     if broken.cure is not None:
         assert not finding.command, "a cure that is a command is run as it is"
@@ -164,6 +298,11 @@ def prove(lab: LabView, broken: Break) -> Diagnosis:
         scene.cure(finding)
     scene.works()
     return diagnosis
+
+
+def _is_up(state: bytes) -> bool:
+    """Whether the link is switched on (struct ifinfomsg, IFF_UP)."""
+    return bool(struct.unpack_from("=8xI", state)[0] & 1)
 
 
 def _payload(datagram: Any) -> bytes:

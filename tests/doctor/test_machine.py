@@ -194,9 +194,7 @@ def test_other_documents_are_refused(document: dict[str, Any]) -> None:
         ({"proc/cpuinfo": "processor : 0\nflags : fpu hypervisor\n"}, {}, "vm", "of a kind that is not told"),
     ],
 )
-def test_where_it_runs(
-    tmp_path: Path, files: dict[str, str], environment: dict[str, str], key: str, kind: str
-) -> None:
+def test_where_it_runs(tmp_path: Path, files: dict[str, str], environment: dict[str, str], key: str, kind: str) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)

@@ -26,7 +26,9 @@ def _no_carrier(facts: Facts) -> Iterator[Match]:
     if link is None or is_loopback(link) or link["kind"] in TUNNELS:
         return
     if "up" in link["flags"] and not link["carrier"]:
-        yield Match("certain", (f"{link['name']} is up, its state is {link['operstate']}",), {"interface": link["name"]})
+        yield Match(
+            "certain", (f"{link['name']} is up, its state is {link['operstate']}",), {"interface": link["name"]}
+        )
 
 
 def _no_multicast_flag(facts: Facts) -> Iterator[Match]:

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from tests.doctor.scene import Break
+from tests.doctor.scene import Break, Stray
 
-from . import sending
+from . import calls, damage, deliveries, filtering, memberships, network, receiving, sending, sockets
 
-BREAKS: tuple[Break, ...] = (*sending.BREAKS,)
+BREAKS: tuple[Break, ...] = (
+    *calls.BREAKS,
+    *sending.BREAKS,
+    *network.BREAKS,
+    *receiving.BREAKS,
+    *filtering.BREAKS,
+    *damage.BREAKS,
+    *memberships.BREAKS,
+    *sockets.BREAKS,
+)
+#: What is delivered and should not be.
+STRAYS: tuple[Stray, ...] = deliveries.STRAYS

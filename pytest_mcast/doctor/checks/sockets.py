@@ -1,0 +1,262 @@
+"""Causes in the receiver's socket: what it is bound and connected to, what it was told, and its buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_mcast.doctor.check import Check, Match
+from pytest_mcast.doctor.facts import NotRead
+from pytest_mcast.doctor.flow import Flow
+from pytest_mcast.doctor.hearing import Ear, ears, strangers
+from pytest_mcast.doctor.obstacles import found, obstacle
+
+__all__ = ["CHECKS"]
+
+
+def _nobody(flow: Flow) -> Iterator[Match]:
+    if flow.receiver is None or ears(flow):
+        return
+    port, host = flow.channel.port, flow.receiver
+    seen = [f"{host.name} has no UDP socket on port {port}"]
+    elsewhere = sorted(
+        {each["port"] for each in host.facts.sockets() if each["local"] == flow.channel.group and each["port"] != port}
+    )
+    if elsewhere:
+        seen.append(f"it has one that is bound to {flow.channel.group} on port {', '.join(map(str, elsewhere))}")
+    # Likely, since it may have been there, and closed before anybody looked.
+    yield Match("likely", tuple(seen), {"port": port, "host": host.name})
+
+
+def _full(flow: Flow) -> Iterator[Match]:
+    for ear in _listening(flow):
+        if not ear.drops or not ear.buffer:
+            continue
+        name = _errors(flow, "RcvbufErrors")
+        counted = _counted(flow, name)
+        if counted == 0:
+            continue  # for another reason: a bad checksum, a filter
+        limit = flow.receiver.facts.sysctl_int("net.core.rmem_max") if flow.receiver else 0
+        seen = (
+            f"the kernel has dropped {ear.drops} datagrams at {ear.name}, whose buffer is {ear.buffer} bytes",
+            *(() if counted is None else (f"{name} has counted {counted} since the test began",)),
+            f"SO_RCVBUF may ask for {limit} bytes here (net.core.rmem_max), of which the kernel makes twice as many",
+        )
+        sure = ear.known and counted is not None
+        yield Match("certain" if sure else "likely", seen, {"buffer": ear.buffer, "limit": limit})
+
+
+def _filtered(flow: Flow) -> Iterator[Match]:
+    for ear in _listening(flow):
+        if not ear.filter:
+            continue
+        length = "an eBPF program" if ear.filter < 0 else f"a program of {ear.filter} instructions"
+        seen = [f"{ear.name} has a socket filter, {length}"]
+        bad, full = _counted(flow, _errors(flow, "InErrors")), _counted(flow, _errors(flow, "RcvbufErrors"))
+        sums = _counted(flow, _errors(flow, "InCsumErrors"))
+        sure = bool(bad) and not full and not sums and ear.drops > 0
+        if sure:
+            seen.append(f"{ear.drops} datagrams were dropped at it, none for want of room or a bad checksum")
+        yield Match("certain" if sure else "possible", tuple(seen))
+
+
+def _unread(flow: Flow) -> Iterator[Match]:
+    if flow.received:
+        return
+    for ear in _listening(flow):
+        if ear.queued:
+            seen = (
+                f"{ear.queued} bytes of buffer are taken by datagrams that have arrived at {ear.name} and were not read"
+            )
+            yield Match("certain" if ear.known and not ear.drops else "likely", (seen,))
+
+
+def _misrouted(flow: Flow) -> Iterator[Match]:
+    end = flow.receiver
+    if end is None or flow.channel.family != "ipv4":
+        return
+    for ear in _listening(flow):
+        if not ear.reuse_port or ear.takes_all is not False or ear.address:
+            continue
+        others = [each for each in strangers(flow, end) if each.inode != ear.inode and not each.address]
+        if not others:
+            continue
+        there = [each for each in others if each.queued]
+        seen = f"{ear.name} has SO_REUSEPORT, IP_MULTICAST_ALL=0 and no address, and shares port {ear.port} with {others[0].name}"
+        more = [f"{each.queued} bytes of buffer are taken by datagrams that arrived at {each.name}" for each in there]
+        yield Match("certain" if there else "likely", (seen, *more), {"group": flow.channel.group})
+
+
+def _listening(flow: Flow) -> list[Ear]:
+    """Return the sockets that have no other reason not to get the datagrams."""
+    return [] if found(flow) else ears(flow)
+
+
+def _errors(flow: Flow, name: str) -> str:
+    return ("Udp6" if flow.channel.family == "ipv6" else "Udp.") + name
+
+
+def _counted(flow: Flow, name: str) -> int | None:
+    """Return what a counter of the receiver has counted; None where nobody has."""
+    try:
+        return None if flow.receiver is None else flow.receiver.changes[name]
+    except NotRead:
+        return None
+
+
+_NAME = "the receiver's socket: getsockname"
+_LIST = "sockets: sock_diag, /proc/net/udp, udp6"
+_UDP = "udp(7), ip(7) Address format"
+
+#: Checks of the receiver's socket.
+CHECKS: tuple[Check, ...] = (
+    Check(
+        id="port.none",
+        stage="socket",
+        condition=_nobody,
+        sentence="no program on {host} listens on port {port}",
+        cure="start the receiver first, on port {port} of {host}, and keep its socket open",
+        reads=(_LIST,),
+        reference=_UDP,
+        place="code",
+    ),
+    Check(
+        id="namespace.other",
+        stage="socket",
+        condition=obstacle("namespace.other"),
+        sentence="the receiver's socket was opened in another network namespace, and a socket stays where it was opened",
+        cure="open it inside the host: with host.inside(), host.receiver(), host.popen()",
+        reads=("the receiver's socket: SO_NETNS_COOKIE", "the cookie of the host's namespace"),
+        reference="network_namespaces(7); socket(7)",
+        place="code",
+    ),
+    Check(
+        id="family.other",
+        stage="socket",
+        condition=obstacle("family.other"),
+        sentence="an IPv4 socket receives no IPv6 datagrams",
+        cure="open a socket of AF_INET6 for an IPv6 group",
+        reads=(_NAME,),
+        reference="RFC 3493 section 3.1",
+        place="code",
+    ),
+    Check(
+        id="family.v6only",
+        stage="socket",
+        condition=obstacle("family.v6only"),
+        sentence="an IPv6 socket with IPV6_V6ONLY receives no IPv4 datagrams, though it could join an IPv4 group",
+        cure="open a socket of AF_INET for an IPv4 group, or set IPV6_V6ONLY to 0 before bind()",
+        reads=("the receiver's socket: IPV6_V6ONLY",),
+        reference="RFC 3493 section 5.3",
+        place="code",
+    ),
+    Check(
+        id="port.unbound",
+        stage="socket",
+        condition=obstacle("port.unbound"),
+        sentence="the receiver's socket is not bound to a port, so nothing can be for it",
+        cure="call bind() with the port of the channel before the join",
+        reads=(_NAME,),
+        reference=_UDP,
+        place="code",
+    ),
+    Check(
+        id="port.other",
+        stage="socket",
+        condition=obstacle("port.other"),
+        sentence="the receiver's socket is bound to port {port}, and the datagrams go to another",
+        cure="bind to the port that is sent to; with port 0 the kernel picks one, which getsockname() tells",
+        reads=(_NAME,),
+        reference=_UDP,
+        place="code",
+    ),
+    Check(
+        id="bind.unicast",
+        stage="socket",
+        condition=obstacle("bind.unicast"),
+        sentence="the receiver's socket is bound to {address}, so it gets only what is sent to that address",
+        cure="bind to the group or to no address (0.0.0.0, ::), and name {interface} in the join",
+        reads=(_NAME, _LIST),
+        reference="ip(7) Address format; RFC 3678 section 1",
+        place="code",
+    ),
+    Check(
+        id="bind.other-group",
+        stage="socket",
+        condition=obstacle("bind.other-group"),
+        sentence="the receiver's socket is bound to another group, {address}, so it gets only what is sent to that",
+        cure="bind to the group that is sent to, or to no address (0.0.0.0, ::)",
+        reads=(_NAME, _LIST),
+        reference="ip(7) Address format",
+        place="code",
+    ),
+    Check(
+        id="device.other",
+        stage="socket",
+        condition=obstacle("device.other"),
+        sentence="the receiver's socket is bound to the interface {device}, but the datagrams come in on {interface}",
+        cure="bind it to {interface} (SO_BINDTODEVICE), or to no interface",
+        reads=("the receiver's socket: SO_BINDTODEVICE", _LIST),
+        reference="socket(7) SO_BINDTODEVICE",
+        place="code",
+    ),
+    Check(
+        id="scope.other",
+        stage="socket",
+        condition=obstacle("scope.other"),
+        sentence="the scope id of the address that the socket is bound to means {device}, but the datagrams come in on {interface}",
+        cure="bind with the index of {interface} as scope id: (group, port, 0, if_nametoindex(name))",
+        reads=(_NAME,),
+        reference="RFC 4007 section 6; RFC 3493 section 3.3",
+        place="code",
+    ),
+    Check(
+        id="peer.connected",
+        stage="socket",
+        condition=obstacle("peer.connected"),
+        sentence="the receiver's socket is connected to {peer}, so it does not get what is sent to the group",
+        cure="do not connect() a socket that receives from a group",
+        reads=("the receiver's socket: getpeername", _LIST, "the sender's socket: getsockname"),
+        reference="connect(2); udp(7)",
+        place="code",
+    ),
+    Check(
+        id="reuse-port.misrouted",
+        stage="socket",
+        condition=_misrouted,
+        sentence="the kernel gives this flow to another socket on the port: it spreads flows over all that have SO_REUSEPORT",
+        cure="use SO_REUSEADDR instead of SO_REUSEPORT, or bind to {group}",
+        reads=("the receiver's socket: SO_REUSEPORT, IP_MULTICAST_ALL", _LIST),
+        reference="Linux include/net/inet_hashtables.h inet_steal_sock; socket(7) SO_REUSEPORT",
+        place="code",
+    ),
+    Check(
+        id="filter.drops",
+        stage="socket",
+        condition=_filtered,
+        sentence="a filter that is attached to the socket drops the datagrams",
+        cure="correct the filter, or take it off: SO_DETACH_FILTER",
+        reads=("the receiver's socket: SO_GET_FILTER, SO_MEMINFO", "counters: Udp.InErrors, Udp6InErrors"),
+        reference="socket(7) SO_ATTACH_FILTER",
+        place="code",
+    ),
+    Check(
+        id="buffer.full",
+        stage="socket",
+        condition=_full,
+        sentence="the socket's receive buffer ({buffer} bytes) was full, because datagrams came faster than they were read",
+        cure="set SO_RCVBUF to more, up to net.core.rmem_max={limit} (Receiver(receive_buffer=...)), or read faster",
+        reads=("the receiver's socket: SO_MEMINFO", _LIST, "counters: Udp.RcvbufErrors, Udp6RcvbufErrors"),
+        reference="socket(7) SO_RCVBUF; udp(7)",
+        place="code",
+    ),
+    Check(
+        id="socket.unread",
+        stage="socket",
+        condition=_unread,
+        sentence="the datagrams have arrived at the socket, and nobody has read them",
+        cure="read from this socket, all that is there, until recv() would block",
+        reads=("the receiver's socket: SO_MEMINFO", _LIST),
+        reference="udp(7) SIOCINQ",
+        place="code",
+    ),
+)

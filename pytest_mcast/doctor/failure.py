@@ -1,0 +1,185 @@
+"""Which datagrams the failure of a test is about, and what the doctor says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from pytest_mcast.core.attempts import Attempt
+from pytest_mcast.core.channels import Channel
+from pytest_mcast.core.errors import (
+    Delivered,
+    EchoError,
+    HostError,
+    NotReported,
+    NoVerdict,
+    ProgramError,
+    ReceiveError,
+    Reported,
+)
+from pytest_mcast.evidence import Reading
+from pytest_mcast.hosts import Host, LocalHost
+
+from .diagnosis import Diagnosis, diagnose
+from .flow import Flow
+from .moment import Endpoint, Moment
+from .observation import Observation, Party
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Concern", "concern_of", "explain"]
+
+#: How much an exception has to do with multicast: it says which datagrams, that something did not come, or neither.
+Concern = Literal["ours", "waiting", "other"]
+
+_MOST = 3  # flows that are looked at when the exception does not say which one
+_OTHER_STORIES = (EchoError, HostError, ProgramError)  # that are told by their own texts
+_CLOSED = Reading(refused="the receiver was closed before anybody looked")
+
+
+def concern_of(error: BaseException) -> tuple[Concern, BaseException]:
+    """Say how much an exception, or one that it comes from, has to do with multicast; and which one that is."""
+    chain = list(_chain(error))
+    for one in chain:
+        if Attempt.of(one) is not None or getattr(one, "receiver", None) is not None or isinstance(one, ReceiveError):
+            return "ours", one
+    for one in chain:
+        if isinstance(one, _OTHER_STORIES):
+            return "other", one
+        if isinstance(one, (TimeoutError, BlockingIOError, NoVerdict)) or type(one).__name__ == "Timeout":
+            return "waiting", one
+    return "other", error
+
+
+def explain(
+    error: BaseException,
+    observation: Observation,
+    hosts: Sequence[Host],
+    *,
+    process: Host | None = None,
+    moment: Moment | None = None,
+) -> list[Diagnosis]:
+    """Look at the datagrams that an exception is about, the most suspect first.
+
+    ``hosts`` are those of the test, ``process`` the one that this process is itself, if it is one; what was kept at the
+    ``moment`` of the failure is taken from there. A diagnosis without a finding is returned only when it is certain
+    which datagrams are meant.
+    """
+    concern, one = concern_of(error)
+    attempt = Attempt.of(one)
+    if attempt is not None:
+        return [_refused(one, attempt, observation, hosts)]
+    moment = getattr(one, "moment", None) or moment or observation.moment(hosts, process)
+    receiver = getattr(one, "receiver", None)
+    if receiver is not None and concern == "ours":
+        return [_lost(one, receiver, observation, hosts, moment)]
+    return list(_suspects(one, concern, observation, moment))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, those that it comes from, and those in a group, each once."""
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop(0)
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        left += [one.__cause__, None if one.__suppress_context__ else one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            left += one.exceptions
+
+
+def _refused(error: BaseException, attempt: Attempt, observation: Observation, hosts: Sequence[Host]) -> Diagnosis:
+    host = attempt.host
+    if not isinstance(host, Host):
+        candidates = [each for each in hosts if each.interface == attempt.interface]
+        host = candidates[0] if candidates else LocalHost(attempt.interface)
+    party = Party(host, _sockets_of(host, attempt), attempt.interface.name)
+    sender, receiver = (party, None) if attempt.call in ("open", "send") else (None, party)
+    return diagnose(observation.flow(attempt.channel, sender=sender, receiver=receiver, call=attempt.call, error=error))
+
+
+def _sockets_of(host: Host, attempt: Attempt) -> list[Mapping[str, object]]:
+    """Return the socket of a sender that could not send; one that could not be opened there is none of."""
+    if attempt.call != "send":
+        return []
+    from .moment import endpoints_of
+
+    found = [each.options for each in endpoints_of(host) if each.role == "sender" and each.channel == attempt.channel]
+    return found[-1:]
+
+
+def _lost(
+    error: BaseException, receiver: object, observation: Observation, hosts: Sequence[Host], moment: Moment
+) -> Diagnosis:
+    own = next((each for each in moment.endpoints if each.owner is receiver), None)
+    if own is None:  # it is closed by now, and what it had joined is gone with it
+        own = _closed(receiver, hosts)
+        readings = {**moment.readings[own.host], "memberships": _CLOSED, "sockets": _CLOSED}
+        moment = replace(moment, readings={**moment.readings, own.host: readings})
+    flow = _flow(own, observation, moment, error)
+    if isinstance(error, Delivered):
+        flow = replace(flow, unwanted=True) if hasattr(flow, "unwanted") else flow
+    return diagnose(flow)
+
+
+def _closed(receiver: object, hosts: Sequence[Host]) -> Endpoint:
+    interface, channel = receiver.interface, receiver.channel  # type: ignore[attr-defined] # a Receiver, or one like it
+    host = next((each for each in hosts if interface in each.interfaces), None) or hosts[0]
+    return Endpoint(host, "receiver", channel, interface.name, {})
+
+
+def _suspects(error: BaseException, concern: Concern, observation: Observation, moment: Moment) -> Iterator[Diagnosis]:
+    """Look at receivers that may have got nothing; without findings there is nothing to say of them."""
+    if isinstance(error, (NotReported, Reported)):
+        concern = "waiting"
+    receivers = [each for each in moment.endpoints if each.role == "receiver" and not each.count]
+    for receiver in receivers[:_MOST]:
+        wanted = ("certain", "likely") if concern == "waiting" else ("certain",)
+        diagnosis = diagnose(_flow(receiver, observation, moment, error))
+        findings = tuple(finding for finding in diagnosis.findings if finding.confidence in wanted)
+        if findings:
+            yield replace(diagnosis, findings=findings)
+
+
+def _flow(receiver: Endpoint, observation: Observation, moment: Moment, error: BaseException) -> Flow:
+    assert receiver.channel is not None
+    sender, elsewhere = _sender_of(receiver, moment.endpoints)
+    channel = receiver.channel
+    return observation.flow(
+        channel,
+        sender=None
+        if sender is None
+        else Party(sender.host, [sender.options] if sender.options else [], sender.interface),
+        receiver=Party(receiver.host, [receiver.options] if receiver.options else [], receiver.interface),
+        call="receive",
+        error=error,
+        moment=moment,
+        sent=None if sender is None else sender.count,
+        received=receiver.count,
+        elsewhere=elsewhere,
+    )
+
+
+def _sender_of(receiver: Endpoint, endpoints: Sequence[Endpoint]) -> tuple[Endpoint | None, tuple[Channel, ...]]:
+    """Return who sends to a receiver, as far as it can be told; and where the others send when nobody does."""
+    channel = receiver.channel
+    assert channel is not None
+    senders = [each for each in endpoints if each.role == "sender"]
+    fitting = [each for each in senders if each.channel and _address(each.channel) == _address(channel)]
+    if fitting:
+        # The one that may send to it, which has sent, and is the newest.
+        return max(fitting, key=lambda each: (each.channel == channel, bool(each.count))), ()
+    family = [each for each in senders if each.channel is None and each.options.get("family") == channel.family]
+    others = [each for each in family if each.options != receiver.options]
+    if others or family:
+        return (others or family)[-1], ()
+    return None, tuple(dict.fromkeys(each.channel for each in senders if each.channel is not None))
+
+
+def _address(channel: Channel) -> tuple[str, int]:
+    return channel.group, channel.port

@@ -1,0 +1,162 @@
+"""What hosts say at the moment of a loss, of what is gone as soon as sockets are closed."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pytest_mcast.core.channels import Channel
+from pytest_mcast.core.echo import EchoResponder
+from pytest_mcast.core.errors import ChannelError
+from pytest_mcast.core.receiver import Receiver
+from pytest_mcast.core.sender import Sender
+from pytest_mcast.core.system import LINUX
+from pytest_mcast.evidence import Reading, socket_options
+from pytest_mcast.evidence.joined import joined_by, namespace_cookie, socket_state
+from pytest_mcast.hosts import Host, RemoteHost
+
+from .flow import Changes
+
+__all__ = ["Endpoint", "Moment", "describe_socket", "endpoints_of", "fleeting", "own_sockets"]
+
+# Readings that change with each socket; the others are still there when the test has failed.
+_FLEETING = ("memberships", "sockets")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A socket of a test: a receiver of a channel, or a sender to one (None: to whatever its datagrams say).
+
+    ``options`` are those of ``describe_socket``; ``count`` is how many datagrams it has sent or delivered, None when it
+    does not count; ``owner`` is our object that it belongs to, if it is one.
+    """
+
+    host: Host
+    role: str  # receiver or sender
+    channel: Channel | None
+    interface: str
+    options: Mapping[str, Any]
+    count: int | None = None
+    owner: object = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The endpoints that are open, what the hosts say of theirs, and what has been counted since the test began."""
+
+    endpoints: tuple[Endpoint, ...]
+    readings: Mapping[Host, Mapping[str, Reading]]
+    changes: Mapping[Host, Changes]
+
+
+def describe_socket(sock: socket.socket, memberships: Iterable[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """Return the options and the state of a socket, and which of the memberships of its host are its own (``joined``)."""
+    if sock.fileno() < 0:
+        return {}
+    found = {**socket_options(sock), **socket_state(sock)}
+    if LINUX:
+        asked = ((index, each["group"]) for each in memberships if (index := _index(each["interface"])))
+        found["joined"] = joined_by(sock, asked)
+    return found
+
+
+def endpoints_of(host: Host, memberships: Iterable[Mapping[str, Any]] = ()) -> list[Endpoint]:
+    """Return the open receivers, responders and senders of a host, the oldest first."""
+    return [found for each in host.endpoints if (found := _endpoint(host, each, list(memberships))) is not None]
+
+
+def fleeting(host: Host) -> dict[str, Reading]:
+    """Read what is gone as soon as sockets are closed (about 1 ms); nothing of a remote host."""
+    if not LINUX or isinstance(host, RemoteHost):
+        return {}
+    from pytest_mcast.evidence.linux import READERS
+
+    found: dict[str, Reading] = {}
+    with host.inside():
+        for name in _FLEETING:
+            try:
+                found[name] = Reading(READERS[name]())
+            except Exception as error:  # noqa: BLE001 - of whatever it dies: that is said, and the others are read
+                found[name] = Reading(refused=str(error) or type(error).__name__)
+    return found
+
+
+def own_sockets(host: Host, memberships: Iterable[Mapping[str, Any]], known: Iterable[Endpoint]) -> list[Endpoint]:
+    """Return the UDP sockets of this process in a host that it is itself, but for those that are known.
+
+    One that has joined groups is a receiver of each, on its port; one that has joined none is a sender to any group.
+    """
+    inodes = {endpoint.options.get("inode") for endpoint in known}
+    with host.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
+        cookie = namespace_cookie(here)
+        memberships = list(memberships)
+        found: list[Endpoint] = []
+        for sock in _udp_sockets():
+            with sock:
+                options = describe_socket(sock, memberships)
+                if options.get("namespace") == cookie and options.get("inode") not in inodes:
+                    found += _plain(host, options)
+    return found
+
+
+def _plain(host: Host, options: Mapping[str, Any]) -> Iterator[Endpoint]:
+    port = options.get("local", ["", 0])[1]
+    joined = options.get("joined", ())
+    for each in joined:
+        source = each["sources"][0] if each["mode"] == "include" and each["sources"] else None
+        channel = Channel.unchecked(each["group"], port, source)
+        yield Endpoint(host, "receiver", channel, socket.if_indextoname(each["index"]), options)
+    # What receives may send as well.
+    yield Endpoint(host, "sender", _peer(options), _interface(host, options), options)
+
+
+def _peer(options: Mapping[str, Any]) -> Channel | None:
+    try:
+        return Channel(*options["peer"]) if "peer" in options else None
+    except (ChannelError, ValueError):  # connected to a host
+        return None
+
+
+def _interface(host: Host, options: Mapping[str, Any]) -> str:
+    return options.get("device") or host.interface.name
+
+
+def _udp_sockets() -> Iterator[socket.socket]:
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                continue
+            sock = socket.socket(fileno=os.dup(int(name)))
+        except OSError:  # closed by now, or not for us
+            continue
+        if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_DGRAM:
+            yield sock
+        else:
+            sock.close()
+
+
+def _endpoint(host: Host, each: object, memberships: list[Mapping[str, Any]]) -> Endpoint | None:
+    if isinstance(each, EchoResponder):
+        return Endpoint(host, "receiver", each.channel, each.interface.name, {}, each.replies, each)
+    if isinstance(each, Receiver):
+        found = Endpoint(host, "receiver", each.channel, each.interface.name, {}, each.statistics().received, each)
+        sock: object = getattr(each.subscription, "socket", None)
+    elif isinstance(each, Sender):
+        found = Endpoint(host, "sender", each.channel, each.interface.name, {}, each.count, each)
+        sock = getattr(each, "socket", None)
+    else:
+        return None
+    if not isinstance(sock, socket.socket):  # of a remote host
+        return found
+    with host.inside():
+        return replace(found, options=describe_socket(sock, memberships))
+
+
+def _index(interface: str) -> int:
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:  # gone
+        return 0

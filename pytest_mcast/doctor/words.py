@@ -1,0 +1,134 @@
+"""A diagnosis in words, for a terminal: the most probable cause first, and no more lines than there is patience for."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from .facts import NotRead
+
+if TYPE_CHECKING:
+    from .diagnosis import Diagnosis, Finding
+    from .flow import Flow
+
+__all__ = ["brief", "in_words"]
+
+_COUNTERS = 8  # that are named when nothing was found
+
+
+def in_words(diagnosis: Diagnosis, limit: int, width: int) -> list[str]:
+    """Say it in at most so many lines of at most so many columns: the first cause at length, others shorter."""
+    tail = [*_traced(diagnosis, width), *_unchecked(diagnosis.unchecked, width)]
+    findings = diagnosis.findings
+    if not findings:
+        return [*_nothing(diagnosis, width), *tail][:limit]
+    lines = _cut(list(_finding(findings[0], width)), max(1, limit - len(tail) - (len(findings) > 1)), width)
+    room = limit - len(tail)
+    for number, finding in enumerate(findings[1:], 1):
+        left = findings[number:]
+        more = list(_shorter(finding, width))
+        rest = _others(left, width)
+        if len(lines) + len(more) + (len(_others(left[1:], width)) if left[1:] else 0) > room:
+            return [*lines, *rest[: max(0, room - len(lines))], *tail][:limit]
+        lines += more
+    return [*lines, *tail][:limit]
+
+
+def brief(diagnosis: Diagnosis, width: int) -> list[str]:
+    """Say the most probable cause and its cure, and nothing else; nothing when none was found."""
+    return [line for finding in diagnosis.findings[:1] for line in _shorter(finding, width)]
+
+
+def _finding(finding: Finding, width: int) -> Iterator[str]:
+    yield from _wrap(f"{finding.confidence}: {finding.cause}", width, "", "  ")
+    for line in finding.evidence:
+        yield from _wrap(line, width, "  seen: ", "        ")
+    yield from _cure(finding, width)
+    yield from _wrap(finding.reference, width, "  see:  ", "        ")
+
+
+def _shorter(finding: Finding, width: int) -> Iterator[str]:
+    yield from _wrap(f"{finding.confidence}: {finding.cause}", width, "", "  ")
+    yield from _cure(finding, width)
+
+
+def _cure(finding: Finding, width: int) -> Iterator[str]:
+    at = f" on {finding.where}" if finding.where else ""
+    yield from _wrap(finding.cure, width, f"  cure{at}: ", "        ")
+    # A line for each, so that it can be copied; only one that is too long is wrapped.
+    for line in finding.command.splitlines():
+        yield from _wrap(line, width, "        $ ", "          ")
+
+
+def _others(findings: Sequence[Finding], width: int) -> list[str]:
+    ids = ", ".join(dict.fromkeys(finding.check for finding in findings))
+    count = len(findings)
+    return list(_wrap(f"and {count} less probable cause{'s' if count > 1 else ''}: {ids}", width, "", "  "))[:2]
+
+
+def _traced(diagnosis: Diagnosis, width: int) -> list[str]:
+    trace = diagnosis.trace
+    if trace is None:
+        return []
+    if trace.delivered:
+        return list(_wrap("sent once more, it arrived: the loss did not last", width, "", "  "))
+    reached = [hop.name for hop in trace.hops if hop.reached]
+    stopped = trace.stopped_at
+    if stopped is None:
+        text = "sent once more: nobody can see how far it got"
+    else:
+        text = f"sent once more: it got {f'to {reached[-1]}' if reached else 'nowhere'}; not to {stopped.name}"
+        text += f" ({stopped.evidence})" if stopped.evidence else ""
+    return list(_wrap(text, width, "", "  "))[:3]
+
+
+def _unchecked(unchecked: Mapping[str, str], width: int) -> list[str]:
+    """Name what could not be read, once each: many checks may have needed it."""
+    reasons = list(dict.fromkeys(unchecked.values()))
+    if not reasons:
+        return []
+    what = [f"{name} ({why})" for name, _, why in (reason.partition(": ") for reason in reasons)]
+    lines = list(_wrap(f"not looked at: {', '.join(what)}", width, "", "  "))
+    return _cut(lines, 3, width)
+
+
+def _nothing(diagnosis: Diagnosis, width: int) -> Iterator[str]:
+    flow = diagnosis.flow
+    ends = [f"{role} {end.name}" for role, end in (("sender", flow.sender), ("receiver", flow.receiver)) if end]
+    yield from _wrap(
+        f"no cause found for {flow.channel} by {diagnosis.checked} checks of {' and '.join(ends)}", width, "", "  "
+    )
+    if flow.sender is None and not flow.refused:
+        yield from _wrap("no open sender of this test is for that channel", width, "  seen: ", "        ")
+    elif flow.sent is not None:
+        times = "1 datagram" if flow.sent == 1 else f"{flow.sent} datagrams"
+        yield from _wrap(f"the sender has sent {times}", width, "  seen: ", "        ")
+    for role in ("sender", "receiver") if not flow.same_host else ("receiver",):
+        yield from _counted(flow, role, width)
+
+
+def _counted(flow: Flow, role: str, width: int) -> Iterator[str]:
+    end = flow.sender if role == "sender" else flow.receiver
+    if end is None:
+        return
+    try:
+        moved = dict(end.changes.all())
+    except NotRead:
+        return
+    family = [name for name in moved if name.startswith(("Ip6", "Udp6", "Icmp6")) == (flow.channel.family == "ipv6")]
+    named = sorted(family, key=lambda name: (not name.startswith("Udp"), name))[:_COUNTERS]
+    text = ", ".join(f"{name} +{moved[name]}" for name in named) or "nothing"
+    yield from list(_wrap(f"{end.name} has counted {text}", width, "  seen: ", "        "))[:2]
+
+
+def _cut(lines: list[str], limit: int, width: int) -> list[str]:
+    return lines if len(lines) <= limit else [*lines[: limit - 1], _shortened(lines[limit - 1], width)]
+
+
+def _shortened(line: str, width: int) -> str:
+    return f"{line[: width - 4].rstrip()} ..."
+
+
+def _wrap(text: str, width: int, first: str, others: str) -> list[str]:
+    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=others, break_on_hyphens=False)

@@ -1,0 +1,115 @@
+"""Bursts over loopback: every datagram is accounted for."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+import unittest
+from unittest import mock
+
+from pytest_mcast.core import LEAST_SIZE, Account, NoVerdict, SubscriptionError
+
+from . import support
+
+
+class Bursts(support.LoopbackTestCase):
+    @support.each_kind
+    def test_every_datagram_is_received_or_lost_by_a_cause(self, family: str, mode: str) -> None:
+        receiver = self.receiver(self.channel(family, mode))
+        sender = self.sender(receiver.channel)
+        for size in (LEAST_SIZE, 1000, 3000):
+            with receiver.drain() as drain:
+                burst = sender.burst(500, size)
+                account = drain.account(burst)
+            self.assertEqual((burst.count, account.sent), (500, 500))
+            self.assertEqual(account.sent, account.received + sum(account.lost.values()))
+            self.assertEqual(sum(last - first + 1 for first, last in account.missing), 500 - account.received)
+            self.assertEqual((account.duplicates, account.reordered), (0, 0))
+            self.assertLessEqual(set(account.lost), {"receive buffer"})
+
+    def test_a_full_buffer_is_the_cause(self) -> None:
+        receiver = self.receiver(self.channel())
+        sender = self.sender(receiver.channel)
+        gate, take = threading.Event(), receiver.subscription.receive_batch
+        gated = mock.patch.object(receiver.subscription, "receive_batch", lambda *args: gate.wait(10) and take(*args))
+        with gated, receiver.drain() as drain:
+            burst = sender.burst(3000, 1000)
+            gate.set()  # nobody has taken anything up to now
+            account = drain.account(burst)
+        self.assertGreater(receiver.statistics().kernel_drops or 0, 0)
+        self.assertEqual(account.lost, {"receive buffer": 3000 - account.received})
+        self.assertLess(account.received, 3000)
+
+    def test_duplicates_and_datagrams_out_of_order(self) -> None:
+        receiver = self.receiver(self.channel())
+        sender = self.sender(receiver.channel)
+        with receiver.drain() as drain:
+            burst = sender.burst(1, 100)
+            for number in (3, 2, 2, 5, 4):
+                sender.send(struct.pack("!8s8sQ", b"mcburst\0", burst.nonce, number))
+            account = drain.account(type(burst)(**{**vars(burst), "count": 8}))
+        expected = Account(8, 5, 1, 2, {"network": 3}, ((1, 1), (6, 7)))
+        self.assertEqual(account, expected)
+        text = "sent 8, received 5 (1 duplicates, 2 reordered), lost 3 by network"
+        self.assertEqual(str(account), text)
+
+    def test_other_datagrams_are_there_afterwards(self) -> None:
+        receiver = self.receiver(self.channel())
+        sender = self.sender(receiver.channel)
+        with receiver.drain() as drain:
+            sender.send(b"before")
+            burst = sender.burst(100, 100)
+            sender.send(b"after")
+            self.assertEqual(drain.account(burst).received, 100)
+        self.assertEqual([datagram.payload for datagram in receiver.expect(2)], [b"before", b"after"])
+        sender.send(b"alone")
+        self.assertEqual(receiver.recv().payload, b"alone")
+
+    def test_a_rate_is_kept(self) -> None:
+        receiver = self.receiver(self.channel())
+        sender = self.sender(receiver.channel)
+        with receiver.drain() as drain:
+            started = time.monotonic()
+            burst = sender.burst(51, 100, rate=1000)
+            self.assertGreaterEqual(time.monotonic() - started, 0.05)  # never faster
+            self.assertEqual(drain.account(burst).received, 51)
+        self.assertLessEqual(burst.per_second, 51 / 0.05)
+
+    def test_datagrams_after_a_burst_are_single_again(self) -> None:
+        receiver = self.receiver(self.channel())
+        sender = self.sender(receiver.channel)
+        with receiver.drain() as drain:
+            drain.account(sender.burst(100, 100))
+        sender.send(b"x" * 250)
+        self.assertEqual(receiver.recv().payload, b"x" * 250)
+        if support.LINUX:
+            self.assertEqual(receiver.subscription.socket.getsockopt(socket.IPPROTO_UDP, 104), 0)
+
+    def test_without_an_end_there_is_no_verdict(self) -> None:
+        receiver = self.receiver(self.channel())
+        other = self.sender(self.channel())
+        with receiver.drain() as drain:
+            burst = other.burst(10, 100)
+            with self.refused(NoVerdict, "the end of", "did not arrive", "0 datagrams did"):
+                drain.account(burst, timeout=0.05)
+
+    def test_what_cannot_be_a_burst(self) -> None:
+        receiver = self.receiver(self.channel())
+        sender = self.sender(receiver.channel)
+        for arguments, text in (
+            ((0, 100), "count 0 is not at least 1"),
+            ((1, 23), "size 23 is not from 24"),
+            ((1, 65508), "size 65508 is not from 24"),
+            ((1, 100, 0), "rate 0 is not a positive number"),
+        ):
+            with self.refused(ValueError, text):
+                sender.burst(*arguments)
+        receiver.close()
+        with self.refused(SubscriptionError, "is closed"):
+            receiver.drain()
+
+
+if __name__ == "__main__":
+    unittest.main()

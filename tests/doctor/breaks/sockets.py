@@ -1,0 +1,228 @@
+"""What is broken in the receiver's socket."""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+import struct
+
+from pytest_mcast import LabView, Sender, VirtualHost
+from tests.doctor.scene import Break, PlainReceiver, Receives, Scene
+
+from .plain import (
+    MULTICAST_ALL,
+    beside,
+    ipv6,
+    join,
+    opens,
+    plain,
+    right,
+    two_interfaces,
+    two_interfaces_ipv6,
+    unknown_socket,
+    unknown_socket_ipv6,
+)
+
+_SO_REUSEPORT, _SO_ATTACH_FILTER = 15, 26  # asm-generic/socket.h
+_IPV6_V6ONLY = 26
+_RETURN = 0x06  # BPF_RET | BPF_K, linux/bpf_common.h
+
+
+def _bound_to_unicast(scene: Scene) -> PlainReceiver:
+    return plain(scene, address=scene.rx.source(scene.family), scope="eth0")
+
+
+def _bound_to_another_group(scene: Scene) -> PlainReceiver:
+    return plain(scene, address=scene.lab.channel(scene.family).group, scope="eth0")
+
+
+def _another_port(scene: Scene) -> PlainReceiver:
+    return plain(scene, port=0)
+
+
+def _no_port(scene: Scene) -> PlainReceiver:
+    with scene.rx.inside():
+        sock = socket.socket(socket.AF_INET6 if scene.family == "ipv6" else socket.AF_INET, socket.SOCK_DGRAM)
+        join(sock, scene.channel.group)
+    return PlainReceiver(sock)
+
+
+def _connected(scene: Scene) -> PlainReceiver:
+    """Connected to the sender's address, but not to its port."""
+    receiver = plain(scene)
+    with scene.rx.inside():
+        receiver.socket.connect(_destination(scene, scene.tx))
+    return receiver
+
+
+def _destination(scene: Scene, host: VirtualHost) -> tuple[object, ...]:
+    zone = (0, socket.if_nametoindex("eth0")) if scene.family == "ipv6" else ()
+    return (host.source(scene.family), scene.channel.port, *zone)
+
+
+def _connected_to_another(scene: Scene) -> PlainReceiver:
+    """Bound to the group, so that it stays bound to it."""
+    receiver = plain(scene, address=scene.channel.group, scope="eth0")
+    with scene.rx.inside():
+        receiver.socket.connect(_destination(scene, scene.rx))
+    return receiver
+
+
+def _link_local(lab: LabView) -> Scene:
+    scene = two_interfaces_ipv6(lab)
+    scene.channel = lab.channel("ipv6", scope="link-local")
+    return scene
+
+
+def _other_scope(scene: Scene) -> PlainReceiver:
+    receiver = plain(scene, address=scene.channel.group, scope="eth9", joins=False)
+    with scene.rx.inside():
+        join(receiver.socket, scene.channel.group)
+    return receiver
+
+
+def _v6only(scene: Scene) -> PlainReceiver:
+    return plain(scene, family="ipv6", options=((socket.IPPROTO_IPV6, _IPV6_V6ONLY, 1),))
+
+
+def _both_families(scene: Scene) -> PlainReceiver:
+    return plain(scene, family="ipv6", options=((socket.IPPROTO_IPV6, _IPV6_V6ONLY, 0),))
+
+
+def _ipv4_socket(scene: Scene) -> PlainReceiver:
+    return plain(scene, family="ipv4", joins=False)
+
+
+def _drops_all(scene: Scene) -> PlainReceiver:
+    receiver = plain(scene)
+    program = ctypes.create_string_buffer(struct.pack("=HBBI", _RETURN, 0, 0, 0))  # take 0 bytes
+    attached = struct.pack("@HP", 1, ctypes.addressof(program))
+    receiver.socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
+    return receiver
+
+
+def _small_buffer(scene: Scene) -> None:
+    """The sender has sent before the receiver reads, more than there is room for."""
+    small = ((socket.SOL_SOCKET, socket.SO_RCVBUF, 4096),)
+    scene.open_receiver = lambda: plain(scene, options=small)
+    scene.open_sender = lambda: _after_others(scene)
+
+
+def _small_buffer_of_ours(scene: Scene) -> None:
+    scene.receiver_options["receive_buffer"] = 4096
+    scene.open_sender = lambda: _after_others(scene)
+
+
+def _larger_buffer_of_ours(scene: Scene) -> None:
+    scene.receiver_options["receive_buffer"] = 100_000
+
+
+def _after_others(scene: Scene) -> Sender:
+    sender = scene.tx.sender(scene.channel)
+    for _ in range(40):
+        sender.send(bytes(scene.payload_size))
+    return sender
+
+
+class _Elsewhere(PlainReceiver):
+    """Reads from another socket than is meant."""
+
+    def __init__(self, meant: PlainReceiver, read: PlainReceiver) -> None:
+        super().__init__(meant.socket)
+        self._read = read
+
+    def recv(self, timeout: float | None = None) -> bytes:
+        """Return what comes to the other one."""
+        return self._read.recv(timeout)
+
+    def close(self) -> None:
+        """Close both."""
+        super().close()
+        self._read.close()
+
+
+def _reads_another(scene: Scene) -> Receives:
+    return _Elsewhere(plain(scene), plain(scene, port=0))
+
+
+def _shares_its_port(scene: Scene) -> Receives:
+    """Two receivers, each of a group of its own, on one port."""
+    options = (MULTICAST_ALL["ipv4"] + (0,), (socket.SOL_SOCKET, _SO_REUSEPORT, 1))
+    other = plain(scene, group=scene.lab.channel().group, options=options)
+    return beside(scene, plain(scene, options=options), other)
+
+
+def _misroutes(scene: Scene) -> None:
+    """Send by a flow that gets to the other one; which do is up to the kernel, about half of them."""
+    scene.open_receiver = lambda: _shares_its_port(scene)
+    scene.open_sender = lambda: _misrouted_flow(scene)
+
+
+def _misrouted_flow(scene: Scene) -> Sender:
+    assert isinstance(scene.receiver, PlainReceiver)
+    for _ in range(64):
+        sender = scene.tx.sender(scene.channel)
+        sender.send(b"which way")
+        try:
+            scene.receiver.recv(0)  # in a lab it is there when send() returns
+        except BlockingIOError:
+            return sender
+        sender.close()
+    raise AssertionError("none of 64 flows was misrouted")
+
+
+def _shares_its_port_properly(scene: Scene) -> None:
+    options = (MULTICAST_ALL["ipv4"] + (0,), (socket.SOL_SOCKET, socket.SO_REUSEADDR, 1))
+    scene.open_sender = lambda: scene.tx.sender(scene.channel)
+    scene.open_receiver = lambda: beside(
+        scene, plain(scene, options=options), plain(scene, group=scene.lab.channel().group, options=options)
+    )
+
+
+_ON_ETH9 = opens(lambda scene: plain(scene, device="eth9"))
+_ELSEWHERE = opens(lambda scene: plain(scene, host=scene.lab.host("elsewhere")))
+
+BREAKS = (
+    Break("bound to a unicast address", "bind.unicast", opens(_bound_to_unicast), right),
+    Break("bound to a unicast address, IPv6", "bind.unicast", opens(_bound_to_unicast), right, ipv6),
+    Break("bound to a unicast address, not known", "bind.unicast", opens(_bound_to_unicast), right, unknown_socket),
+    Break("bound to another group", "bind.other-group", opens(_bound_to_another_group), right),
+    Break("bound to another group, IPv6", "bind.other-group", opens(_bound_to_another_group), right, ipv6),
+    Break(
+        "bound to another group, not known, IPv6",
+        "bind.other-group",
+        opens(_bound_to_another_group),
+        right,
+        unknown_socket_ipv6,
+    ),
+    Break("bound to another port", "port.other", opens(_another_port), right),
+    Break("bound to another port, IPv6", "port.other", opens(_another_port), right, ipv6),
+    Break("not bound", "port.unbound", opens(_no_port), right),
+    Break("not bound, IPv6", "port.unbound", opens(_no_port), right, ipv6),
+    Break("nobody on the port", "port.none", opens(_another_port), right, unknown_socket, certain=False),
+    Break("bound to another interface", "device.other", _ON_ETH9, right, two_interfaces),
+    Break("bound to another interface, IPv6", "device.other", _ON_ETH9, right, two_interfaces_ipv6),
+    Break("bound to another scope id", "scope.other", opens(_other_scope), right, _link_local),
+    Break("connected to another port", "peer.connected", opens(_connected), right),
+    Break("connected to another host", "peer.connected", opens(_connected_to_another), right),
+    Break("connected to another host, IPv6", "peer.connected", opens(_connected_to_another), right, ipv6),
+    Break("connected to another port, IPv6", "peer.connected", opens(_connected), right, ipv6),
+    Break("opened in another namespace", "namespace.other", _ELSEWHERE, right),
+    Break("opened in another namespace, IPv6", "namespace.other", _ELSEWHERE, right, ipv6),
+    Break("an IPv6 socket that takes IPv6 only", "family.v6only", opens(_v6only), opens(_both_families)),
+    Break("an IPv4 socket for an IPv6 group", "family.other", opens(_ipv4_socket), right, ipv6),
+    Break("a filter on the socket", "filter.drops", opens(_drops_all), right),
+    Break("a filter on the socket, IPv6", "filter.drops", opens(_drops_all), right, ipv6),
+    Break("a small buffer", "buffer.full", _small_buffer, right),
+    Break("a small buffer, IPv6", "buffer.full", _small_buffer, right, ipv6),
+    Break("a small buffer of a Receiver", "buffer.full", _small_buffer_of_ours, _larger_buffer_of_ours),
+    Break("another socket is read", "socket.unread", opens(_reads_another), right),
+    Break("another socket is read, IPv6", "socket.unread", opens(_reads_another), right, ipv6),
+    Break(
+        "another socket shares the port by SO_REUSEPORT",
+        "reuse-port.misrouted",
+        _misroutes,
+        _shares_its_port_properly,
+        healthy=False,
+    ),
+)
