@@ -101,7 +101,8 @@ def _address(index: int, family: str, address: str, prefix: int, words: List[str
 def routes(text: str) -> List[Dict[str, Any]]:
     """Read the routes out of ``netstat -rn``; they have no metric."""
     found: List[Dict[str, Any]] = []
-    family, columns = "", []  # type: ignore[var-annotated] # a list of words
+    family = ""
+    columns: List[str] = []
     for line in text.splitlines():
         words = line.split()
         if line.startswith("Internet"):
@@ -109,7 +110,7 @@ def routes(text: str) -> List[Dict[str, Any]]:
         elif words[:1] == ["Destination"]:
             columns = words
         elif len(words) >= 4 and family and columns:
-            row = dict(zip(columns, words))  # noqa: B905 - Python 3.9; the last column may be empty
+            row = dict(zip(columns, words))  # the last column may be empty
             gateway = row["Gateway"] if re.match(r"[0-9a-f]*[.:]", row["Gateway"]) else None
             kind = "blackhole" if "B" in row["Flags"] else "unreachable" if "R" in row["Flags"] else "unicast"
             destination = _destination(row["Destination"], family)
