@@ -101,8 +101,7 @@ def _address(index: int, family: str, address: str, prefix: int, words: List[str
 def routes(text: str) -> List[Dict[str, Any]]:
     """Read the routes out of ``netstat -rn``; they have no metric."""
     found: List[Dict[str, Any]] = []
-    family = ""
-    columns: List[str] = []
+    family, columns = "", []  # type: ignore[var-annotated] # a list of words
     for line in text.splitlines():
         words = line.split()
         if line.startswith("Internet"):
@@ -110,7 +109,7 @@ def routes(text: str) -> List[Dict[str, Any]]:
         elif words[:1] == ["Destination"]:
             columns = words
         elif len(words) >= 4 and family and columns:
-            row = dict(zip(columns, words))  # the last column may be empty
+            row = dict(zip(columns, words))
             gateway = row["Gateway"] if re.match(r"[0-9a-f]*[.:]", row["Gateway"]) else None
             kind = "blackhole" if "B" in row["Flags"] else "unreachable" if "R" in row["Flags"] else "unicast"
             destination = _destination(row["Destination"], family)
