@@ -9,7 +9,6 @@ from typing import Any
 from pytest_mcast import __version__
 from pytest_mcast.core.errors import McastError
 from pytest_mcast.core.interfaces import Interface
-from pytest_mcast import __version__
 from pytest_mcast.evidence import Snapshot, take_machine_snapshot
 
 from .facts import Facts, NotRead

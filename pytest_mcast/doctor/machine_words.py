@@ -181,7 +181,9 @@ def _bridges(facts: Facts) -> Iterator[str]:
             f"querier {'on' if bridge['querier'] else 'off'}, ports {' '.join(ports) or 'none'}"
         )
         try:
-            nf = [name for name in ("iptables", "ip6tables") if facts.sysctl(f"net.bridge.bridge-nf-call-{name}") == "1"]
+            nf = [
+                name for name in ("iptables", "ip6tables") if facts.sysctl(f"net.bridge.bridge-nf-call-{name}") == "1"
+            ]
         except NotRead:
             continue
         if nf:
@@ -253,7 +255,11 @@ def _verdicts(health: Health, width: int) -> Iterator[Line]:
         yield from (Line(line) for line in _wrap(f"cure: {cure}", width, hang=6, start=14))
     lacking = [name for name, missing in health.verdicts.items() if missing is not None]
     findings = len(health.findings)
-    what = f"{len(lacking)} of {len(health.verdicts)} capabilities are missing" if lacking else "all capabilities are there"
+    what = (
+        f"{len(lacking)} of {len(health.verdicts)} capabilities are missing"
+        if lacking
+        else "all capabilities are there"
+    )
     found = "nothing wrong was found" if not findings else f"{findings} finding{'s' * (findings > 1)} above"
     yield Line("")
     yield Line(f"{what}; {found}", "bad" if lacking else "doubtful" if findings else "good")

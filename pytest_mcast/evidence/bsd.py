@@ -109,7 +109,7 @@ def routes(text: str) -> List[Dict[str, Any]]:
         elif words[:1] == ["Destination"]:
             columns = words
         elif len(words) >= 4 and family and columns:
-            row = dict(zip(columns, words))  # noqa: B905 - Python 3.9; the last column may be empty
+            row = dict(zip(columns, words))
             gateway = row["Gateway"] if re.match(r"[0-9a-f]*[.:]", row["Gateway"]) else None
             kind = "blackhole" if "B" in row["Flags"] else "unreachable" if "R" in row["Flags"] else "unicast"
             destination = _destination(row["Destination"], family)

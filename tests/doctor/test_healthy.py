@@ -68,9 +68,7 @@ def _addresses(network: Network, host: VirtualHost) -> None:
     index = host.interface.index
     number = network.dice.randrange(2, 200)
     # After the first ones, so that nobody sends from these.
-    host.configure(
-        netlink.address(index, f"172.20.{number}.2", 24), netlink.address(index, f"fd00:{number:x}::2", 64)
-    )
+    host.configure(netlink.address(index, f"172.20.{number}.2", 24), netlink.address(index, f"fd00:{number:x}::2", 64))
     network.say(f"{host}: more addresses")
 
 

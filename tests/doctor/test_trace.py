@@ -142,12 +142,16 @@ def _other_interface(place: Place) -> None:
 
 
 def _firewall(place: Place, host: VirtualHost, hook: str) -> None:
-    table = f"table inet t {{ chain c {{ type filter hook {hook} priority 0; udp dport {place.channel.port} drop; }}; }}"
+    table = (
+        f"table inet t {{ chain c {{ type filter hook {hook} priority 0; udp dport {place.channel.port} drop; }}; }}"
+    )
     place.sh(host, f"nft '{table}'")
 
 
 def _reverse_path(place: Place) -> None:
-    place.sh(place.rx, "sysctl -qw net.ipv4.conf.eth0.rp_filter=1; ip route add 10.0.0.0/8 dev lo; ip route del default")
+    place.sh(
+        place.rx, "sysctl -qw net.ipv4.conf.eth0.rp_filter=1; ip route add 10.0.0.0/8 dev lo; ip route del default"
+    )
     network = place.tx.source("ipv4").rpartition(".")[0]
     place.sh(place.rx, f"ip route add {network}.0/24 dev lo")
 

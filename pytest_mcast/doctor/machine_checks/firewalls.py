@@ -35,7 +35,10 @@ def _packets(interface: str) -> Iterator[_Asked]:
 def _stopped(facts: Facts) -> Iterator[Match]:
     listing = facts.firewall()
     named = tried(facts)
-    names = {link["name"]: link["name"] == (named or {}).get("name") for link in (*in_use(facts), *([named] if named else ()))}
+    names = {
+        link["name"]: link["name"] == (named or {}).get("name")
+        for link in (*in_use(facts), *([named] if named else ()))
+    }
     # Each rule or policy once: what it stops, of what, and the command that lets it pass.
     found: dict[tuple[str, bool], tuple[Stop, dict[str, None], dict[str, None], dict[str, None]]] = {}
     for interface, is_named in names.items():

@@ -56,7 +56,9 @@ def _thrown_away(facts: Facts) -> Iterator[Match]:
             if each["kind"] in ("blackhole", "prohibit", "unreachable") and _holds(each["destination"], group)
         ]
         for each in routes:
-            command = f"ip {'-6 ' * (family == 'ipv6')}route del {each['kind']} {each['destination']} table {each['table']}"
+            command = (
+                f"ip {'-6 ' * (family == 'ipv6')}route del {each['kind']} {each['destination']} table {each['table']}"
+            )
             evidence = (f"the kernel answers {answer['error']} for {group}",)
             values = {"family": name, "kind": each["kind"], "destination": each["destination"], "command": command}
             yield Match("certain", evidence, values)
