@@ -141,6 +141,8 @@ class MissingCapability(McastError, RuntimeError):  # noqa: N818 - a state of th
 
     #: The outcome of a test that ended with it.
     mcast_outcome = "skipped"
+    #: The id of the doctor's check that has found the cause; empty when none has.
+    cause = ""
 
     def __init__(self, capability: str, reason: str, remedy: str) -> None:
         super().__init__(capability, reason, remedy)
