@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from typing import Any
 
 import pytest
 
@@ -177,9 +178,9 @@ def test_a_shared_link_is_not_impaired(mcast_lab: LabView) -> None:
         ({"rate": 0}, "rate 0 is not a positive number"),
     ],
 )
-def test_what_cannot_be_an_impairment(options: dict[str, object], text: str) -> None:
+def test_what_cannot_be_an_impairment(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        Impairment(**options)  # type: ignore[arg-type]
+        Impairment(**options)
 
 
 @pytest.mark.parametrize("numbers", [(), (0,), (1, "2")])
@@ -191,9 +192,8 @@ def test_what_cannot_be_a_choice(numbers: tuple[int, ...]) -> None:
 
 
 def test_what_is_lost_does_not_depend_on_what_else_happens() -> None:
-    judges = [
-        Judge(Impairment(loss=0.3, seed=3, **more), "to host") for more in ({}, {"corrupt": 0.5, "delay": (0, 1)})
-    ]  # type: ignore[arg-type]
+    more: list[dict[str, Any]] = [{}, {"corrupt": 0.5, "delay": (0, 1)}]
+    judges = [Judge(Impairment(loss=0.3, seed=3, **each), "to host") for each in more]
     for judge in judges:
         for _ in range(200):
             judge.fate(bytes(100), datagram=True)
