@@ -64,7 +64,9 @@ def _unread(flow: Flow) -> Iterator[Match]:
     listening = _listening(flow)
     for ear in listening:
         if ear.queued:
-            seen = f"{ear.queued} bytes of buffer are taken by datagrams that have arrived at {ear.name} and were not read"
+            seen = (
+                f"{ear.queued} bytes of buffer are taken by datagrams that have arrived at {ear.name} and were not read"
+            )
             # Of a socket that is not known it may be meant.
             unknown = "likely" if len(listening) == 1 else "possible"
             yield Match("certain" if ear.known and not ear.drops else "likely" if ear.known else unknown, (seen,))
