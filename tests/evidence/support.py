@@ -10,6 +10,7 @@ import struct
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -56,3 +57,9 @@ def needs(program: str) -> pytest.MarkDecorator:
     """Skip where a program is not installed, but not in CI."""
     missing = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None and not os.environ.get("CI")
     return pytest.mark.skipif(missing, reason=f"there is no {program}")
+
+
+def legacy_is_ours() -> bool:
+    """Return whether we may read which legacy tables there are: the files are for root, whatever the capabilities."""
+    files = [Path("/proc/thread-self/net", name) for name in ("ip_tables_names", "ip6_tables_names")]
+    return all(os.access(file, os.R_OK) for file in files if file.exists())

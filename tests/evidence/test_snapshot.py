@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import execnet
@@ -15,8 +16,9 @@ import pytest
 from pytest_mcast import LabView, RemoteHost, VirtualHost
 from pytest_mcast.evidence import Reading, Snapshot, linux, take_snapshot
 
-from ..hosts.support import oldest
-from .support import said, say, without_privilege
+from ..hosts.support import BARE, oldest
+from ..support.sshd import SSHD, serve
+from .support import legacy_is_ours, said, say, without_privilege
 
 GROUPS = ["239.1.2.3", "ff3e::1"]
 READERS = [*linux.readers(GROUPS)]
@@ -28,9 +30,14 @@ def host(mcast_lab: LabView) -> VirtualHost:
 
 
 def values(snapshot: dict[str, Any]) -> dict[str, Any]:
-    """Return what was read, of a snapshot of which nothing was refused."""
-    assert {name: each["refused"] for name, each in snapshot["readings"].items() if "refused" in each} == {}
-    return {name: each["value"] for name, each in snapshot["readings"].items()}
+    """Return what was read, of a snapshot of which nothing was refused that we may read."""
+    readings = dict(snapshot["readings"])
+    if not legacy_is_ours():
+        refused = readings.pop("firewall_legacy")["refused"]
+        assert refused.startswith("/proc/thread-self/net/ip")
+        assert refused.endswith("_tables_names: Permission denied")
+    assert {name: each["refused"] for name, each in readings.items() if "refused" in each} == {}
+    return {name: each["value"] for name, each in readings.items()}
 
 
 def test_a_snapshot_is_whole_and_of_its_namespace(host: VirtualHost) -> None:
@@ -40,13 +47,12 @@ def test_a_snapshot_is_whole_and_of_its_namespace(host: VirtualHost) -> None:
         port, index = sock.getsockname()[1], socket.if_nametoindex("eth0")
     assert snapshot["system"] == "linux"
     found = values(snapshot)
-    assert set(READERS) <= set(found)
+    assert set(READERS) - {"firewall_legacy"} <= set(found)
     assert [link["name"] for link in found["links"]] == ["lo", "eth0"]
     assert {each["index"] for each in found["addresses"]} == {1, index}
     assert set(found["route_to"]) == set(GROUPS)
     assert [each["port"] for each in found["sockets"]] == [port]
     assert {each["interface"] for each in found["memberships"]} == {"lo", "eth0"}
-    assert f"{port:04X}" not in found["proc/snmp"]
 
 
 def test_a_snapshot_survives_json(host: VirtualHost) -> None:
@@ -69,7 +75,8 @@ def test_a_reading_that_fails_stops_no_other(host: VirtualHost, monkeypatch: pyt
     with host.inside():
         readings = take_snapshot(GROUPS)["readings"]
     assert readings[name] == {"refused": "/somewhere: Input/output error"}
-    assert [each for each in readings if "refused" in readings[each]] == [name]
+    others = {each for each in readings if "refused" in readings[each]} - {name}
+    assert others == (set() if legacy_is_ours() else {"firewall_legacy"} - {name})
 
 
 def test_only_the_packet_filters_take_privilege(host: VirtualHost) -> None:
@@ -81,7 +88,7 @@ def test_only_the_packet_filters_take_privilege(host: VirtualHost) -> None:
     assert refused.pop("firewall") == "nftables are told to nobody without CAP_NET_ADMIN"
     # A file of the kernel's own, if there are any legacy tables at all.
     assert set(refused) <= {"firewall_legacy"}
-    steady = ("links", "addresses", "routes", "rules", "route_to", "sockets", "offloads", "namespace", "memberships")
+    steady = ("links", "addresses", "routes", "rules", "route_to", "sockets", "offloads", "namespace")
     for name in steady:
         assert _without_counts(readings[name]["value"]) == _without_counts(full[name])
 
@@ -100,7 +107,7 @@ def test_sysctls_are_as_sysctl_says(mcast_lab: LabView) -> None:
     with host.inside():
         found = values(take_snapshot())["sysctl"]
         lines = said(f"sysctl {' '.join(found)}").splitlines()
-    assert dict(line.split(" = ", 1) for line in lines) == {name: value for name, value in found.items()}
+    assert dict(line.split(" = ", 1) for line in lines) == found
     assert found["net.ipv4.conf.eth0/7.rp_filter"] == "2"
     assert {"net.ipv4.igmp_max_memberships", "net.core.rmem_max", "net.ipv6.conf.all.disable_ipv6"} <= set(found)
 
@@ -111,14 +118,22 @@ def test_memberships_are_told_where_no_more_can_be_joined(mcast_lab: LabView) ->
     host.receiver(source)
     host.receiver(free)  # joined last: the kernel lists no sources then (see ``wire.memberships``)
     with host.inside():
-        before = {each["group"]: each for each in linux.READERS["memberships"]() if each["interface"] == "eth0"}
+        before = ipv4_groups()
     assert (before[source.group]["mode"], before[source.group]["sources"]) == ("include", ["10.64.9.1"])
     say(host, "sysctl -qw net.ipv4.igmp_max_memberships=0")
     with host.inside():
-        found = {each["group"]: each for each in linux.READERS["memberships"]() if each["interface"] == "eth0"}
+        found = ipv4_groups()
     assert set(found) == set(before)
     assert {each["mode"] for each in (found[source.group], found[free.group])} == {"include or exclude"}
     assert found["224.0.0.1"]["mode"] == "exclude"
+
+
+def ipv4_groups() -> dict[str, dict[str, Any]]:
+    return {
+        each["group"]: each
+        for each in linux.READERS["memberships"]()
+        if each["interface"] == "eth0" and ":" not in each["group"]
+    }
 
 
 @pytest.fixture(scope="module")
@@ -142,4 +157,20 @@ def test_a_snapshot_of_another_python_is_that_of_this_one(remote: RemoteHost) ->
     assert kind(there) == kind(here)
     for name in ("links", "addresses", "routes", "rules", "route_to", "sysctl", "offloads", "namespace"):
         assert _without_counts(there[name]) == _without_counts(here[name])
-    assert there["machine"]["python"] != here["machine"]["python"] or oldest().startswith("/usr")
+    if oldest() != BARE:
+        assert there["machine"]["python"].startswith("3.9.")
+
+
+@pytest.mark.skipif(SSHD is None and not os.environ.get("CI"), reason="there is no sshd: install openssh-server")
+def test_a_snapshot_over_ssh_is_that_of_the_host_there(mcast_lab: LabView, tmp_path: Path) -> None:
+    desk, far = mcast_lab.host("desk"), mcast_lab.host("far")
+    server = serve(far, tmp_path)
+    with closing(RemoteHost("far", server.specification(oldest()), "eth0")) as host:
+        with desk.inside():
+            host.connect()
+        there = values(host.snapshot(GROUPS))
+    with far.inside():
+        here = values(take_snapshot(GROUPS))
+    assert kind(there) == kind(here)
+    for name in ("links", "addresses", "routes", "rules", "route_to", "namespace"):
+        assert _without_counts(there[name]) == _without_counts(here[name])
