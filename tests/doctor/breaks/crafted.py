@@ -19,6 +19,7 @@ def crafted(scene: Scene, **changes: Any) -> None:
 
     def open_it() -> Sender:
         sender = open_sender()
+        assert isinstance(sender, Sender)
         source, port = sender.source
 
         def send(payload: bytes) -> Sent:
