@@ -106,6 +106,27 @@ def _sender_right(scene: Scene) -> None:
     scene.open_sender = sender
 
 
+def _address_goes(scene: Scene) -> None:
+    """Take the address away while the socket is open."""
+    address = scene.tx.source("ipv4")
+
+    def right_sender() -> PlainSender:
+        return plain_sender(scene, bind=(address, 0))
+
+    def sender() -> PlainSender:
+        found = right_sender()
+        scene.sh(scene.tx, f"ip addr add 10.250.0.1/24 dev eth0; ip addr del {address}/16 dev eth0")
+        scene.open_sender = right_sender  # it goes once
+        return found
+
+    scene.open_sender = sender
+
+
+def _conflict(scene: Scene) -> None:
+    device = (socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+    scene.open_sender = lambda: plain_sender(scene, options=(device,))
+
+
 BREAKS = (
     Break("join on an interface that is gone", "interface.gone", _rename, _name_the_new_one),
     Break("send by an interface that is gone", "interface.gone", _rename_sender, _sender_names_the_new_one),
@@ -125,5 +146,8 @@ BREAKS = (
     Break("join at a foreign address", "address.foreign", _foreign_join, right),
     Break("bind to a foreign address", "address.foreign", _foreign_bind, _sender_right),
     Break("bind to a foreign address, ipv6", "address.foreign", _foreign_bind, _sender_right, ipv6),
+    Break("address gone", "address.gone", _address_goes),
+    Break("bound to lo", "device.conflict", _conflict, _sender_right),
+    Break("bound to lo, ipv6", "device.conflict", _conflict, _sender_right, ipv6),
     Break("send by a foreign address", "address.foreign", _foreign_interface, _sender_right, _sends_plainly),
 )
