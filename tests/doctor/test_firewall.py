@@ -139,6 +139,28 @@ def test_what_is_said_of_a_rule_is_what_the_kernel_does(mcast_lab: LabView, fami
     assert not wrong
 
 
+@needs_nft
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_a_host_hears_itself_by_the_interface_that_it_sends_out_of(mcast_lab: LabView, family: str) -> None:
+    host = mcast_lab.host()
+    one, other = mcast_lab.channel(family), mcast_lab.channel(family)
+    ours, fences = host.receiver(one), host.receiver(other)
+    senders = host.sender(one), host.sender(other)
+    host.touch()
+    packet = Packet(family, one.group, port=one.port, incoming="eth0")
+    for device, passes in (("lo", True), ("eth0", False)):
+        rule = f"add rule inet t c iifname {device} meta pkttype multicast udp dport {one.port} drop"
+        with host.inside():
+            _nft(
+                f"flush ruleset; add table inet t; add chain inet t c {{ type filter hook input priority 0; }}; {rule}"
+            )
+            found = stops(nftables(), packet, *INCOMING)
+        for sender in senders:
+            sender.send(b"x")
+        fences.recv()
+        assert (ours.receive() is not None, not found) == (passes, passes)
+
+
 PACKET = Packet("ipv4", "239.1.2.3", source="192.0.2.1", port=5000, incoming="eth0", outgoing="eth1")
 IGMP = Packet("ipv4", "224.0.0.22", "igmp", message="membership-report-v3", outgoing="eth1")
 
