@@ -1,18 +1,30 @@
-"""``pytest-mcast doctor``: what works here, by trying."""
+"""``pytest-mcast doctor``: what works on this machine, by trying, and what keeps the rest from working."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pytest_mcast.core import FAMILIES, MODES, Interface, InterfaceError, MissingCapability
-from pytest_mcast.doctor import probe_channel, probe_namespaces, probe_packets
-from pytest_mcast.hosts import LocalHost
+from pytest_mcast.core import Interface, InterfaceError, McastError
+from pytest_mcast.doctor import CAPABILITIES
+
+from . import doctor_to
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
+    from collections.abc import Sequence
+
+    from pytest_mcast.doctor.machine import Health
+    from pytest_mcast.doctor.machine_words import Line
 
 __all__ = ["add_parser", "run"]
+
+_COLOURS = {"heading": "1", "good": "32", "bad": "31", "doubtful": "33"}  # ECMA-48: SGR
+_NARROWEST, _WIDEST = 40, 100
 
 
 def add_parser(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,34 +32,105 @@ def add_parser(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "doctor",
         help="say which kinds of multicast work here, and what would make the others work",
-        description="Tries every capability on loopback, or on the interface named. Exit code 1 if one is missing.",
+        description=(
+            "Tries every capability on loopback, or on the interface named, and looks for what is wrong with this machine. "
+            "Exit code 1 if something is missing or broken."
+        ),
     )
     parser.add_argument("--iface", metavar="NAME|INDEX|ADDRESS", help="interface to try (default: loopback)")
+    parser.add_argument(
+        "--wait",
+        type=_seconds,
+        default=5.0,
+        metavar="SECONDS",
+        help="how long to listen for queriers (default: 5; 130 proves that there is none)",
+    )
+    parser.add_argument(
+        "--require",
+        metavar="NAMES",
+        type=_names,
+        default=(),
+        help=f"what alone decides the exit code: all, or some of {', '.join(CAPABILITIES)}",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document: readings, verdicts, findings")
+    parser.add_argument(
+        "--from", dest="document", type=Path, metavar="FILE", help="report on such a document; try nothing here"
+    )
+    parser.add_argument(
+        "--color", choices=("auto", "always", "never"), default="auto", help="colours (default: on a terminal)"
+    )
+    doctor_to.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, 0 or more")
+    return value
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in (*CAPABILITIES, "all"):
+            raise argparse.ArgumentTypeError(f"{name!r} is none of: all, {', '.join(CAPABILITIES)}")
+    return names
+
+
 def run(options: argparse.Namespace) -> int:
-    """Print the interfaces and the verdicts; return 0 when everything works, 1 when not, 2 for a wrong interface."""
-    print("interfaces:")
-    for interface in Interface.all():
-        flags = ", ".join(flag for flag in ("up", "multicast", "loopback") if getattr(interface, flag))
-        addresses = " ".join(interface.addresses) or "no address"
-        print(f"  {interface.index:3} {interface.name:12} mtu {interface.mtu:<6} {addresses} ({flags or 'down'})")
+    """Print the report; return 0 when everything works, 1 when not, 2 for a wrong interface or document."""
+    if options.to is not None:
+        return doctor_to.run_pair(options)
     try:
-        host = LocalHost(options.iface or next(i for i in Interface.all() if i.loopback))
-    except InterfaceError as error:
-        print(f"pytest-mcast doctor: --iface: {error}")
+        health = _recorded(options.document) if options.document else _here(options.iface, options.wait)
+    except (OSError, ValueError, McastError) as error:
+        origin = "--from" if options.document else "--iface"
+        print(f"pytest-mcast doctor: {origin}: {error}", file=sys.stderr)
         return 2
-    print(f"capabilities on {host.interface.name}:")
-    verdicts: dict[str, MissingCapability | None] = {
-        f"{family}-{mode}": probe_channel(host, host, family, mode, timeout=1.0)
-        for family in FAMILIES
-        for mode in MODES
-    }
-    verdicts["namespaces"] = probe_namespaces()
-    verdicts["packets"] = probe_packets()
-    for name, missing in verdicts.items():
-        print(f"  {name:12} {'yes' if missing is None else 'NO: ' + missing.reason}")
-        if missing is not None:
-            print(f"  {'':12} cure: {missing.remedy}")
-    return 1 if any(verdicts.values()) else 0
+    if options.json:
+        print(json.dumps(health.to_json(), indent=2))
+    else:
+        from pytest_mcast.doctor.machine_words import words
+
+        _show(words(health, _width()), coloured=_coloured(options.color))
+    return int(health.ill(options.require))
+
+
+def _recorded(path: Path) -> Health:
+    from pytest_mcast.doctor.machine import judge
+
+    document: Any = json.loads(path.read_text("utf-8"))
+    return judge(document)
+
+
+def _here(name: str | None, wait: float) -> Health:
+    from pytest_mcast.doctor.machine import look_at_machine
+
+    if name is not None:
+        return look_at_machine(Interface.find(name), wait=wait)
+    loopback = next((interface for interface in Interface.all() if interface.loopback), None)
+    if loopback is None:
+        raise InterfaceError("there is no loopback interface; name another one")
+    return look_at_machine(loopback, wait=wait)
+
+
+def _width() -> int:
+    try:
+        columns = os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):  # a file, a pipe, or what a test has put there
+        columns = 80
+    return min(max(columns or 80, _NARROWEST), _WIDEST)
+
+
+def _coloured(choice: str) -> bool:
+    """Whether to print colours; https://no-color.org for the variable."""
+    if choice != "auto":
+        return choice == "always"
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _show(lines: Sequence[Line], *, coloured: bool) -> None:
+    for line in lines:
+        code = _COLOURS.get(line.style) if coloured else None
+        print(line.text if code is None else f"\033[{code}m{line.text}\033[0m")

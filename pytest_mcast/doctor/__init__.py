@@ -5,9 +5,12 @@ from __future__ import annotations
 from .check import Check, Match
 from .diagnosis import Diagnosis, Finding, diagnose
 from .facts import Facts, NotRead
-from .flow import Changes, End, Flow, Hop, Segment, Trace
+from .failure import concern_of, explain
+from .flow import Changes, End, Flow, Hop, Segment, Trace, Unwanted
+from .moment import Endpoint, Moment
 from .observation import Observation, Party, facts_of
 from .probes import CAPABILITIES, probe_channel, probe_namespaces, probe_packets
+from .words import brief
 
 __all__ = [
     "CAPABILITIES",
@@ -15,17 +18,23 @@ __all__ = [
     "Check",
     "Diagnosis",
     "End",
+    "Endpoint",
     "Facts",
     "Finding",
     "Flow",
     "Hop",
     "Match",
+    "Moment",
     "NotRead",
     "Observation",
     "Party",
     "Segment",
     "Trace",
+    "Unwanted",
+    "brief",
+    "concern_of",
     "diagnose",
+    "explain",
     "facts_of",
     "probe_channel",
     "probe_namespaces",

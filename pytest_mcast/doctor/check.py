@@ -14,8 +14,9 @@ Confidence = Literal["certain", "likely", "possible"]
 #: From the most to the least: it explains the loss by itself; it would, and was not seen to; it may.
 CONFIDENCES: tuple[Confidence, ...] = ("certain", "likely", "possible")
 #: Where on the way it is, in order: the sender's host, the network, the receiver's host, its socket. Or the call that the
-#: kernel refused (``Flow.refused``): only such checks are asked then, and never otherwise.
-Stage = Literal["call", "sender", "network", "receiver", "socket"]
+#: kernel refused (``Flow.refused``), or a delivery that should not be (``Flow.unwanted``): only such checks are asked
+#: then, and never otherwise.
+Stage = Literal["call", "unwanted", "sender", "network", "receiver", "socket"]
 #: Where its cure is carried out.
 Place = Literal["sender", "receiver", "switch", "code"]
 

@@ -12,11 +12,15 @@ _COUNTERS = ("proc/snmp", "proc/netstat", "proc/snmp6")
 
 
 def changes_between(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, int]:
-    """Return what has moved, by names such as ``Udp.InErrors``, ``Ip6InMcastPkts``, ``eth0.tx_packets``."""
+    """Return what has moved, by names such as ``Udp.InErrors``, ``Ip6InMcastPkts``, ``eth0.tx_packets``.
+
+    ``softnet.dropped`` is what the input queues of the processors had no room for: of the whole machine.
+    """
     first, second = (
         {
             **parse_counters([texts[name] for name in _COUNTERS if name in texts]),
             **_of_interfaces(texts.get("proc/dev", "")),
+            **_of_queues(texts.get("proc/softnet_stat", "")),
         }
         for texts in (before, now)
     )
@@ -43,3 +47,15 @@ def _of_interfaces(text: str) -> dict[str, int]:
         numbers = columns.split()
         counts.update({f"{name.strip()}.{what}": int(numbers[column]) for column, what in _COLUMNS.items()})
     return counts
+
+
+# The first columns of /proc/net/softnet_stat (net/core/net-procfs.c), a line for each processor, in hexadecimal.
+_QUEUE_COLUMNS = {1: "dropped", 2: "squeezed"}
+
+
+def _of_queues(text: str) -> dict[str, int]:
+    processors = [line.split() for line in text.splitlines()]
+    return {
+        f"softnet.{what}": sum(int(numbers[column], 16) for numbers in processors)
+        for column, what in _QUEUE_COLUMNS.items()
+    }

@@ -12,7 +12,7 @@ from .words import in_words
 
 __all__ = ["Diagnosis", "Finding", "diagnose"]
 
-_STAGES = ("call", "sender", "network", "receiver", "socket")
+_STAGES = ("call", "unwanted", "sender", "network", "receiver", "socket")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ def diagnose(flow: Flow, checks: Iterable[Check] | None = None) -> Diagnosis:
     checked = 0
     for number, check in enumerate(checks):
         system = _system(flow, check)
-        if (check.stage == "call") != flow.refused or (system is not None and system not in check.systems):
+        question = check.stage if check.stage in ("call", "unwanted") else ""
+        if question != flow.question or (system is not None and system not in check.systems):
             continue
         checked += 1
         try:

@@ -121,6 +121,22 @@ class Facts:
         """Return the multicast entries of bridges: ``bridge``, ``port``, ``group``, ``source``."""
         return [each for each in self.read("mdb") if bridge in (None, each["bridge"])]
 
+    def router_ports(self, bridge: str | None = None) -> list[Mapping[str, Any]]:
+        """Return the ports of bridges that get every group: ``bridge``, ``port``, ``type``, ``timer_s``."""
+        return [each for each in self.read("router_ports") if bridge in (None, each["bridge"])]
+
+    def offload(self, interface: str, name: str) -> bool:
+        """Return whether an interface does something instead of the kernel (``gro``, ``rx-checksum``); raises ``NotRead``."""
+        offloads: Mapping[str, Mapping[str, bool]] = self.read("offloads")
+        if name not in offloads.get(interface, {}):
+            raise NotRead(f"{name} of {interface}", "the interface does not tell")
+        return offloads[interface][name]
+
+    def namespace(self) -> int:
+        """Return the cookie of the network namespace: ``namespace`` of ``socket_options`` is the same in it."""
+        cookie: int = self.read("namespace")
+        return cookie
+
     def firewall(self) -> list[Mapping[str, Any]]:
         """Return the rule set of nftables as libnftables-json(5) has it, the list ``nftables``; raises ``NotRead``."""
         found: list[Mapping[str, Any]] = self.read("firewall")
@@ -143,6 +159,7 @@ def _both(own: int, common: int) -> int:
 _IN_FORCE: Mapping[tuple[str, str], Callable[[int, int], int]] = {
     ("ipv4", "rp_filter"): max,
     ("ipv4", "accept_local"): _any,
+    ("ipv4", "route_localnet"): _any,
     ("ipv4", "mc_forwarding"): _both,
     ("ipv4", "force_igmp_version"): lambda own, common: common or own,
     ("ipv6", "force_mld_version"): lambda own, common: common or own,

@@ -10,7 +10,7 @@ from pytest_mcast.core.channels import Channel
 
 from .facts import Facts, NotRead
 
-__all__ = ["Apart", "Changes", "End", "Flow", "Hop", "Segment", "Trace"]
+__all__ = ["Apart", "Changes", "End", "Flow", "Hop", "Segment", "Trace", "Unwanted"]
 
 
 class Changes:
@@ -91,6 +91,15 @@ class Trace:
 
 
 @dataclass(frozen=True)
+class Unwanted:
+    """A datagram that was delivered and should not have been: where it went, came from, and came in; None: not known."""
+
+    group: str | None = None
+    source: str | None = None
+    interface: str | None = None
+
+
+@dataclass(frozen=True)
 class Flow:
     """Datagrams that should arrive, or do arrive. What is not known is None.
 
@@ -115,6 +124,8 @@ class Flow:
     trace: Trace | None = None
     #: Channels that the senders of the test are for, when none is for this one.
     elsewhere: tuple[Channel, ...] = ()
+    #: What was delivered and should not have been: that is what is to be explained then.
+    unwanted: Unwanted | None = None
 
     @property
     def errno(self) -> int | None:
@@ -126,6 +137,11 @@ class Flow:
     def refused(self) -> bool:
         """Whether the kernel has refused a call, so that nothing could be lost: that is what is to be explained then."""
         return self.errno is not None and self.call not in ("", "receive")
+
+    @property
+    def question(self) -> str:
+        """What is to be explained: a refused ``call``, a delivery that is ``unwanted``, or (empty) a loss."""
+        return "call" if self.refused else "" if self.unwanted is None else "unwanted"
 
     @property
     def same_host(self) -> bool:

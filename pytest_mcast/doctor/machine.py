@@ -9,20 +9,20 @@ from typing import Any
 from pytest_mcast import __version__
 from pytest_mcast.core.errors import McastError
 from pytest_mcast.core.interfaces import Interface
-from pytest_mcast.evidence import Snapshot, take_snapshot
+from pytest_mcast.evidence import Snapshot, take_machine_snapshot
 
 from .facts import Facts, NotRead
 from .machine_check import MachineFinding, examine
+from .machine_checks import CHECKS
+from .machine_checks.asking import GROUPS
 from .probes import CAPABILITIES
 from .queriers import QuerierWatch
 from .trying import try_interface, try_private_network
 
-__all__ = ["FORMAT", "GROUPS", "Health", "UnreadableDocument", "judge", "look_at_machine"]
+__all__ = ["FORMAT", "Health", "UnreadableDocument", "judge", "look_at_machine"]
 
 #: The version of the document of ``Health.to_json``. It grows when a reader of the old one would be misled.
 FORMAT = 1
-#: Groups that stand for all of their family when the question is which way a group goes: of no assigned use.
-GROUPS = ("239.255.77.1", "ff15::77:1")
 
 
 class UnreadableDocument(McastError, ValueError):  # noqa: N818 - says what it is
@@ -70,7 +70,7 @@ def look_at_machine(interface: Interface, *, wait: float = 5.0) -> Health:
     with QuerierWatch(wait) as watch:
         tried = try_interface(interface)
         private = try_private_network()
-        data = take_snapshot(GROUPS)
+        data = take_machine_snapshot(tuple(GROUPS.values()))
         heard = watch.hear()
         data["readings"]["queriers"] = {"refused": watch.refused} if watch.refused else {"value": heard}
     data["readings"]["tried"] = {"value": tried}
@@ -83,8 +83,6 @@ def judge(document: Mapping[str, Any]) -> Health:
 
     Sends nothing and reads nothing. Raises ``UnreadableDocument``.
     """
-    from .machine_checks import CHECKS
-
     if document.get("format", FORMAT) != FORMAT:
         raise UnreadableDocument(f"its format is {document['format']!r}, and this version reads {FORMAT} only")
     try:

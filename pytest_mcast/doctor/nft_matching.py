@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 __all__ = ["Packet", "Sets", "elements_of", "matches"]
@@ -53,6 +53,11 @@ class Packet:
             return f"icmpv6 type {_MLD}"
         port = "" if self.port is None else f" udp dport {self.port}"
         return f"{layer} daddr {self.destination}{port}"
+
+    @property
+    def selector_of_fragments(self) -> str:
+        """What selects such packets and all their fragments: ports are only in the first."""
+        return replace(self, port=None).selector
 
 
 class _Unknown(Exception):  # noqa: N818 - no error: nobody can tell
@@ -163,7 +168,8 @@ def _same(value: Any, element: Any) -> bool | None:
                 )
             if "range" in element:
                 low, high = (_comparable(each) for each in element["range"])
-                return bool(low <= _comparable(value) <= high)
+                # nft writes two comparisons of one field (> 200, < 1400) as != 1400-200.
+                return bool(low <= _comparable(value) <= high) if low <= high else None
             return None
         if isinstance(element, str) and element.endswith("*"):
             return fnmatch.fnmatchcase(str(value), element)

@@ -83,24 +83,27 @@ def _of_the_address(flow: Flow, end: End, ear: Ear) -> Iterator[Obstacle]:
         yield Obstacle(
             "port.other", (f"{ear.name} is bound to port {ear.port}; the channel's is {channel.port}",), values
         )
-    if ear.address not in ("", channel.group):
-        other = ipaddress.ip_address(ear.address).is_multicast
-        yield Obstacle(
-            "bind.other-group" if other else "bind.unicast", (f"{ear.name} is bound to {ear.address}",), values
-        )
+    if ear.peer is not None:
+        yield from _of_the_peer(flow, ear, ear.peer, values)
+    elif ear.address not in ("", channel.group):
+        name = "bind.other-group" if ipaddress.ip_address(ear.address).is_multicast else "bind.unicast"
+        yield Obstacle(name, (f"{ear.name} is bound to {ear.address}",), values)
     if ear.device and ear.device != end.interface:
         by_scope = ear.scope != 0
         how = f"by the scope id {ear.scope} of its address" if by_scope else "(SO_BINDTODEVICE)"
         seen = f"{ear.name} is bound to {ear.device} {how}; the datagrams come in on {end.interface}"
         yield Obstacle("scope.other" if by_scope else "device.other", (seen,), values)
-    if ear.peer is not None and _is_other_peer(flow, ear.peer):
-        seen = f"{ear.name} is connected to {ear.peer[0]} port {ear.peer[1]}; the datagrams come from {_origin(flow)}"
-        yield Obstacle("peer.other", (seen,), {**values, "peer": ear.peer[0]})
 
 
-def _is_other_peer(flow: Flow, peer: tuple[str, int]) -> bool:
-    port = _source_port(flow)
-    return flow.source not in (None, peer[0]) or port not in (None, peer[1])
+def _of_the_peer(flow: Flow, ear: Ear, peer: tuple[str, int], values: Mapping[str, object]) -> Iterator[Obstacle]:
+    connected = f"{ear.name} is connected to {peer[0]} port {peer[1]}"
+    values, port = {**values, "peer": peer[0]}, _source_port(flow)
+    if ear.address != flow.channel.group:
+        # connect() binds a socket without an address to that of the way to the peer (measured, Linux 6.18).
+        bound = f"{ear.name} is bound to {ear.address}; connect() does that to a socket that is bound to no address"
+        yield Obstacle("peer.connected", (connected, bound), values)
+    elif flow.source not in (None, peer[0]) or port not in (None, peer[1]):
+        yield Obstacle("peer.connected", (f"{connected}; the datagrams come from {_origin(flow)}",), values)
 
 
 def _origin(flow: Flow) -> str:

@@ -15,6 +15,8 @@ from typing import Any, Dict, List
 from pytest_mcast.wire.attributes import attributes
 from pytest_mcast.wire.rtnetlink import Netlink, Request
 
+from .nft_devices import add_devices, lack_devices
+
 __all__ = ["legacy_tables", "nftables", "table_names"]
 
 _PROC = Path("/proc/thread-self/net")  # /proc/net is the main thread's
@@ -37,17 +39,21 @@ def nftables() -> List[Dict[str, Any]]:
     program = shutil.which("nft", path=os.environ.get("PATH", os.defpath) + os.pathsep + _MORE_PATH)
     if program is None:
         raise FileNotFoundError(f"the program nft is not installed; there are the tables {', '.join(tables)}")
+    found: List[Dict[str, Any]] = json.loads(_nft(program, "-j", "list", "ruleset"))["nftables"]
+    if lack_devices(found):
+        add_devices(found, _nft(program, "list", "chains"))
+    return found
+
+
+def _nft(program: str, *arguments: str) -> str:
     try:
-        done = subprocess.run(
-            [program, "-j", "list", "ruleset"], capture_output=True, timeout=_TIMEOUT_S, check=False, cwd="/"
-        )
+        done = subprocess.run([program, *arguments], capture_output=True, timeout=_TIMEOUT_S, check=False, cwd="/")
     except subprocess.TimeoutExpired:
-        raise TimeoutError(f"nft list ruleset did not end in {_TIMEOUT_S:g} s") from None
+        raise TimeoutError(f"nft {' '.join(arguments)} did not end in {_TIMEOUT_S:g} s") from None
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
-        raise OSError(f"nft list ruleset: {said or f'exit code {done.returncode}'}")
-    found: List[Dict[str, Any]] = json.loads(done.stdout.decode("utf-8", "replace"))["nftables"]
-    return found
+        raise OSError(f"nft {' '.join(arguments)}: {said or f'exit code {done.returncode}'}")
+    return done.stdout.decode("utf-8", "replace")
 
 
 def table_names() -> List[str]:

@@ -2,37 +2,60 @@
 
 from __future__ import annotations
 
-import socket
+import os
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Sequence
 
 from . import fdb, firewall, joined, links, mdb, offloads, routes, udp
 
 __all__ = ["READERS", "readers"]
 
 _PROC = Path("/proc/thread-self/net")  # /proc/net is the main thread's
-_SYSCTLS = Path("/proc/sys/net")
-# Of the network, as glob patterns below /proc/sys/net.
+_SYSCTLS = "/proc/sys/net"
+_SLASH_IS_DOT = {ord("/"): ".", ord("."): "/"}
+# Of the network: settings, and for each interface those below conf.
 _WANTED = (
+    "core/netdev_max_backlog",
     "core/optmem_max",
     "core/rmem_default",
     "core/rmem_max",
+    "core/wmem_default",
     "core/wmem_max",
-    "ipv4/conf/*/accept_local",
-    "ipv4/conf/*/force_igmp_version",
-    "ipv4/conf/*/mc_forwarding",
-    "ipv4/conf/*/rp_filter",
-    "ipv4/igmp_*",
+    "ipv4/icmp_echo_ignore_broadcasts",
+    "ipv4/igmp_link_local_mcast_reports",
+    "ipv4/igmp_max_memberships",
+    "ipv4/igmp_max_msf",
+    "ipv4/igmp_qrv",
+    "ipv4/ip_default_ttl",
     "ipv4/ip_forward",
     "ipv4/ip_local_port_range",
-    "ipv6/conf/*/accept_dad",
-    "ipv6/conf/*/disable_ipv6",
-    "ipv6/conf/*/force_mld_version",
-    "ipv6/conf/*/forwarding",
-    "ipv6/conf/*/mc_forwarding",
-    "ipv6/mld_*",
-    "bridge/bridge-nf-call-*",
+    "ipv4/ip_nonlocal_bind",
+    "ipv4/ip_unprivileged_port_start",
+    "ipv4/ipfrag_high_thresh",
+    "ipv4/ipfrag_time",
+    "ipv4/udp_mem",
+    "ipv4/udp_rmem_min",
+    "ipv6/bindv6only",
+    "ipv6/ip6frag_high_thresh",
+    "ipv6/ip6frag_time",
+    "ipv6/mld_max_msf",
+    "ipv6/mld_qrv",
+    "bridge/bridge-nf-call-arptables",
+    "bridge/bridge-nf-call-ip6tables",
+    "bridge/bridge-nf-call-iptables",
 )
+_WANTED_CONF = {
+    "ipv4": (
+        "accept_local",
+        "force_igmp_version",
+        "forwarding",
+        "mc_forwarding",
+        "route_localnet",
+        "rp_filter",
+        "src_valid_mark",
+    ),
+    "ipv6": ("accept_dad", "addr_gen_mode", "disable_ipv6", "force_mld_version", "forwarding", "mc_forwarding"),
+}
 
 
 def _proc(name: str) -> Callable[[], str]:
@@ -41,15 +64,25 @@ def _proc(name: str) -> Callable[[], str]:
 
 def _sysctls() -> Dict[str, str]:
     found = {}
-    for pattern in _WANTED:
-        for path in _SYSCTLS.glob(pattern):
-            # As sysctl(8) writes them: net.ipv4.conf.eth0.rp_filter; the dot of an interface's name is a slash.
-            parts = [part.replace(".", "/") for part in path.relative_to(_SYSCTLS).parts]
-            try:
-                found[".".join(["net", *parts])] = path.read_text("ascii").strip()
-            except OSError:  # some are for root only; a check that needs it says so
-                continue
+    for path in _paths():
+        try:
+            with open(f"{_SYSCTLS}/{path}", encoding="ascii") as file:
+                # As sysctl(8) writes them: net.ipv4.conf.eth0.rp_filter; the dot of an interface's name is a slash.
+                found["net." + path.translate(_SLASH_IS_DOT)] = file.read().strip()
+        except OSError:  # not in this kernel, or for root only; a check that needs it says so
+            continue
     return found
+
+
+def _paths() -> Iterator[str]:
+    yield from _WANTED
+    for family, names in _WANTED_CONF.items():
+        try:
+            interfaces = os.listdir(f"{_SYSCTLS}/{family}/conf")
+        except OSError:  # no IPv6, or no /proc/sys
+            continue
+        for interface in interfaces:
+            yield from (f"{family}/conf/{interface}/{name}" for name in names)
 
 
 def _memberships() -> List[Dict[str, Any]]:
@@ -62,7 +95,7 @@ def _memberships() -> List[Dict[str, Any]]:
     return sorted(found, key=lambda one: (one["interface"], one["group"]))
 
 
-_FILES = ("snmp", "netstat", "snmp6", "igmp", "mcfilter", "igmp6", "mcfilter6", "udp", "udp6")
+_FILES = ("snmp", "netstat", "snmp6", "igmp", "mcfilter", "igmp6", "mcfilter6")
 #: What is read, by the names that the readings have.
 READERS: Dict[str, Callable[[], Any]] = {
     "links": links.links,

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Mapping, Sequence
 
-__all__ = ["Reading", "Snapshot", "take_snapshot"]
+__all__ = ["Reading", "Snapshot", "read_all", "take_snapshot"]
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,19 @@ def take_snapshot(groups: Sequence[str] = ()) -> Dict[str, Any]:
         from . import linux
 
         readers.update(linux.readers(groups))
-    readings = {}
+    system = "linux" if sys.platform.startswith("linux") else sys.platform
+    return {"system": system, "readings": read_all(readers)}
+
+
+def read_all(readers: Mapping[str, Callable[[], Any]]) -> Dict[str, Dict[str, Any]]:
+    """Read all of it, by name, as ``Snapshot.to_json`` has readings; what cannot be read is there with the reason."""
+    readings: Dict[str, Dict[str, Any]] = {}
     for name, read in readers.items():
         try:
-            readings[name] = Reading(read())
+            readings[name] = {"value": read()}
         except Exception as error:  # noqa: BLE001 - of whatever it dies: that is said, and the others are read
-            readings[name] = Reading(refused=str(error) or type(error).__name__)
-    return Snapshot("linux" if sys.platform.startswith("linux") else sys.platform, readings).to_json()
+            readings[name] = {"refused": str(error) or type(error).__name__}
+    return readings
 
 
 def _machine() -> Dict[str, str]:

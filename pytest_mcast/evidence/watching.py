@@ -40,7 +40,7 @@ class Watch:
         self._own: Optional[Tap] = None
         self._tap = tap
         self._place = _place()
-        self._pulse = Pulse()
+        self._pulse = Pulse(sockets=True)
         try:
             if tap is None:
                 self._open()
@@ -56,7 +56,7 @@ class Watch:
 
         ``frames``: the interfaces at which marked frames were seen coming ``in`` and going ``out``; None, and
         ``refused``, where frames cannot be seen. ``lost``: how many frames were missed. ``before`` and ``now``: the texts
-        of a ``Pulse``. ``place``: the same text for the same namespace of the same machine.
+        of a ``Pulse`` with sockets. ``place``: the same text for the same namespace of the same machine.
         """
         self._look(timeout)
         return {

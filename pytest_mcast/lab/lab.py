@@ -18,6 +18,7 @@ from pytest_mcast.wire.recorder import switch_frames
 from . import netlink
 from .counts import SwitchTap
 from .direct import DirectLink
+from .drawing import draw
 from .link import Fabric, Link
 from .link import mac_address as _mac
 from .namespace import Namespace
@@ -211,6 +212,15 @@ class Lab:
         if source is not None:
             family = "ipv6" if ":" in source else "ipv4"
         return self._picker.pick(family, scope, source=source)
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The links, the oldest first."""
+        return tuple(self._links.values())
+
+    def draw(self) -> str:
+        """Draw the network as text: links, and the interfaces and addresses on them."""
+        return draw(self._links.values(), self._hosts.values())
 
     def remove_link(self, link: Link) -> None:
         """Take a link out of the lab; hosts that are on it lose the connection."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.errors import InterfaceError
 
+from .direct import DirectLink
+from .drawing import draw
 from .lab import Lab
 from .link import Link
 from .router import Router
@@ -166,6 +168,16 @@ class LabView:
     def channel(self, family: str = "ipv4", *, source: Host | str | None = None, scope: str | None = None) -> Channel:
         """Return a channel that nobody else uses; source-specific when there is a ``source``, host or address."""
         return self._pool.lab.channel(family, source=source, scope=scope)
+
+    def draw(self) -> str:
+        """Draw the network of this test as text; see ``Lab.draw``."""
+        hosts = set(self._hosts.values())
+        ours = [
+            link
+            for link in self._pool.lab.links
+            if link.name in self._links or (isinstance(link, DirectLink) and hosts.issuperset(link.ends))
+        ]
+        return draw(ours, self._hosts.values())
 
     def close(self) -> None:
         """Return the hosts; an error of an endpoint or program of theirs is raised."""

@@ -13,7 +13,7 @@ from .artifacts import Artifacts
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from pytest_mcast.lab import VirtualHost
+    from pytest_mcast.hosts import Host
     from pytest_mcast.wire import Capture
 
     from .watch import Watch
@@ -48,9 +48,12 @@ class Captures:
         self._path: Path | None = None
         self._written: list[tuple[int, int]] = []
 
-    def _arrive(self, host: VirtualHost) -> None:
+    def _arrive(self, host: Host) -> None:
         from pytest_mcast.core.errors import MissingCapability
+        from pytest_mcast.lab import VirtualHost
 
+        if not isinstance(host, VirtualHost):
+            return
         try:
             self._captures.append(host.capture())
         except MissingCapability as missing:

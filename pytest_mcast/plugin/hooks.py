@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,7 +14,10 @@ from .marker import SIGNATURE, read_marker
 from .options import add_options
 from .session_lab import enter_lab, in_xdist_worker
 from .settings import read_lab_setting, read_settings
-from .stash import CAPTURES, CORE, LAB, PLACE, SETTINGS, WATCH, place_of
+from .stash import CAPTURES, CORE, DOCTOR, LAB, PLACE, SETTINGS, WATCH, place_of
+
+if TYPE_CHECKING:
+    from .watch import Watch
 
 __all__ = [
     "pytest_addhooks",
@@ -99,13 +102,20 @@ def _find_core(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{setting.origin}: {error}") from None
 
 
+def _watch_of(config: pytest.Config) -> Watch:
+    """Return what follows the hosts of the tests, made when it is first asked for."""
+    if WATCH not in config.stash:
+        from .watch import Watch
+
+        config.stash[WATCH] = Watch()
+        config.pluginmanager.register(config.stash[WATCH], "mcast-watch")
+    return config.stash[WATCH]
+
+
 def _watch(config: pytest.Config) -> None:
     """Follow the hosts of the tests, to capture and to pause."""
-    from .watch import Watch
-
     settings = config.stash[SETTINGS]
-    watch = config.stash[WATCH] = Watch()
-    config.pluginmanager.register(watch, "mcast-watch")
+    watch = _watch_of(config)
     if settings.capture.value != "off":
         from .captures import Captures
 
@@ -201,7 +211,32 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
         item.mcast_evidence = []  # type: ignore[attr-defined]
     if hasattr(item, "mcast_forget"):
         item.mcast_forget()
+    if item.config.stash[SETTINGS].doctor.value != "off":
+        _call_the_doctor(item)
     return (yield)
+
+
+def _call_the_doctor(item: pytest.Item) -> None:
+    """Have the doctor watch a test that has to do with multicast, as far as can be told before it begins."""
+    config = item.config
+    names = getattr(item, "fixturenames", ())
+    ours = config.stash.get(LAB, None) is not None or hasattr(item, "mcast_cell")
+    if not (ours or any(name.startswith("mcast_") for name in names)):
+        if DOCTOR in config.stash:
+            config.stash[DOCTOR].begin(None)
+        return
+    if DOCTOR not in config.stash:
+        from .doctoring import Doctor
+
+        new = WATCH not in config.stash
+        watch = _watch_of(config)
+        config.stash[DOCTOR] = doctor = Doctor(config.stash[SETTINGS].doctor.value, watch, config)
+        config.pluginmanager.register(doctor, "mcast-doctor")
+        doctor.begin(item)
+        if new:  # its hook is not called for this test any more
+            watch.pytest_runtest_setup(item)
+    else:
+        config.stash[DOCTOR].begin(item)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -217,6 +252,9 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, A
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, pytest.TestReport]:
     report: pytest.TestReport = yield
     cell = getattr(item, "mcast_cell", None)
+    doctor = item.config.stash.get(DOCTOR, None)
+    if doctor is not None and report.failed and call.excinfo is not None:
+        doctor.examine(report, call.excinfo.value)
     captures = item.config.stash.get(CAPTURES, None)
     artifacts = [] if captures is None else captures.follow(item, report)
     if cell is not None or PLACE in item.config.stash or artifacts:

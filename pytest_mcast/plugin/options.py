@@ -47,6 +47,11 @@ def add_options(parser: pytest.Parser) -> None:
         help="Write what the virtual hosts of each test, or of each that fails, send and receive to a pcapng file",
     )
     group.addoption(
+        "--mcast-doctor",
+        metavar="on|brief|off",
+        help="Say in the report of a failure why something was not delivered; brief: cause and cure (default: on)",
+    )
+    group.addoption(
         "--mcast-output",
         metavar="DIRECTORY",
         help="Where the files go, a directory for each test (default: mcast-output)",
@@ -75,6 +80,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("mcast_timeout", "Default of --mcast-timeout, in seconds", type="float", default=None)
     parser.addini("mcast_require", "Default of --mcast-require", type="args", default=None)
     parser.addini("mcast_capture", "Default of --mcast-capture", default=None)
+    parser.addini("mcast_doctor", "Default of --mcast-doctor", default=None)
     parser.addini("mcast_output", "Default of --mcast-output, relative to the ini file", default=None)
     parser.addini(
         "mcast_export",

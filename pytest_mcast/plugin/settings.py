@@ -12,6 +12,7 @@ import pytest
 
 __all__ = [
     "CAPTURES",
+    "DOCTOR",
     "REQUIRABLE",
     "Setting",
     "Settings",
@@ -28,6 +29,7 @@ _Value = TypeVar("_Value")
 REQUIRABLE = ("ipv4-asm", "ipv4-ssm", "ipv6-asm", "ipv6-ssm", "namespaces", "packets", "programs", "all")
 
 CAPTURES = ("off", "on", "retain-on-failure")
+DOCTOR = ("on", "brief", "off")
 _PLACEHOLDERS = ("interface", "index", "ipv4", "ipv6")
 
 
@@ -68,6 +70,7 @@ class Settings:
     report: Setting[str | None]
     shard: Setting[Shard | None]
     capture: Setting[str]
+    doctor: Setting[str]
     output: Setting[Path]
     pause: Setting[bool]
     core: Setting[str]
@@ -86,6 +89,8 @@ class Settings:
             parts.append(f"require {','.join(self.require.value)} ({self.require.origin})")
         if self.capture.given:
             parts.append(f"capture {self.capture.value} to {self.output.value} ({self.capture.origin})")
+        if self.doctor.given:
+            parts.append(f"doctor {self.doctor.value} ({self.doctor.origin})")
         if self.export.given:
             parts.append(f"export {' '.join(name for name, _ in self.export.value)}")
         if self.report.given:
@@ -120,6 +125,7 @@ def read_settings(config: pytest.Config) -> Settings:
         report=_path(config, _raw(config, "report")),
         shard=read_shard(_raw(config, "shard")),
         capture=_choice(_raw(config, "capture"), CAPTURES),
+        doctor=_choice(_raw(config, "doctor"), DOCTOR, "on"),
         output=_output(config),
         pause=_flag(config, "pause_on_failure"),
         core=_core(config),
@@ -154,10 +160,10 @@ def read_lab_interfaces(config: pytest.Config) -> Setting[tuple[tuple[str, str |
     return Setting(tuple(pairs), raw.origin)
 
 
-def _choice(raw: Setting[Any], choices: tuple[str, ...]) -> Setting[str]:
+def _choice(raw: Setting[Any], choices: tuple[str, ...], default: str = "off") -> Setting[str]:
     if raw.given and raw.value not in choices:
         raise pytest.UsageError(f"{raw.origin}: {raw.value!r} is not one of {', '.join(choices)}")
-    return Setting(raw.value, raw.origin) if raw.given else Setting("off")
+    return Setting(raw.value, raw.origin) if raw.given else Setting(default)
 
 
 def _output(config: pytest.Config) -> Setting[Path]:

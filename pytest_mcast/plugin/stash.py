@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from pytest_mcast.lab.private import PrivateNetwork
 
     from .captures import Captures
+    from .doctoring import Doctor
     from .place import Place
     from .watch import Watch
 
-__all__ = ["CAPTURES", "CORE", "LAB", "NO_LAB", "OTHERS", "PLACE", "SETTINGS", "WATCH", "notice", "place_of"]
+__all__ = ["CAPTURES", "CORE", "DOCTOR", "LAB", "NO_LAB", "OTHERS", "PLACE", "SETTINGS", "WATCH", "notice", "place_of"]
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 LAB: pytest.StashKey[PrivateNetwork | None] = pytest.StashKey()  # None: auto, and there can be none
@@ -26,6 +27,7 @@ OTHERS: pytest.StashKey[dict[str, dict[str, Any]]] = pytest.StashKey()  # cells 
 PLACE: pytest.StashKey[Place] = pytest.StashKey()
 CORE: pytest.StashKey[ReceiveCore] = pytest.StashKey()  # with --mcast-core
 CAPTURES: pytest.StashKey[Captures] = pytest.StashKey()  # with --mcast-capture
+DOCTOR: pytest.StashKey[Doctor] = pytest.StashKey()  # from the first test on that has to do with multicast
 WATCH: pytest.StashKey[Watch] = pytest.StashKey()  # when somebody wants to know which hosts a test has
 
 

@@ -1,4 +1,4 @@
-"""Which virtual hosts the running test has, for captures and for a pause; nobody watches when neither is wanted."""
+"""Which virtual hosts the running test has, for captures, for a pause and for the doctor."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ __all__ = ["Watch"]
 
 
 class Watch:
-    """A plugin that follows the tests. Who is in ``arrivals`` is told of each host once, before there is traffic."""
+    """A plugin that follows the tests. Who is in ``arrivals`` is told of each host of a test once, before there is traffic."""
 
     def __init__(self) -> None:
         self.hosts: list[VirtualHost] = []
         #: Hosts that are not virtual.
         self.others: list[Host] = []
-        self.arrivals: list[Callable[[VirtualHost], None]] = []
+        self.arrivals: list[Callable[[Host], None]] = []
 
     def notice(self, *hosts: Host) -> None:
         """Note that the running test has these hosts."""
         from pytest_mcast.lab import VirtualHost
 
         for host in hosts:
+            if host in self.hosts or host in self.others:
+                continue
             if isinstance(host, VirtualHost):
-                if host not in self.hosts:
-                    self.hosts.append(host)
-                    for arrival in self.arrivals:
-                        arrival(host)
-            elif host not in self.others:
+                self.hosts.append(host)
+            else:
                 self.others.append(host)
+            for arrival in self.arrivals:
+                arrival(host)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:

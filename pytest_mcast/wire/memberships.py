@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import re
@@ -23,6 +24,7 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01  # pr
 _LOOPBACK = 1  # the index of lo in every namespace
 _IGMP_DEVICE = re.compile(r"(\d+)\s+(\S+)\s*:\s*\d+\s+V(\d)")
 _EITHER = "include or exclude"
+_ALL_HOSTS = ("224.0.0.1", "ff01::1", "ff02::1")  # the kernel joins these itself
 _Rows = dict[tuple[int, str], dict[str, tuple[int, int]]]
 
 
@@ -92,22 +94,30 @@ class _Opened:
     def __init__(self, group: str, source: str) -> None:
         self.key, self.source = (_LOOPBACK, group), source
 
+    #: Whether it was joined: not where the limits of the machine allow no socket a source (igmp_max_msf, mld_max_msf), or no
+    #: group (igmp_max_memberships). The files are what they are then.
+    joined = True
+
     def __enter__(self) -> _Opened:
         family = "ipv6" if ":" in self.source else "ipv4"
         option = system.membership_option("join-source", family, _LOOPBACK, self.key[1], self.source)
         self._socket = socket.socket(socket.AF_INET6 if family == "ipv6" else socket.AF_INET, socket.SOCK_DGRAM)
         try:
             system.set_option(self._socket, option)
-        except BaseException:  # whatever it is: let go, and pass it on
+        except BaseException as error:  # whatever it is: let go, and pass it on
             self._socket.close()
-            raise
+            if getattr(error, "errno", None) != errno.ENOBUFS:
+                raise
+            self.joined = False
         return self
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
     def remove(self, rows: _Rows) -> bool:
-        """Remove what is ours; return whether it was there."""
+        """Remove what is ours; return whether it was there, if it was joined."""
+        if not self.joined:
+            return True
         included, excluded = rows.get(self.key, {}).pop(self.source, (0, 0))
         if included > 1:
             rows[self.key][self.source] = included - 1, excluded
@@ -133,10 +143,11 @@ def _ipv4() -> Iterator[Membership]:
             words = line.split()
             group = socket.inet_ntop(socket.AF_INET, struct.pack("=I", int(words[0], 16)))  # as it is in memory
             running, _, ticks = words[2].partition(":")
-            users = int(words[1]) - ((index, group) == opened.key)
+            users = int(words[1]) - (opened.joined and (index, group) == opened.key)
             pending = int(ticks, 16) * _TICK_S if running == "1" else None
             if users:
-                yield _membership(name, group, rows.get((index, group), {}), users, version, pending)
+                counts = rows.get((index, group), {})
+                yield _membership(name, group, counts, users, version, pending, surely=opened.joined)
 
 
 def _ipv6() -> Iterator[Membership]:
@@ -152,8 +163,9 @@ def _ipv6() -> Iterator[Membership]:
         group = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(packed))
         # MAF_TIMER_RUNNING; a timer that is late is a huge number.
         pending = (int(ticks) if int(ticks) < 1 << 32 else 0) * _TICK_S if int(flags, 16) & 0x01 else None
-        if (int(index), group) != opened.key:
-            yield _membership(name, group, rows.get((int(index), group), {}), int(users), None, pending)
+        if not opened.joined or (int(index), group) != opened.key:
+            counts = rows.get((int(index), group), {})
+            yield _membership(name, group, counts, int(users), None, pending, surely=opened.joined)
 
 
 def _membership(
@@ -163,12 +175,16 @@ def _membership(
     users: int,
     version: int | None,
     pending: float | None,
+    *,
+    surely: bool,
 ) -> Membership:
     included = [count for count, _ in counts.values() if count]
     blocked = [source for source, (_, count) in counts.items() if count]
     # A socket counts once for every source of its own. So there are at least max(included) sockets in include mode, and
     # no more than all of these together.
-    if blocked or users > sum(included):
+    if not surely and not counts and group not in _ALL_HOSTS:  # its sources may just not be listed
+        mode = _EITHER
+    elif blocked or users > sum(included):
         mode = "exclude"
     else:
         mode = "include" if users == max(included) or len(included) == 1 else _EITHER

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pytest_mcast import Channel, LabView, NotReceived, Receiver, Sender, VirtualHost
-from pytest_mcast.doctor import Diagnosis, Finding, Observation, Party, diagnose
+from pytest_mcast.doctor import Diagnosis, Finding, Observation, Party, Unwanted, diagnose
 from pytest_mcast.lab import Link, bridge
 
 # How long a datagram is waited for that is to be lost. In a lab everything is over when send() returns, but for timers.
@@ -46,6 +46,34 @@ class PlainReceiver:
         self.socket.close()
 
 
+class Sends(Protocol):
+    """What sends a datagram from a socket: a plain one, or a ``Sender``."""
+
+    socket: socket.socket
+
+    def send(self, payload: bytes) -> object:
+        """Send one datagram; raises ``OSError``."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class PlainSender:
+    """A sender as users write it: a plain socket, which a test has set up, and an address to send to."""
+
+    def __init__(self, sock: socket.socket, to: tuple[Any, ...]) -> None:
+        self.socket = sock
+        self._to = to
+
+    def send(self, payload: bytes) -> object:
+        """Send one datagram; raises ``OSError``."""
+        return self.socket.sendto(payload, self._to)
+
+    def close(self) -> None:
+        """Close it."""
+        self.socket.close()
+
+
 @dataclass
 class Scene:
     """Two virtual hosts and what they do. A break changes anything here, or runs commands on the hosts."""
@@ -62,6 +90,8 @@ class Scene:
     more_interfaces: dict[str, str] = field(default_factory=dict)
     #: Whether the doctor is told which socket receives.
     shows_socket: bool = True
+    #: Sockets that a break leaves open, in the way of others.
+    held: list[socket.socket] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.link = self.link or self.lab.link("scene")  # a link of our own: it is broken
@@ -72,12 +102,12 @@ class Scene:
         self.channel: Channel = self.lab.channel(self.family, source=source)
         #: What opens the receiver and the sender; a break may put something else here.
         self.open_receiver: Callable[[], Receives] = self._receiver
-        self.open_sender: Callable[[], Sender] = self._sender
+        self.open_sender: Callable[[], Sends] = self._sender
         #: What is to be undone in the end: all switches are in one namespace, which other tests use too.
         self.at_end = ExitStack()
         #: What is open now.
         self.receiver: Receives | None = None
-        self.sender: Sender | None = None
+        self.sender: Sends | None = None
 
     def _receiver(self) -> Receiver:
         return self.rx.receiver(self.channel, **self.receiver_options)
@@ -159,6 +189,31 @@ class Scene:
             size=self.payload_size,
         )
 
+    def delivers(self, stray: Stray, host: VirtualHost) -> Diagnosis | None:
+        """Send a stray datagram and then a proper one, which arrives; return what the doctor says if both do."""
+        payload = secrets.token_bytes(self.payload_size)
+        with ExitStack() as stack, Observation(self.rx, host) as observation:
+            receiver = self.receiver = self.open_receiver()
+            stack.callback(receiver.close)
+            unwanted, sender = stray.sends(self, host), self.open_sender()
+            stack.callback(unwanted.close)
+            stack.callback(sender.close)
+            unwanted.send(payload[::-1])
+            sender.send(payload)
+            found = [_payload(receiver.recv(5.0))]
+            while found[-1] != payload:
+                found.append(_payload(receiver.recv(5.0)))
+            if found == [payload]:
+                return None
+            assert found == [payload[::-1], payload]
+            flow = observation.flow(
+                self.channel,
+                sender=Party(host, [unwanted.socket]),
+                receiver=Party(self.rx, [_socket(receiver)], "eth0"),
+                unwanted=Unwanted(unwanted.channel.group, unwanted.source[0].partition("%")[0], stray.interface),
+            )
+            return diagnose(flow)
+
     def cure(self, finding: Finding) -> None:
         """Run the command of a finding where it says."""
         assert finding.command, f"{finding.check}: no command; the break must bring its cure"
@@ -183,6 +238,42 @@ class Break:
     scene: Callable[[LabView], Scene] = Scene
     healthy: bool = True
     certain: bool = True
+    #: Programs that it takes; without them it is skipped.
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A datagram that a receiver should not get: which check must say why it does, who sends it, and what keeps it off.
+
+    ``host`` sends it, by ``sends``; it comes in on ``interface``. ``receiver`` opens what gets it.
+    """
+
+    id: str
+    check: str
+    receiver: Callable[[Scene], Receives]
+    cure: Callable[[Scene], object]
+    host: Callable[[Scene], VirtualHost] = lambda scene: scene.tx
+    sends: Callable[[Scene, VirtualHost], Sender] = lambda scene, host: host.sender(
+        scene.channel, **scene.sender_options
+    )
+    interface: str = "eth0"
+    scene: Callable[[LabView], Scene] = Scene
+
+
+def prove_unwanted(lab: LabView, stray: Stray) -> Diagnosis:
+    """See that it is delivered, that the doctor says exactly why, and that only the proper one is after the cure."""
+    scene = stray.scene(lab)
+    scene.open_receiver = lambda: stray.receiver(scene)
+    host = stray.host(scene)
+    diagnosis = scene.delivers(stray, host)
+    assert diagnosis is not None, "it was not delivered"
+    said = "\n".join([*diagnosis.lines(limit=100), *(f"{k}: {v}" for k, v in diagnosis.unchecked.items())])
+    assert [finding.check for finding in diagnosis.findings] == [stray.check], said or "nothing was found"
+    assert diagnosis.findings[0].confidence == "certain"
+    stray.cure(scene)
+    assert scene.delivers(stray, host) is None
+    return diagnosis
 
 
 def prove(lab: LabView, broken: Break) -> Diagnosis:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import pytest
 
 from pytest_mcast import LabView
 from pytest_mcast.doctor.checks import CHECKS
 
-from .breaks import BREAKS
-from .scene import Break, prove
+from .breaks import BREAKS, STRAYS
+from .scene import Break, Stray, prove, prove_unwanted
 
 
 @pytest.mark.parametrize("broken", BREAKS, ids=[broken.id for broken in BREAKS])
 def test_the_cause_is_named_and_the_cure_works(mcast_lab: LabView, broken: Break) -> None:
+    for program in broken.needs:
+        if shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin") is None:
+            pytest.skip(f"needs the program {program}")
     prove(mcast_lab, broken)
 
 
+@pytest.mark.parametrize("stray", STRAYS, ids=[stray.id for stray in STRAYS])
+def test_what_should_not_be_delivered_is_explained_and_the_cure_keeps_it_off(mcast_lab: LabView, stray: Stray) -> None:
+    prove_unwanted(mcast_lab, stray)
+
+
 def test_each_check_that_can_be_proved_here_is() -> None:
-    unproved = {check.id for check in CHECKS if check.verified} - {broken.check for broken in BREAKS}
+    unproved = {check.id for check in CHECKS if check.verified} - {each.check for each in (*BREAKS, *STRAYS)}
     assert not unproved

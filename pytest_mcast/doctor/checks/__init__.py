@@ -4,9 +4,29 @@ from __future__ import annotations
 
 from pytest_mcast.doctor.check import Check
 
-from . import memberships, network, sending, sockets
+from . import (
+    calls,
+    damage,
+    deliveries,
+    filtering,
+    memberships,
+    network,
+    receiving,
+    sending,
+    sockets,
+)
 
 __all__ = ["CHECKS"]
 
 #: All checks, in the order of the way.
-CHECKS: tuple[Check, ...] = (*sending.CHECKS, *network.CHECKS, *memberships.CHECKS, *sockets.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *calls.CHECKS,
+    *sending.CHECKS,
+    *network.CHECKS,
+    *receiving.CHECKS,
+    *filtering.CHECKS,
+    *damage.CHECKS,
+    *memberships.CHECKS,
+    *sockets.CHECKS,
+    *deliveries.CHECKS,
+)

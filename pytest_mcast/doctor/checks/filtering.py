@@ -1,91 +1,202 @@
-"""Causes in the switch between two hosts: its own packet filters, and those for routed packets that it sends frames through."""
+"""Causes at the receiver's host: its firewall."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_mcast.doctor.arrival import came_in, datagram, delivered
 from pytest_mcast.doctor.check import Check, Confidence, Match
-from pytest_mcast.doctor.firewall import BRIDGED, Packet, Stop, stops
+from pytest_mcast.doctor.facts import NotRead
+from pytest_mcast.doctor.firewall import INCOMING, Stop, stops
 from pytest_mcast.doctor.flow import Flow
-from pytest_mcast.doctor.switching import Way, source_of, way_through
 
 __all__ = ["CHECKS"]
 
-_ROUTED = ("prerouting", "forward", "postrouting")
-_CALLS = {"ipv4": "iptables", "ipv6": "ip6tables"}
+_WHERE = {
+    "ingress": "as they come in by {interface}",
+    "prerouting": "before they are routed",
+    "input": "before a socket gets them",
+}
 
 
-def _datagram(flow: Flow, incoming: str, outgoing: str) -> Packet:
-    channel = flow.channel
-    source = source_of(flow)
-    return Packet(
-        channel.family,
-        channel.group,
-        source=source,
-        port=channel.port,
-        ttl=flow.ttl,
-        incoming=incoming,
-        outgoing=outgoing,
-    )
-
-
-def _match(stop: Stop, packet: Packet, way: Way, *more: str) -> Match:
-    counted = () if stop.packets is None else (f"its counter: {stop.packets} packets",)
-    confidence: Confidence = "likely" if not stop.sure or stop.limited else "certain"
-    seen = (f"{stop.place} of {way.name}: {stop}", *counted, *more)
-    return Match(confidence, seen, {"switch": way.name, "command": stop.accepting(packet.selector)})
-
-
-def _firewall(flow: Flow) -> Iterator[Match]:
-    way = way_through(flow)
-    if way is None or flow.call == "report":
+def _stops(flow: Flow) -> Iterator[tuple[Stop, Confidence]]:
+    """Yield what stops the datagrams on their way in, and how sure that is."""
+    end = flow.receiver
+    if end is None:
         return
-    packet = _datagram(flow, way.sender.name, way.receiver.name)
-    for stop in stops(way.facts.firewall(), packet, "ingress", *BRIDGED, "egress"):
-        yield _match(stop, packet, way)
+    interface = "lo" if flow.same_host else end.interface  # what a host hears of itself comes by loopback
+    found = stops(end.facts.firewall(), datagram(flow, incoming=interface), *INCOMING)
+    for stop in found:
+        if stop.sure:
+            yield stop, "certain"
+        elif stop.packets != 0 and _may_be_lost(flow, stop):
+            fits = len(found) == 1 and _is_lost(flow, stop)
+            yield stop, "certain" if fits else "likely" if stop.packets else "possible"
 
 
-def _routed_firewall(flow: Flow) -> Iterator[Match]:
-    way = way_through(flow)
-    if way is None or flow.call == "report":
-        return
-    name, bridge = _CALLS[flow.channel.family], way.bridge["name"]
-    sysctl = f"net.bridge.bridge-nf-call-{name}"
-    if way.facts.read("sysctl").get(sysctl, "0") != "0":  # without the module br_netfilter there is none
-        why = f"{sysctl} = 1"
-    elif way.options.get(f"nf_call_{name}"):
-        why = f"nf_call_{name} of {bridge} is 1"
-    else:
-        return
-    packet = _datagram(flow, bridge, bridge)
-    for stop in stops(way.facts.firewall(), packet, *_ROUTED):
-        yield _match(stop, packet, way, why)
+def _may_be_lost(flow: Flow, stop: Stop) -> bool:
+    """Return whether something may be missing from there on, by the counters; True when nobody has counted."""
+    family = flow.channel.family
+    assert flow.receiver is not None
+    try:
+        missing = came_in(flow.receiver, family) - delivered(flow.receiver, family)
+    except NotRead:
+        return True
+    return stop.place == "ingress" or missing > 0
 
 
-#: Checks of the switch's packet filters.
+def _is_lost(flow: Flow, stop: Stop) -> bool:
+    """Return whether the counters of IPv4 say that all that was lost was lost there.
+
+    Those of IPv6 count the reports of other hosts as well.
+    """
+    end = flow.receiver
+    assert end is not None
+    if flow.channel.family != "ipv4" or stop.place == "ingress":
+        return False
+    try:
+        routed, lost = end.changes["IpExt.InMcastPkts"], came_in(end, "ipv4") - end.changes["Ip.InDelivers"]
+        others = [end.changes[name] for name in ("Ip.InHdrErrors", "Ip.InAddrErrors", "Ip.ReasmReqds", "Udp.InErrors")]
+        others.append(end.changes["TcpExt.IPReversePathFilter"])
+        legacy = end.facts.read("firewall_legacy")
+    except NotRead:
+        return False
+    return lost > 0 and not any(others) and not legacy and (stop.place != "input" or routed >= lost)
+
+
+def _match(flow: Flow, stop: Stop, confidence: Confidence) -> Match:
+    assert flow.receiver is not None
+    interface = flow.receiver.interface
+    counted = "" if stop.packets is None else f" ({stop.packets} packets so far)"
+    # Fragments but the first have no port.
+    port = stop.place == "input" and flow.channel.family == "ipv4"
+    packet = datagram(flow, incoming=interface)
+    evidence = [f"{stop}{counted}"]
+    if not stop.sure:
+        evidence.append("whether it stops these datagrams cannot be told from the rules alone")
+    values = {
+        "host": flow.receiver.name,
+        "where": _WHERE[stop.place].format(interface=interface),
+        "group": flow.channel.group,
+        "command": stop.accepting(packet.selector if port or not _in_fragments(flow) else packet.selector_of_fragments),
+    }
+    return Match(confidence, tuple(evidence), values)
+
+
+def _in_fragments(flow: Flow) -> bool:
+    """Return whether the datagrams come in fragments."""
+    if flow.size is None or flow.sender is None:
+        return False
+    return flow.size + 48 > flow.sender.facts.link(flow.sender.interface)["mtu"]
+
+
+def _policy(flow: Flow) -> Iterator[Match]:
+    yield from (_match(flow, *one) for one in _stops(flow) if one[0].handle is None and one[0].sure)
+
+
+def _rule(flow: Flow) -> Iterator[Match]:
+    yield from (_match(flow, *one) for one in _stops(flow) if _is_rule(one[0]) and one[0].action == "drop")
+
+
+def _reject(flow: Flow) -> Iterator[Match]:
+    yield from (_match(flow, *one) for one in _stops(flow) if _is_rule(one[0]) and one[0].action == "reject")
+
+
+def _is_rule(stop: Stop) -> bool:
+    return stop.handle is not None and stop.sure
+
+
+def _limited(flow: Flow) -> Iterator[Match]:
+    yield from (_match(flow, *one) for one in _stops(flow) if one[0].limited and not one[0].sure)
+
+
+def _unclear(flow: Flow) -> Iterator[Match]:
+    yield from (_match(flow, *one) for one in _stops(flow) if not one[0].limited and not one[0].sure)
+
+
+def _legacy(flow: Flow) -> Iterator[Match]:
+    if flow.receiver is not None and (tables := flow.receiver.facts.read("firewall_legacy")):
+        what = f"the rules of {', '.join(tables)} on {flow.receiver.name}"
+        raise NotRead(what, "they are of legacy iptables: look at iptables-legacy-save -c, ip6tables-legacy-save -c")
+    return
+    yield
+
+
+_READS = ("firewall (nft -j list ruleset)", "counters: Ip, IpExt, Ip6, Udp, Udp6")
+_PRIVILEGE = "CAP_NET_ADMIN, and the program nft"
+_CURE = "accept the group before that"
+
+#: Checks of the receiver's packet filters.
 CHECKS: tuple[Check, ...] = (
     Check(
-        id="switch.firewall",
-        stage="network",
-        condition=_firewall,
-        sentence="the firewall of the switch {switch} stops the datagrams",
-        cure="let the group pass",
+        id="firewall.policy",
+        stage="receiver",
+        condition=_policy,
+        sentence="the firewall of {host} drops the datagrams {where}: no rule accepts them",
+        cure="accept the group",
         command="{command}",
-        reads=("rules of nftables of the switch (families bridge and netdev)",),
-        reference="nft(8)",
-        place="switch",
-        privilege="CAP_NET_ADMIN, and the program nft",
+        reads=_READS,
+        reference="nft(8), CHAINS",
+        place="receiver",
+        privilege=_PRIVILEGE,
     ),
     Check(
-        id="switch.bridge-nf",
-        stage="network",
-        condition=_routed_firewall,
-        sentence="the switch {switch} sends frames through the firewall for routed packets, which stops the datagrams",
-        cure="let the group pass, or switch bridge-nf-call-iptables off",
+        id="firewall.drop",
+        stage="receiver",
+        condition=_rule,
+        sentence="a rule of the firewall of {host} drops the datagrams {where}",
+        cure=_CURE,
         command="{command}",
-        reads=("sysctls bridge-nf-call-*", "links of the switch", "rules of nftables of the switch"),
-        reference="ip-sysctl (Documentation/networking/ip-sysctl.rst, /proc/sys/net/bridge)",
-        place="switch",
-        privilege="CAP_NET_ADMIN, and the program nft",
+        reads=_READS,
+        reference="nft(8), RULES",
+        place="receiver",
+        privilege=_PRIVILEGE,
+    ),
+    Check(
+        id="firewall.reject",
+        stage="receiver",
+        condition=_reject,
+        sentence="a rule of the firewall of {host} rejects the datagrams {where}; nobody is told, because they are multicast",
+        cure=_CURE,
+        command="{command}",
+        reads=_READS,
+        reference="nft(8), REJECT STATEMENT; RFC 1122 section 3.2.2",
+        place="receiver",
+        privilege=_PRIVILEGE,
+    ),
+    Check(
+        id="firewall.limit",
+        stage="receiver",
+        condition=_limited,
+        sentence="the firewall of {host} lets only some of the datagrams pass {where}",
+        cure=_CURE,
+        command="{command}",
+        reads=_READS,
+        reference="nft(8), LIMIT STATEMENT",
+        place="receiver",
+        privilege=_PRIVILEGE,
+    ),
+    Check(
+        id="firewall.unclear",
+        stage="receiver",
+        condition=_unclear,
+        sentence="the firewall of {host} has a rule that may stop the datagrams {where}",
+        cure=_CURE,
+        command="{command}",
+        reads=_READS,
+        reference="nft(8), RULES",
+        place="receiver",
+        privilege=_PRIVILEGE,
+    ),
+    Check(
+        id="firewall.legacy",
+        stage="receiver",
+        condition=_legacy,
+        sentence="",  # it only says what was not looked at
+        cure="",
+        reads=("firewall_legacy (/proc/net/ip_tables_names, ip6_tables_names)",),
+        reference="iptables-legacy(8)",
+        place="receiver",
+        verified=False,
     ),
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.flow import Flow
 
-from . import filtering, ports, reporting, snooping
+from . import ports, reporting, snooping, switch_filters, switch_filtering
 
 __all__ = ["CHECKS"]
 
@@ -38,7 +38,7 @@ CHECKS: tuple[Check, ...] = (
         place="code",
     ),
     *ports.CHECKS,
-    *filtering.CHECKS,
+    *switch_filtering.CHECKS,
     *snooping.CHECKS,
     *reporting.CHECKS,
 )

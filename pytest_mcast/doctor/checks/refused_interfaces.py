@@ -54,7 +54,7 @@ def _ipv6_off(flow: Flow) -> Iterator[Match]:
     found = _up(flow, *_NO_ADDRESS)
     if found is None or flow.channel.family == "ipv4":
         return
-    end, link = found
+    end, _ = found
     name = f"net.ipv6.conf.{end.interface.replace('.', '/')}.disable_ipv6"
     if end.facts.sysctl_int(name):
         yield Match(
@@ -235,8 +235,8 @@ CHECKS: tuple[Check, ...] = (
         stage="call",
         condition=_duplicate,
         sentence="another host on the link of {interface} has the address {address}, so that it is not used here",
-        cure="take another address",
-        command="ip -6 addr del {old} dev {interface} && ip -6 addr add {new} dev {interface}",
+        cure="take another address, such as that of the Ethernet address, which is unique",
+        command="ip -6 addr del {old} dev {interface} && ip -6 addr add {new} dev {interface} nodad",
         reads=("links", "addresses"),
         reference="RFC 4862 section 5.4.5",
         place="sender",

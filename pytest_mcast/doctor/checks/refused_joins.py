@@ -100,8 +100,8 @@ def _memory(flow: Flow) -> Iterator[Match]:
             "certain",
             (
                 said(flow),
-                f"net.core.optmem_max = {limit} bytes; one more than the {joined} groups that {end.name} has joined"
-                f" takes about {needed} bytes",
+                f"net.core.optmem_max = {limit} bytes",
+                f"{end.name} has joined {joined} groups, and one more takes about {needed} bytes",
             ),
             {"limit": limit, "more": max(131072, 2 * limit)},  # the default of Linux 6.8 and later
         )
@@ -111,7 +111,7 @@ def _joiner(flow: Flow, *codes: int) -> End | None:
     return caller(flow, *codes) if flow.call == "join" else None
 
 
-def _bound(end: End, flow: Flow) -> bool | None:
+def _bound(end: End) -> bool | None:
     """Return whether the socket that was to join has its port already; None when nobody knows the socket."""
     if not end.sockets:
         return None
@@ -120,7 +120,7 @@ def _bound(end: End, flow: Flow) -> bool | None:
 
 def _port_taken(flow: Flow) -> Iterator[Match]:
     end = _joiner(flow, errno.EADDRINUSE)
-    if end is None or _bound(end, flow):
+    if end is None or _bound(end):
         return
     joined = end.facts.memberships(flow.channel.group, end.interface)  # else it may be this socket's own
     wildcards = ("0.0.0.0", "::", flow.channel.group)  # noqa: S104 - what is looked for
@@ -131,7 +131,7 @@ def _port_taken(flow: Flow) -> Iterator[Match]:
             continue
         who = f"uid {sock['uid']}" + (f", {sock['program']}" if sock.get("program") else "")
         yield Match(
-            "certain" if _bound(end, flow) is False or not joined else "likely",
+            "certain" if _bound(end) is False or not joined else "likely",
             (
                 said(flow),
                 f"{end.name} has a socket on {sock['local']} port {flow.channel.port} ({who}, inode {sock['inode']})",
@@ -143,7 +143,7 @@ def _port_taken(flow: Flow) -> Iterator[Match]:
 
 def _joined(flow: Flow) -> Iterator[Match]:
     end = _joiner(flow, errno.EADDRINUSE)
-    if end is None or not _bound(end, flow):
+    if end is None or not _bound(end):
         return
     here = end.facts.memberships(flow.channel.group, end.interface)
     if here:

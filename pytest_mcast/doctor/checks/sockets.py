@@ -31,7 +31,7 @@ def _full(flow: Flow) -> Iterator[Match]:
     for ear in _listening(flow):
         if not ear.drops or not ear.buffer:
             continue
-        name = "Udp6.RcvbufErrors" if flow.channel.family == "ipv6" else "Udp.RcvbufErrors"
+        name = _errors(flow, "RcvbufErrors")
         counted = _counted(flow, name)
         if counted == 0:
             continue  # for another reason: a bad checksum, a filter
@@ -92,7 +92,7 @@ def _listening(flow: Flow) -> list[Ear]:
 
 
 def _errors(flow: Flow, name: str) -> str:
-    return f"{'Udp6' if flow.channel.family == 'ipv6' else 'Udp'}.{name}"
+    return ("Udp6" if flow.channel.family == "ipv6" else "Udp.") + name
 
 
 def _counted(flow: Flow, name: str) -> int | None:
@@ -210,10 +210,10 @@ CHECKS: tuple[Check, ...] = (
         place="code",
     ),
     Check(
-        id="peer.other",
+        id="peer.connected",
         stage="socket",
-        condition=obstacle("peer.other"),
-        sentence="the receiver's socket is connected, so it gets only what {peer} sends from the port that was named",
+        condition=obstacle("peer.connected"),
+        sentence="the receiver's socket is connected to {peer}, so it does not get what is sent to the group",
         cure="do not connect() a socket that receives from a group",
         reads=("the receiver's socket: getpeername", _LIST, "the sender's socket: getsockname"),
         reference="connect(2); udp(7)",
@@ -235,7 +235,7 @@ CHECKS: tuple[Check, ...] = (
         condition=_filtered,
         sentence="a filter that is attached to the socket drops the datagrams",
         cure="correct the filter, or take it off: SO_DETACH_FILTER",
-        reads=("the receiver's socket: SO_GET_FILTER, SO_MEMINFO", "counters: Udp.InErrors, Udp6.InErrors"),
+        reads=("the receiver's socket: SO_GET_FILTER, SO_MEMINFO", "counters: Udp.InErrors, Udp6InErrors"),
         reference="socket(7) SO_ATTACH_FILTER",
         place="code",
     ),
@@ -245,7 +245,7 @@ CHECKS: tuple[Check, ...] = (
         condition=_full,
         sentence="the socket's receive buffer ({buffer} bytes) was full, because datagrams came faster than they were read",
         cure="set SO_RCVBUF to more, up to net.core.rmem_max={limit} (Receiver(receive_buffer=...)), or read faster",
-        reads=("the receiver's socket: SO_MEMINFO", _LIST, "counters: Udp.RcvbufErrors, Udp6.RcvbufErrors"),
+        reads=("the receiver's socket: SO_MEMINFO", _LIST, "counters: Udp.RcvbufErrors, Udp6RcvbufErrors"),
         reference="socket(7) SO_RCVBUF; udp(7)",
         place="code",
     ),

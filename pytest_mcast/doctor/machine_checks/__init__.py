@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_mcast.doctor.machine_check import MachineCheck
 
-from . import elsewhere, interfaces, limits, protocols, routes
+from . import elsewhere, firewalls, interfaces, limits, protocols, routes
 
 __all__ = ["CHECKS"]
 
@@ -12,6 +12,7 @@ __all__ = ["CHECKS"]
 CHECKS: tuple[MachineCheck, ...] = (
     *interfaces.CHECKS,
     *routes.CHECKS,
+    *firewalls.CHECKS,
     *protocols.CHECKS,
     *limits.CHECKS,
     *elsewhere.CHECKS,

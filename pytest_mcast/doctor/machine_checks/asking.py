@@ -8,10 +8,12 @@ from typing import Any
 
 from pytest_mcast.doctor.facts import Facts, NotRead
 
-__all__ = ["FAMILIES", "TUNNELS", "in_use", "is_loopback", "networks", "of_tried", "tried"]
+__all__ = ["FAMILIES", "GROUPS", "TUNNELS", "in_use", "is_loopback", "networks", "of_tried", "tried"]
 
 #: The families, as users write them.
 FAMILIES = {"ipv4": "IPv4", "ipv6": "IPv6"}
+#: A group for each family that stands for all of it when the question is which way a group goes: of no assigned use.
+GROUPS = {"ipv4": "239.255.77.1", "ipv6": "ff15::77:1"}
 #: Kinds of links that are tunnels: of a VPN, mostly.
 TUNNELS = ("tun", "wireguard", "ppp", "ipip", "sit", "gre", "ip6tnl", "vti", "xfrm")
 

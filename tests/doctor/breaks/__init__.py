@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from tests.doctor.scene import Break
+from tests.doctor.scene import Break, Stray
 
-from . import memberships, network, reports, sending, snooping, sockets
+from . import calls, damage, deliveries, filtering, memberships, network, receiving, reports, sending, snooping, sockets
 
-BREAKS: tuple[Break, ...] = (*sending.BREAKS, *network.BREAKS, *snooping.BREAKS, *reports.BREAKS, *memberships.BREAKS, *sockets.BREAKS)
+BREAKS: tuple[Break, ...] = (
+    *calls.BREAKS,
+    *sending.BREAKS,
+    *network.BREAKS,
+    *snooping.BREAKS,
+    *reports.BREAKS,
+    *receiving.BREAKS,
+    *filtering.BREAKS,
+    *damage.BREAKS,
+    *memberships.BREAKS,
+    *sockets.BREAKS,
+)
+#: What is delivered and should not be.
+STRAYS: tuple[Stray, ...] = deliveries.STRAYS

@@ -1,36 +1,35 @@
-"""Reports that no host of ours sends: IGMPv3 (RFC 3376 section 4.2) and MLDv2 (RFC 3810 section 5.2)."""
+"""Senders that send what no kernel would: frames that are built here."""
 
 from __future__ import annotations
 
-import ipaddress
-import socket
-import struct
+from typing import Any
 
-from pytest_mcast import VirtualHost
+from pytest_mcast import Sender
+from pytest_mcast.core.datagrams import Sent
+from pytest_mcast.packets import udp
+from pytest_mcast.packets.template import frames_of
+from tests.doctor.scene import Scene
 
-_RECORDS = {"allow": 5, "block": 6}
-_ROUTER_ALERT = bytes([0, 0, 5, 2, 0, 0, 1, 0])  # RFC 2711
-
-
-def send_report(host: VirtualHost, group: str, record: str, source: str) -> None:
-    """Report one record about one source from a host, whatever it has joined."""
-    packed, origin = (ipaddress.ip_address(each).packed for each in (group, source))
-    body = struct.pack("!BBH", _RECORDS[record], 0, 1) + packed + origin
-    with host.inside():
-        if len(packed) == 4:
-            report = struct.pack("!BBHHH", 0x22, 0, 0, 0, 1) + body
-            report = report[:2] + struct.pack("!H", _checksum(report)) + report[4:]
-            with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IGMP) as sock:
-                sock.sendto(report, ("224.0.0.22", 0))
-        else:
-            report = struct.pack("!BBHHH", 143, 0, 0, 0, 1) + body  # the kernel adds the checksum
-            with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sock:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_HOPOPTS, _ROUTER_ALERT)
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 1)
-                sock.sendto(report, ("ff02::16", 0, 0, host.interface.index))
+__all__ = ["crafted"]
 
 
-def _checksum(data: bytes) -> int:
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    total = (total >> 16) + (total & 0xFFFF)
-    return ~(total + (total >> 16)) & 0xFFFF
+def crafted(scene: Scene, **changes: Any) -> None:
+    """Have the sender inject datagrams that are changed so (``packets.Packet``), of the same payload."""
+    open_sender = scene.open_sender
+
+    def open_it() -> Sender:
+        sender = open_sender()
+        source, port = sender.source
+
+        def send(payload: bytes) -> Sent:
+            packet = udp(scene.channel, payload, source=source.partition("%")[0], source_port=port)
+            frame = packet.as_frame(source_mac=scene.tx.injector().mac, cut=changes.get("cut"))
+            wrong = frame.with_checksum(changes.get("checksum"), ip=changes.get("ip_checksum"))
+            wrong = wrong.with_length(ip=changes.get("ip_length")).with_ip(**changes.get("ip_fields", {}))
+            scene.tx.inject(*frames_of(wrong))
+            return Sent(payload, sender.source, scene.channel, "eth0", sender.ttl, 0)
+
+        sender.send = send  # type: ignore[method-assign]
+        return sender
+
+    scene.open_sender = open_it

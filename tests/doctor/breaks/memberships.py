@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from pytest_mcast import LabView
+from pytest_mcast.lab import netlink
+from pytest_mcast.lab.namespace import Namespace
+from pytest_mcast.wire.attributes import number
 from tests.doctor.scene import Break, PlainReceiver, Receives, Scene
 
 from .plain import (
@@ -20,6 +25,8 @@ from .plain import (
     unknown_socket,
     unknown_socket_ipv6,
 )
+
+_IFLA_NET_NS_FD = 28  # linux/if_link.h
 
 
 def _other_group(scene: Scene) -> str:
@@ -79,15 +86,27 @@ def _for_its_source(scene: Scene) -> PlainReceiver:
 
 
 def _loses(scene: Scene) -> PlainReceiver:
-    """The interface is reconfigured after the join: with an MTU below the family's least there is no IP on it."""
+    """The interface is reconfigured after the join: with an MTU below the least of IPv6 there is no IPv6 on it."""
     receiver = plain(scene)
-    address = scene.rx.source(scene.family)
-    if scene.family == "ipv6":
-        scene.sh(
-            scene.rx, f"ip link set eth0 mtu 1200; ip link set eth0 mtu 1500; ip addr add {address}/64 dev eth0 nodad"
-        )
-    else:
-        scene.sh(scene.rx, f"ip link set eth0 mtu 60; ip link set eth0 mtu 1500; ip addr add {address}/16 dev eth0")
+    address = scene.rx.source("ipv6")
+    again = f"ip link set eth0 mtu 1500; ip addr add {address}/64 dev eth0 nodad"
+    scene.sh(scene.rx, f"ip link set eth0 mtu 1200; {again}")
+    return receiver
+
+
+def _goes(scene: Scene) -> PlainReceiver:
+    """The interface is in another namespace for a while after the join."""
+    receiver = plain(scene)
+    index, address = scene.rx.find("eth0").index, scene.rx.source("ipv4")
+    home, away = scene.rx.namespace, Namespace.create()
+    try:
+        for start, end in ((home, away), (away, home)):
+            with start, closing(netlink.Netlink()) as connection:
+                moved = number(_IFLA_NET_NS_FD, end.descriptor)
+                connection.run(netlink.change_link(index, "move eth0", moved))
+    finally:
+        away.close()
+    scene.sh(scene.rx, f"ip link set eth0 up; ip addr add {address}/16 dev eth0")
     return receiver
 
 
@@ -149,6 +168,6 @@ BREAKS = (
     Break("blocked the source, IPv6", "membership.source-blocked", opens(_blocks), right, ipv6),
     Break("joined by another socket only", "multicast-all.off", opens(_of_another), right),
     Break("joined by another socket only, IPv6", "multicast-all.off", opens(_of_another), right, ipv6),
-    Break("the interface lost its memberships", "membership.lost", opens(_loses), right),
+    Break("the interface lost its memberships", "membership.lost", opens(_goes), right),
     Break("the interface lost its memberships, IPv6", "membership.lost", opens(_loses), right, ipv6),
 )

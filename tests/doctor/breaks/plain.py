@@ -27,13 +27,18 @@ def plain(
     device: str = "",
     host: VirtualHost | None = None,
 ) -> PlainReceiver:
-    """Open a socket that is bound to the channel's port and has joined its group on eth0; None: where the kernel likes."""
+    """Open a socket that is bound to the channel's port and has joined its group on eth0; None: where the kernel likes.
+
+    The scene has it even if a call is refused.
+    """
     channel, host = scene.channel, host or scene.rx
     family = family or channel.family
     group = group or channel.group
     port = channel.port if port is None else port
     with host.inside():
         sock = socket.socket(socket.AF_INET6 if family == "ipv6" else socket.AF_INET, socket.SOCK_DGRAM)
+        if scene.receiver is None:
+            scene.receiver = PlainReceiver(sock)
         for level, option, value in options:
             sock.setsockopt(level, option, value)
         if device:

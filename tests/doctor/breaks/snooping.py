@@ -10,7 +10,7 @@ from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.doctor import Finding
 from pytest_mcast.hosts import Host
 from pytest_mcast.lab import Switch, Timers
-from tests.doctor.breaks.crafted import send_report
+from tests.doctor.breaks.crafted_reports import send_report
 from tests.doctor.breaks.network import both, filters, on_switch
 from tests.doctor.scene import Break, Scene
 

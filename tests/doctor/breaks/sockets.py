@@ -6,7 +6,7 @@ import ctypes
 import socket
 import struct
 
-from pytest_mcast import LabView, Sender
+from pytest_mcast import LabView, Sender, VirtualHost
 from tests.doctor.scene import Break, PlainReceiver, Receives, Scene
 
 from .plain import (
@@ -29,11 +29,11 @@ _RETURN = 0x06  # BPF_RET | BPF_K, linux/bpf_common.h
 
 
 def _bound_to_unicast(scene: Scene) -> PlainReceiver:
-    return plain(scene, address=scene.rx.source(scene.family))
+    return plain(scene, address=scene.rx.source(scene.family), scope="eth0")
 
 
 def _bound_to_another_group(scene: Scene) -> PlainReceiver:
-    return plain(scene, address=scene.lab.channel(scene.family).group)
+    return plain(scene, address=scene.lab.channel(scene.family).group, scope="eth0")
 
 
 def _another_port(scene: Scene) -> PlainReceiver:
@@ -51,14 +51,20 @@ def _connected(scene: Scene) -> PlainReceiver:
     """Connected to the sender's address, but not to its port."""
     receiver = plain(scene)
     with scene.rx.inside():
-        receiver.socket.connect((scene.tx.source(scene.family), scene.channel.port))
+        receiver.socket.connect(_destination(scene, scene.tx))
     return receiver
 
 
+def _destination(scene: Scene, host: VirtualHost) -> tuple[object, ...]:
+    zone = (0, socket.if_nametoindex("eth0")) if scene.family == "ipv6" else ()
+    return (host.source(scene.family), scene.channel.port, *zone)
+
+
 def _connected_to_another(scene: Scene) -> PlainReceiver:
-    receiver = plain(scene)
+    """Bound to the group, so that it stays bound to it."""
+    receiver = plain(scene, address=scene.channel.group, scope="eth0")
     with scene.rx.inside():
-        receiver.socket.connect((scene.rx.source(scene.family), scene.channel.port))
+        receiver.socket.connect(_destination(scene, scene.rx))
     return receiver
 
 
@@ -71,7 +77,7 @@ def _link_local(lab: LabView) -> Scene:
 def _other_scope(scene: Scene) -> PlainReceiver:
     receiver = plain(scene, address=scene.channel.group, scope="eth9", joins=False)
     with scene.rx.inside():
-        join(receiver.socket, scene.channel.group, "eth9")
+        join(receiver.socket, scene.channel.group)
     return receiver
 
 
@@ -113,8 +119,8 @@ def _larger_buffer_of_ours(scene: Scene) -> None:
 
 def _after_others(scene: Scene) -> Sender:
     sender = scene.tx.sender(scene.channel)
-    for _ in range(20):
-        sender.send(bytes(1000))
+    for _ in range(40):
+        sender.send(bytes(scene.payload_size))
     return sender
 
 
@@ -167,13 +173,14 @@ def _misrouted_flow(scene: Scene) -> Sender:
 
 def _shares_its_port_properly(scene: Scene) -> None:
     options = (MULTICAST_ALL["ipv4"] + (0,), (socket.SOL_SOCKET, socket.SO_REUSEADDR, 1))
+    scene.open_sender = lambda: scene.tx.sender(scene.channel)
     scene.open_receiver = lambda: beside(
         scene, plain(scene, options=options), plain(scene, group=scene.lab.channel().group, options=options)
     )
 
 
 _ON_ETH9 = opens(lambda scene: plain(scene, device="eth9"))
-_IN_TX = opens(lambda scene: plain(scene, host=scene.tx))
+_ELSEWHERE = opens(lambda scene: plain(scene, host=scene.lab.host("elsewhere")))
 
 BREAKS = (
     Break("bound to a unicast address", "bind.unicast", opens(_bound_to_unicast), right),
@@ -196,11 +203,12 @@ BREAKS = (
     Break("bound to another interface", "device.other", _ON_ETH9, right, two_interfaces),
     Break("bound to another interface, IPv6", "device.other", _ON_ETH9, right, two_interfaces_ipv6),
     Break("bound to another scope id", "scope.other", opens(_other_scope), right, _link_local),
-    Break("connected to another port", "peer.other", opens(_connected), right),
-    Break("connected to another host", "peer.other", opens(_connected_to_another), right),
-    Break("connected to another port, IPv6", "peer.other", opens(_connected), right, ipv6),
-    Break("opened in another namespace", "namespace.other", _IN_TX, right),
-    Break("opened in another namespace, IPv6", "namespace.other", _IN_TX, right, ipv6),
+    Break("connected to another port", "peer.connected", opens(_connected), right),
+    Break("connected to another host", "peer.connected", opens(_connected_to_another), right),
+    Break("connected to another host, IPv6", "peer.connected", opens(_connected_to_another), right, ipv6),
+    Break("connected to another port, IPv6", "peer.connected", opens(_connected), right, ipv6),
+    Break("opened in another namespace", "namespace.other", _ELSEWHERE, right),
+    Break("opened in another namespace, IPv6", "namespace.other", _ELSEWHERE, right, ipv6),
     Break("an IPv6 socket that takes IPv6 only", "family.v6only", opens(_v6only), opens(_both_families)),
     Break("an IPv4 socket for an IPv6 group", "family.other", opens(_ipv4_socket), right, ipv6),
     Break("a filter on the socket", "filter.drops", opens(_drops_all), right),

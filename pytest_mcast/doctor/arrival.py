@@ -1,0 +1,89 @@
+"""What a receiver's host knows of datagrams that come in: where they are from, how far they have got."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+from .facts import Facts, NotRead
+from .firewall import Packet
+from .flow import End, Flow
+
+__all__ = ["came_in", "datagram", "delivered", "is_one_of", "source_of", "way_back"]
+
+_HEADERS = {"ipv4": 28, "ipv6": 48}  # of IP and UDP
+_MAIN_TABLES = (255, 254, 253)  # local, main, default: in the order in which the kernel asks them
+_USUAL_RULES = {(0, 255), (32766, 254), (32767, 253)}
+
+
+def source_of(flow: Flow) -> str | None:
+    """Return the address that the datagrams come from; None when nobody knows."""
+    known = flow.source or flow.channel.source
+    if known is not None or flow.sender is None:
+        return known
+    try:
+        route = flow.sender.facts.route_to(flow.channel.group)
+    except NotRead:
+        return None
+    # What the kernel chooses for a socket that is not bound, and has not been told of an interface.
+    return route.get("source") if route.get("interface") == flow.sender.interface else None
+
+
+def datagram(flow: Flow, *, incoming: str | None = None, outgoing: str | None = None) -> Packet:
+    """Return the datagrams of a flow as rules of a firewall see them, where they pass these interfaces."""
+    channel = flow.channel
+    length = None if flow.size is None else flow.size + _HEADERS[channel.family]
+    source_port = None
+    if flow.sender is not None and flow.sender.sockets:
+        source_port = flow.sender.sockets[0].get("local", ["", 0])[1] or None
+    return Packet(
+        channel.family,
+        channel.group,
+        source=source_of(flow),
+        port=channel.port,
+        source_port=source_port,
+        ttl=flow.ttl,
+        length=length,
+        incoming=incoming,
+        outgoing=outgoing,
+    )
+
+
+def came_in(end: End, family: str) -> int:
+    """Return how many packets of a family IP has got there, whatever they were; raises ``NotRead``."""
+    return end.changes["Ip.InReceives" if family == "ipv4" else "Ip6InReceives"]
+
+
+def delivered(end: End, family: str) -> int:
+    """Return how many datagrams sockets have got there, whichever they were; raises ``NotRead``."""
+    return end.changes["Udp.InDatagrams" if family == "ipv4" else "Udp6InDatagrams"]
+
+
+def is_one_of(address: str, networks: tuple[str, ...]) -> bool:
+    """Return whether an address is in one of the networks, all of its family."""
+    return any(ipaddress.ip_address(address) in ipaddress.ip_network(each) for each in networks)
+
+
+def way_back(facts: Facts, address: str) -> Mapping[str, Any] | None:
+    """Return the route to an address; None when there is none. Raises ``NotRead`` where rules choose among more tables."""
+    parsed = ipaddress.ip_address(address)
+    family = f"ipv{parsed.version}"
+    for rule in facts.rules(family):
+        if (rule["priority"], rule["table"]) not in _USUAL_RULES:
+            raise NotRead("rules", f"rule {rule['priority']} may choose another table, which is not looked up here")
+    for table in _MAIN_TABLES:
+        found = [
+            (network.prefixlen, -(route["metric"] or 0), number, route)
+            for number, route in enumerate(facts.routes(family))
+            if route["table"] == table and parsed in (network := _network(route["destination"], family))
+        ]
+        if found:
+            route: Mapping[str, Any] = max(found, key=lambda one: (one[0], one[1], -one[2]))[3]
+            return route
+    return None
+
+
+def _network(destination: str, family: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    everything = "0.0.0.0/0" if family == "ipv4" else "::/0"
+    return ipaddress.ip_network(everything if destination == "default" else destination, strict=False)

@@ -1,0 +1,201 @@
+"""Causes of a refused send, or of a socket that cannot be addressed: size, buffer, packet filter, zone."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+from collections.abc import Iterator
+
+from pytest_mcast.doctor.check import Check, Match
+from pytest_mcast.doctor.facts import NotRead
+from pytest_mcast.doctor.firewall import Packet, stops
+from pytest_mcast.doctor.flow import End, Flow
+
+from .refusals import caller, link_of, said
+
+__all__ = ["CHECKS", "packet_of"]
+
+# What a datagram can hold at most: 65535 less the headers; the IPv4 header counts for that number (RFC 768, RFC 791).
+_MOST = {"ipv4": 65507, "ipv6": 65527}
+_HEADERS = {"ipv4": 28, "ipv6": 48}
+_ZONED = ("interface-local", "link-local")
+
+
+def _sender(flow: Flow, *codes: int) -> End | None:
+    return caller(flow, *codes) if flow.call == "send" else None
+
+
+def _too_large(flow: Flow) -> Iterator[Match]:
+    end, most = _sender(flow, errno.EMSGSIZE), _MOST[flow.channel.family]
+    if end is not None and flow.size is not None and flow.size > most:
+        yield Match("certain", (said(flow), f"the payload has {flow.size} bytes"), {"most": most})
+
+
+def _not_fragmented(flow: Flow) -> Iterator[Match]:
+    end = _sender(flow, errno.EMSGSIZE)
+    link = None if end is None else link_of(end)
+    if end is None or link is None or flow.size is None or flow.size > _MOST[flow.channel.family]:
+        return
+    room = link["mtu"] - _HEADERS[flow.channel.family]
+    whole = [sock["fragments"] for sock in end.sockets if "fragments" in sock][:1] == [False]
+    if flow.size > room:
+        seen = f"the payload has {flow.size} bytes; the MTU of {end.interface} is {link['mtu']}, which leaves {room}"
+        yield Match(
+            "certain" if whole else "likely",
+            (said(flow), seen, *(["the socket is set not to fragment"] if whole else [])),
+            {"interface": end.interface, "mtu": link["mtu"], "room": room},
+        )
+
+
+def _no_room(flow: Flow) -> Iterator[Match]:
+    end = _sender(flow, errno.ENOBUFS)
+    if end is None or flow.size is None:
+        return
+    for buffer in [sock["send_buffer"] for sock in end.sockets if "send_buffer" in sock][:1]:
+        if flow.size > buffer:
+            yield Match(
+                "certain",
+                (said(flow), f"SO_SNDBUF is {buffer} bytes, the payload has {flow.size}"),
+                {"buffer": buffer, "size": flow.size},
+            )
+
+
+def packet_of(flow: Flow, end: End) -> Packet:
+    """Return what a packet filter of the sender sees of the flow."""
+    channel = flow.channel
+    room = None if flow.size is None else flow.size + _HEADERS[channel.family]
+    local = end.sockets[0].get("local", ["", 0]) if end.sockets else ["", 0]
+    return Packet(
+        channel.family,
+        channel.group,
+        source=flow.source,
+        port=channel.port,
+        source_port=local[1] or None,
+        ttl=flow.ttl,
+        length=room,
+        outgoing=end.interface,
+    )
+
+
+def _filtered(flow: Flow) -> Iterator[Match]:
+    end = _sender(flow, errno.EPERM)
+    if end is None:
+        return
+    packet = packet_of(flow, end)
+    found = stops(end.facts.firewall(), packet, "output", "postrouting")
+    # The kernel has said that a packet filter drops it: the only rule that can is the one, understood or not.
+    for stop in found[:1]:
+        yield Match(
+            "certain" if stop.sure or len(found) == 1 else "likely",
+            (said(flow), f"{end.name} has in nftables: {stop}"),
+            {"rule": str(stop), "command": stop.accepting(packet.selector)},
+        )
+
+
+def _filtered_by_something(flow: Flow) -> Iterator[Match]:
+    end = _sender(flow, errno.EPERM)
+    if end is None or any(_filtered_or_unknown(flow)):
+        return
+    try:
+        legacy = end.facts.read("firewall_legacy")
+    except NotRead:
+        legacy = []
+    tables = f"; there are tables of iptables-legacy: {', '.join(legacy)}" if legacy else ""
+    yield Match(
+        "likely", (said(flow), f"no rule of nftables is known to drop it{tables}"), {"interface": end.interface}
+    )
+
+
+def _filtered_or_unknown(flow: Flow) -> Iterator[Match]:
+    try:
+        yield from _filtered(flow)
+    except NotRead:
+        return
+
+
+def _no_zone(flow: Flow) -> Iterator[Match]:
+    end = caller(flow, errno.EINVAL)
+    if end is None or flow.channel.family == "ipv4" or not end.sockets:
+        return
+    sock = end.sockets[0]
+    bound = sock.get("local", ["", 0])[1] != 0
+    source = flow.source if flow.call != "join" else None
+    names = [flow.channel.group] if flow.channel.scope in _ZONED else []
+    if source is not None and ipaddress.ip_address(source).is_link_local:
+        names.append(source)
+    if not names or bound or sock.get("device") or sock.get("multicast_interface"):
+        return
+    yield Match(
+        "certain",
+        (said(flow), f"{' and '.join(names)}: an address of one link; the socket is bound to no interface"),
+        {"address": names[0], "interface": end.interface},
+        place="code",
+    )
+
+
+#: Checks of a refused send.
+CHECKS: tuple[Check, ...] = (
+    Check(
+        id="datagram.too-large",
+        stage="call",
+        condition=_too_large,
+        sentence="a datagram holds {most} bytes at most",
+        cure="send less at once",
+        reads=("the size of the payload",),
+        reference="RFC 768; RFC 791 section 3.1; RFC 8200 section 4.5",
+        place="code",
+    ),
+    Check(
+        id="datagram.not-fragmented",
+        stage="call",
+        condition=_not_fragmented,
+        sentence="the datagram is larger than the MTU of {interface}, {mtu} bytes, and may not be fragmented",
+        cure="send {room} bytes at most, or leave IP_MTU_DISCOVER (IPV6_DONTFRAG) alone",
+        reads=("links", "the size of the payload", "the socket: IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, IPV6_DONTFRAG"),
+        reference="ip(7), IP_MTU_DISCOVER; RFC 3542 section 11.2",
+        place="code",
+    ),
+    Check(
+        id="send-buffer.too-small",
+        stage="call",
+        condition=_no_room,
+        sentence="a datagram of {size} bytes does not fit into the send buffer of {buffer} bytes",
+        cure="ask for a send buffer of at least twice the datagram: Sender(send_buffer=), SO_SNDBUF",
+        reads=("the socket: SO_SNDBUF", "the size of the payload"),
+        reference="socket(7), SO_SNDBUF",
+        place="code",
+    ),
+    Check(
+        id="firewall.output",
+        stage="call",
+        condition=_filtered,
+        sentence="a packet filter of the sender drops the datagrams: {rule}",
+        cure="let them pass",
+        command="{command}",
+        reads=("firewall",),
+        privilege="CAP_NET_ADMIN, to read the rules",
+        reference="nft(8), hook output; sendto(2), EPERM",
+        place="sender",
+    ),
+    Check(
+        id="firewall.unknown",
+        stage="call",
+        condition=_filtered_by_something,
+        sentence="a packet filter of the sender, or a program attached to its cgroup, drops the datagrams",
+        cure="look at what filters what goes out by {interface}: iptables-legacy -S OUTPUT, bpftool cgroup tree",
+        reads=("firewall", "firewall_legacy"),
+        reference="iptables(8); bpf(2), BPF_PROG_TYPE_CGROUP_SKB",
+        place="code",
+        verified=False,
+    ),
+    Check(
+        id="zone.missing",
+        stage="call",
+        condition=_no_zone,
+        sentence="{address} is an address of one link, and the call does not say of which",
+        cure="name the interface: the zone of the address, {address}%{interface}, or IPV6_MULTICAST_IF",
+        reads=("the socket: getsockname(2), SO_BINDTODEVICE, IPV6_MULTICAST_IF",),
+        reference="RFC 4007 section 6; ipv6(7), sin6_scope_id",
+        place="code",
+    ),
+)
