@@ -24,6 +24,7 @@ __all__ = ["Endpoint", "Moment", "describe_socket", "endpoints_of", "fleeting", 
 
 # Readings that change with each socket; the others are still there when the test has failed.
 _FLEETING = ("memberships", "sockets")
+_FLEETING_OF_SWITCH = ("mdb", "router_ports")
 
 
 @dataclass(frozen=True)

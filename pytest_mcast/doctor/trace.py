@@ -223,7 +223,7 @@ class _Watching:
 
 @contextmanager
 def _arrival(channel: Channel, receiver: Party, into: Receiver | None, *, join: bool) -> Iterator[Arrival]:
-    sockets = [sock for sock in receiver.sockets if sock.fileno() >= 0]
+    sockets = _open_sockets(receiver)
     if into is not None:
         yield Read(into)
     elif sockets:
@@ -237,7 +237,7 @@ def _arrival(channel: Channel, receiver: Party, into: Receiver | None, *, join: 
 
 @contextmanager
 def _sending(channel: Channel, sender: Party, through: SourceOfTraffic | None) -> Iterator[Callable[[bytes], object]]:
-    sockets = [sock for sock in sender.sockets if sock.fileno() >= 0]
+    sockets = _open_sockets(sender)
     if through is not None:
         yield through.send
     elif sockets:
@@ -245,6 +245,11 @@ def _sending(channel: Channel, sender: Party, through: SourceOfTraffic | None) -
     else:
         with sender.host.sender(channel, interface=sender.interface_name) as opened:
             yield opened.send
+
+
+def _open_sockets(party: Party) -> list[socket.socket]:
+    """Return the sockets of an end that are there; of those that are closed there are only words."""
+    return [sock for sock in party.sockets if isinstance(sock, socket.socket) and sock.fileno() >= 0]
 
 
 def _send(sock: socket.socket, payload: bytes, channel: Channel, sender: Party) -> None:
