@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -22,7 +23,8 @@ from pytest_mcast.evidence import Reading
 from pytest_mcast.hosts import Host, LocalHost
 
 from .diagnosis import Diagnosis, diagnose
-from .flow import Flow
+from .facts import NotRead
+from .flow import Flow, Unwanted
 from .moment import Endpoint, Moment
 from .observation import Observation, Party
 
@@ -123,8 +125,19 @@ def _lost(
         moment = replace(moment, readings={**moment.readings, own.host: readings})
     flow = _flow(own, observation, moment, error)
     if isinstance(error, Delivered):
-        flow = replace(flow, unwanted=True) if hasattr(flow, "unwanted") else flow
+        flow = replace(flow, unwanted=_unwanted(error, flow))
     return diagnose(flow)
+
+
+def _unwanted(error: Delivered, flow: Flow) -> Unwanted:
+    datagram = error.datagram
+    if datagram is None:
+        return Unwanted()
+    interface = None
+    if flow.receiver is not None and datagram.interface_index:
+        with suppress(NotRead):  # it is gone by now
+            interface = flow.receiver.facts.link(datagram.interface_index)["name"]
+    return Unwanted(datagram.destination, datagram.source[0], interface)
 
 
 def _closed(receiver: object, hosts: Sequence[Host]) -> Endpoint:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .check import Match
 from .flow import End, Flow
@@ -126,16 +127,13 @@ def _of_memberships(flow: Flow, end: End, ear: Ear) -> Iterator[Obstacle]:
         seen = f"{ear.name} has joined {group} on {interface}, but {interface} of {end.name} has no such membership"
         yield Obstacle("membership.lost", (seen,), values)
         return
-    if here is None and flow.channel.family == "ipv6" and of_host:
-        here = next(iter(joined), None)
     if here is not None:
         yield from _of_sources(flow, ear, here)
+    elif of_host and flow.channel.family == "ipv6" and joined:
+        yield from _of_sources(flow, ear, joined[0])
+        yield from _of_host(flow, end, ear, of_host)
     elif of_host and (ear.joined is None or ear.takes_all is not False):
-        for one in of_host:
-            mode = "exclude" if one["mode"] == "exclude" else "include"
-            sources = tuple(one["blocked"] if mode == "exclude" else one["sources"])
-            if mode == "include":  # what one socket blocks, another may take
-                yield from _of_sources(flow, ear, Joined(interface, group, mode, sources), f"{end.name} has")
+        yield from _of_host(flow, end, ear, of_host)
     elif of_host and not joined:
         seen = (
             f"{interface} of {end.name} is a member, by another socket; {ear.name} is none and has IP_MULTICAST_ALL=0"
@@ -143,6 +141,14 @@ def _of_memberships(flow: Flow, end: End, ear: Ear) -> Iterator[Obstacle]:
         yield Obstacle("multicast-all.off", (seen,), values)
     else:
         yield _not_joined(flow, end, ear, joined)
+
+
+def _of_host(flow: Flow, end: End, ear: Ear, memberships: list[Mapping[str, Any]]) -> Iterator[Obstacle]:
+    """Yield what keeps the datagrams from the host, where the socket has not joined on the interface itself."""
+    for each in memberships:
+        if each["mode"] == "include":  # what one socket blocks, another may take
+            joined = Joined(end.interface, flow.channel.group, "include", tuple(each["sources"]))
+            yield from _of_sources(flow, ear, joined, f"{end.name} has")
 
 
 def _of_sources(flow: Flow, ear: Ear, joined: Joined, who: str = "") -> Iterator[Obstacle]:

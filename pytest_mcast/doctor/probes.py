@@ -62,16 +62,16 @@ def probe_channel(
             raise
         except (OSError, McastError) as error:
             what = str(error).splitlines()[0]
-            remedy = _remedy(sender, receiver, family)
+            remedy, cause = _remedy(sender, receiver, family), ""
             if channel is not None:
                 parties = {
                     "sender": Party(sender, ends.get("sender", ())),
                     "receiver": Party(receiver, ends.get("receiver", ())),
                 }
                 found = _cause(observation, channel, parties, call, error)
-                what, remedy = found or (what, remedy)
+                what, remedy, cause = found or (what, remedy, "")
             missing = MissingCapability(name, f"{name} multicast does not work {where} ({what})", remedy)
-            missing.__cause__ = error
+            missing.__cause__, missing.cause = error, cause
             return missing
     return None
 
@@ -83,13 +83,13 @@ def _sockets(endpoint: object, get: Callable[[], socket.socket]) -> tuple[socket
 
 def _cause(
     observation: Observation, channel: Channel, parties: Mapping[str, Party], call: str, error: BaseException
-) -> tuple[str, str] | None:
-    """Return cause and cure, as the engine finds them, in one line each; None when it finds none, or only may."""
+) -> tuple[str, str, str] | None:
+    """Return cause and cure, as the engine finds them, in one line each, and the id of the check; None when it finds none, or only may."""
     flow = observation.flow(channel, call=call, error=error, **parties)  # type: ignore[arg-type] # their names are fixed
     found = next((one for one in diagnose(flow).findings if one.confidence != "possible"), None)
     if found is None:
         return None
-    return found.cause, found.cure + (f": {found.command}" if found.command else "")
+    return found.cause, found.cure + (f": {found.command}" if found.command else ""), found.check
 
 
 def _where(sender: Host, receiver: Host) -> str:

@@ -180,11 +180,14 @@ class Scene:
 
     def _flow(self, observation: Observation, call: str, error: BaseException) -> Any:
         sockets = [] if self.receiver is None or not self.shows_socket else [_socket(self.receiver)]
-        parties = {
-            "sender": Party(self.tx, [] if self.sender is None else [self.sender.socket], "eth0"),
-            "receiver": Party(self.rx, sockets, "eth0"),
-        }
-        return observation.flow(self.channel, call=call, error=error, size=self.payload_size, **parties)
+        return observation.flow(
+            self.channel,
+            sender=Party(self.tx, [] if self.sender is None else [self.sender.socket], "eth0"),
+            receiver=Party(self.rx, sockets, "eth0"),
+            call=call,
+            error=error,
+            size=self.payload_size,
+        )
 
     def delivers(self, stray: Stray, host: VirtualHost) -> Diagnosis | None:
         """Send a stray datagram and then a proper one, which arrives; return what the doctor says if both do."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_mcast.doctor.arrival import has_impossible_source, packets
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.facts import NotRead
 from pytest_mcast.doctor.flow import End, Flow
@@ -25,7 +26,7 @@ def _counted(flow: Flow, name: str) -> tuple[End | None, int, str]:
     """Return the receiver, what one of its counters has counted, and that in words."""
     end, name = flow.receiver, _counter(flow.channel.family, name)
     count = 0 if end is None else end.changes[name]
-    return end, count, f"{count} packets were dropped for it ({name})"
+    return end, count, f"{packets(count)} dropped for it ({name})"
 
 
 def _bad_udp(flow: Flow) -> Iterator[Match]:
@@ -48,8 +49,8 @@ def _truncated(flow: Flow) -> Iterator[Match]:
 
 def _header(flow: Flow) -> Iterator[Match]:
     end, count, words = _counted(flow, "Ip.InHdrErrors")
-    if end is None or not count or _counted(flow, "IpExt.InCsumErrors")[1]:
-        return
+    if end is None or not count or _counted(flow, "IpExt.InCsumErrors")[1] or has_impossible_source(flow):
+        return  # what it has counted is something else
     yield Match("certain", (words,), {"host": end.name})
 
 

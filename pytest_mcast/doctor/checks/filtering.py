@@ -67,7 +67,7 @@ def _is_lost(flow: Flow, stop: Stop) -> bool:
 def _match(flow: Flow, stop: Stop, confidence: Confidence) -> Match:
     assert flow.receiver is not None
     interface = flow.receiver.interface
-    counted = "" if stop.packets is None else f" ({stop.packets} packets so far)"
+    counted = "" if stop.packets is None else f" (counted until now: {stop.packets})"
     # Fragments but the first have no port.
     port = stop.place == "input" and flow.channel.family == "ipv4"
     packet = datagram(flow, incoming=interface)
@@ -87,7 +87,8 @@ def _in_fragments(flow: Flow) -> bool:
     """Return whether the datagrams come in fragments."""
     if flow.size is None or flow.sender is None:
         return False
-    return flow.size + 48 > flow.sender.facts.link(flow.sender.interface)["mtu"]
+    mtu: int = flow.sender.facts.link(flow.sender.interface)["mtu"]
+    return flow.size + 48 > mtu
 
 
 def _policy(flow: Flow) -> Iterator[Match]:
@@ -118,8 +119,7 @@ def _legacy(flow: Flow) -> Iterator[Match]:
     if flow.receiver is not None and (tables := flow.receiver.facts.read("firewall_legacy")):
         what = f"the rules of {', '.join(tables)} on {flow.receiver.name}"
         raise NotRead(what, "they are of legacy iptables: look at iptables-legacy-save -c, ip6tables-legacy-save -c")
-    return
-    yield
+    return iter(())
 
 
 _READS = ("firewall (nft -j list ruleset)", "counters: Ip, IpExt, Ip6, Udp, Udp6")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_mcast.doctor.arrival import is_one_of, source_of, way_back
+from pytest_mcast.doctor.arrival import has_impossible_source, packets, source_of, way_back
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.facts import NotRead
 from pytest_mcast.doctor.flow import End, Flow
@@ -13,10 +13,6 @@ __all__ = ["CHECKS"]
 
 _MASTERS = ("bond", "bridge", "openvswitch", "team")  # that take what comes to those they have
 _STRICT, _LOOSE = 1, 2  # rp_filter (Documentation/networking/ip-sysctl.rst)
-_NEVER = {  # sources that no host takes from outside: net/ipv4/route.c, ip_mc_validate_source; RFC 4291 section 2.5.3
-    "ipv4": ("127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32"),
-    "ipv6": ("::1/128", "ff00::/8"),
-}
 
 
 def _elsewhere(flow: Flow) -> End | None:
@@ -57,7 +53,7 @@ def _no_ipv6(flow: Flow) -> Iterator[Match]:
         return
     evidence = [f"disable_ipv6 is 1 on {end.interface}"]
     discarded = _counted(end, "Ip6InDiscards")
-    evidence += [f"{discarded} IPv6 packets were discarded there (Ip6InDiscards)"] if discarded else []
+    evidence += [f"{packets(discarded)} discarded there (Ip6InDiscards)"] if discarded else []
     setting = _sysctl("ipv6", end.interface, "disable_ipv6")
     yield Match("certain", tuple(evidence), _values(end, setting=setting))
 
@@ -72,7 +68,7 @@ def _mtu(flow: Flow) -> Iterator[Match]:
         return
     dropped = _counted(end, f"{end.interface}.rx_dropped") or _counted(end, f"{end.interface}.rx_errors")
     evidence = [f"packets of {largest} bytes come to {end.interface}, whose MTU is {own}"]
-    evidence += [f"it has dropped {dropped} frames (rx_dropped)"] if dropped else []
+    evidence += [f"{packets(dropped)} dropped by it (rx_dropped)"] if dropped else []
     yield Match("certain" if dropped else "likely", tuple(evidence), _values(end, mtu=theirs, largest=largest, own=own))
 
 
@@ -80,7 +76,7 @@ def _own_source(flow: Flow) -> Iterator[Match]:
     end, source = _elsewhere(flow), source_of(flow)
     if end is None or source is None or flow.channel.family != "ipv4":
         return  # Measured (Linux 6.18): IPv6 takes them
-    if end.facts.conf("ipv4", end.interface, "accept_local"):
+    if has_impossible_source(flow) or end.facts.conf("ipv4", end.interface, "accept_local"):
         return
     for address in end.facts.addresses(family="ipv4"):
         if address["address"] == source:
@@ -90,18 +86,25 @@ def _own_source(flow: Flow) -> Iterator[Match]:
 
 
 def _impossible_source(flow: Flow) -> Iterator[Match]:
-    end, source, family = _elsewhere(flow), source_of(flow), flow.channel.family
-    if end is None or source is None or not is_one_of(source, _NEVER[family]):
-        return
-    if family == "ipv4" and _open_to_loopback(end, source):
-        return
-    yield Match(
-        "certain", (f"the sender sends from {source}", *_lost_before_delivery(end)), _values(end, source=source)
-    )
+    end = _elsewhere(flow)
+    if end is not None and has_impossible_source(flow):
+        source = source_of(flow)
+        yield Match(
+            "certain", (f"the sender sends from {source}", *_lost_before_delivery(end)), _values(end, source=source)
+        )
 
 
-def _open_to_loopback(end: End, source: str) -> bool:
-    return source.startswith("127.") and bool(end.facts.conf("ipv4", end.interface, "route_localnet"))
+def _no_source(flow: Flow) -> Iterator[Match]:
+    """Yield that a sender without an address sends from 0.0.0.0, which no host takes but for groups of the link."""
+    end, sender = _elsewhere(flow), flow.sender
+    if end is None or sender is None or source_of(flow) is not None or flow.channel.family != "ipv4":
+        return
+    if flow.channel.group.startswith("224.0.0.") or any(
+        each["scope"] != "host" for each in sender.facts.addresses(family="ipv4")
+    ):
+        return
+    evidence = (f"{sender.name} has no IPv4 address but those of loopback", *_lost_before_delivery(end))
+    yield Match("certain", evidence, _values(end, sender=sender.name, out=sender.interface))
 
 
 def _reverse_path(flow: Flow) -> Iterator[Match]:
@@ -119,7 +122,7 @@ def _reverse_path(flow: Flow) -> Iterator[Match]:
         return
     evidence = [f"rp_filter is {mode} on {end.interface}"]
     evidence += [f"the route to {source} is by {by}" if by else f"{end.name} has no route to {source}"]
-    evidence += [f"{dropped} packets were dropped for it (TcpExt.IPReversePathFilter)"] if dropped else []
+    evidence += [f"{packets(dropped)} dropped for it (TcpExt.IPReversePathFilter)"] if dropped else []
     setting = _sysctl("ipv4", end.interface, "rp_filter")
     yield Match(
         "certain" if dropped else "likely", tuple(evidence), _values(end, source=source, route=by, setting=setting)
@@ -149,13 +152,13 @@ def _counted(end: End, name: str) -> int | None:
 def _lost_before_delivery(end: End) -> tuple[str, ...]:
     """Say that IPv4 has got something and passed nothing on, if it was so."""
     came, passed = _counted(end, "Ip.InReceives"), _counted(end, "Ip.InDelivers")
-    return (f"{end.name} has received {came} IPv4 packets and delivered none",) if came and passed == 0 else ()
+    return (f"{packets(came)} received by {end.name}, none delivered",) if came and passed == 0 else ()
 
 
 #: Checks of what the receiver's host does with what comes in.
 CHECKS: tuple[Check, ...] = (
     Check(
-        id="interface.down",
+        id="receiver-interface.down",
         stage="receiver",
         condition=_down,
         sentence="{interface} of {host} is down, so that nothing comes in",
@@ -166,7 +169,7 @@ CHECKS: tuple[Check, ...] = (
         place="receiver",
     ),
     Check(
-        id="interface.enslaved",
+        id="receiver-interface.enslaved",
         stage="receiver",
         condition=_enslaved,
         sentence="what comes to {interface} of {host} belongs to {master}, where nobody has joined",
@@ -177,7 +180,7 @@ CHECKS: tuple[Check, ...] = (
         place="receiver",
     ),
     Check(
-        id="ipv6.disabled",
+        id="receiver-interface.no-ipv6",
         stage="receiver",
         condition=_no_ipv6,
         sentence="IPv6 is switched off on {interface} of {host}, which discards what comes",
@@ -188,7 +191,7 @@ CHECKS: tuple[Check, ...] = (
         place="receiver",
     ),
     Check(
-        id="mtu.receiver",
+        id="receiver-interface.mtu",
         stage="receiver",
         condition=_mtu,
         sentence="packets of {largest} bytes do not fit into the MTU of {interface} of {host}, {own}",
@@ -218,6 +221,16 @@ CHECKS: tuple[Check, ...] = (
         reads=("the sender's socket: getsockname()", "counters: Ip.InReceives, Ip.InDelivers"),
         reference="RFC 1122 section 3.2.1.3; RFC 4291 section 2.5.3",
         place="code",
+    ),
+    Check(
+        id="source.none",
+        stage="receiver",
+        condition=_no_source,
+        sentence="{sender} has no IPv4 address, so that its datagrams come from 0.0.0.0, which {host} does not take",
+        cure="give {out} an IPv4 address",
+        reads=("addresses of the sender's host", "counters: Ip.InReceives, Ip.InDelivers"),
+        reference="RFC 1122 section 3.2.1.3; RFC 1812 section 5.3.7",
+        place="sender",
     ),
     Check(
         id="rp-filter.strict",

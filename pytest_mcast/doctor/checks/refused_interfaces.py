@@ -9,7 +9,7 @@ from typing import Any
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.flow import End, Flow
 
-from .refusals import caller, eui64, link_of, place, said
+from .refusals import caller, eui64, link_local_ipv4, link_of, place, said
 
 __all__ = ["CHECKS"]
 
@@ -144,9 +144,8 @@ def _no_address(flow: Flow) -> Iterator[Match]:
         return
     if family == "ipv6":
         command = f"ip -6 addr add {eui64('fe80::', link['mac'])}/64 dev {end.interface} nodad"
-    else:  # RFC 3927: 169.254.1.0 to 169.254.254.255
-        third, fourth = (int(octet, 16) for octet in link["mac"].split(":")[-2:])
-        command = f"ip addr add 169.254.{third % 254 + 1}.{fourth}/16 dev {end.interface}; "
+    else:
+        command = f"ip addr add {link_local_ipv4(link['mac'])}/16 dev {end.interface}; "
         command += f"ip route add 224.0.0.0/4 dev {end.interface}"
     yield Match(
         "certain",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from tests.doctor.scene import Break, Stray
 
-from . import calls, damage, deliveries, filtering, memberships, network, receiving, sending, sockets
+from . import calls, damage, deliveries, filtering, memberships, network, receiving, reports, sending, snooping, sockets
 
 BREAKS: tuple[Break, ...] = (
     *calls.BREAKS,
     *sending.BREAKS,
     *network.BREAKS,
+    *snooping.BREAKS,
+    *reports.BREAKS,
     *receiving.BREAKS,
     *filtering.BREAKS,
     *damage.BREAKS,

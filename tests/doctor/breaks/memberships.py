@@ -57,8 +57,8 @@ def _where_the_route_is(scene: Scene) -> PlainReceiver:
 def _of_another(scene: Scene) -> Receives:
     """One socket joins, another one receives."""
     level, option = MULTICAST_ALL[scene.family]
-    other = plain(scene, port=0)
-    return beside(scene, plain(scene, joins=False, options=((level, option, 0),)), other)
+    own = plain(scene, joins=False, options=((level, option, 0),))
+    return beside(scene, own, plain(scene, port=0))
 
 
 def _blocks(scene: Scene) -> PlainReceiver:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pytest_mcast import LabView
 from tests.doctor.scene import Break, Scene
 
+from .crafted import crafted, plain_sender
+
 FOREIGN = "192.0.2.1"  # RFC 5737: an address that nobody has
 
 
@@ -53,12 +55,26 @@ def _from(address: str, device: str = "eth0") -> Callable[[Scene], None]:
     return breaks
 
 
-def _from_its_own(scene: Scene) -> None:
-    del scene.sender_options["source"]
+def _from_localhost(scene: Scene) -> None:
+    scene.open_sender = lambda: plain_sender(scene, "::1")
 
 
-def _from_loopback(scene: Scene) -> None:
-    """Bind the sender to ::1, as those do who bind to localhost."""
+def _from_localhost_elsewhere(scene: Scene) -> None:
+    """Send what a host of another system may send for a socket that is bound to localhost; Linux refuses (EINVAL)."""
+    crafted(scene, "127.0.0.1")
+
+
+def _bound_right(scene: Scene) -> None:
+    scene.open_sender = lambda: plain_sender(scene)
+
+
+def _from_nowhere(scene: Scene) -> None:
+    scene.sh(scene.tx, "ip -4 address flush dev eth0")
+    _bound_right(scene)
+
+
+def _an_address(scene: Scene) -> None:
+    scene.sh(scene.tx, "ip address add 10.65.99.99/16 dev eth0")
 
 
 def _other_way(scene: Scene) -> None:
@@ -78,16 +94,18 @@ _BRIDGE = "ip link add br0 type bridge; ip link set br0 up; ip link set eth0 mas
 _NO_IPV6 = "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1"
 
 BREAKS = (
-    Break("interface down", "interface.down", after_join("ip link set eth0 down")),
-    Break("interface down, ipv6", "interface.down", after_join("ip link set eth0 down"), scene=ipv6),
-    Break("interface in a bridge", "interface.enslaved", lambda scene: scene.sh(scene.rx, _BRIDGE)),
-    Break("interface in a bridge, ipv6", "interface.enslaved", after_join(_BRIDGE), scene=ipv6),
-    Break("ipv6 off after the join", "ipv6.disabled", after_join(_NO_IPV6), scene=ipv6),
-    Break("mtu of the receiver", "mtu.receiver", _mtu),
-    Break("mtu of the receiver, ipv6", "mtu.receiver", _mtu, scene=ipv6),
+    Break("interface down", "receiver-interface.down", after_join("ip link set eth0 down")),
+    Break("interface down, ipv6", "receiver-interface.down", after_join("ip link set eth0 down"), scene=ipv6),
+    Break("interface in a bridge", "receiver-interface.enslaved", lambda scene: scene.sh(scene.rx, _BRIDGE)),
+    Break("interface in a bridge, ipv6", "receiver-interface.enslaved", after_join(_BRIDGE), scene=ipv6),
+    Break("ipv6 off after the join", "receiver-interface.no-ipv6", after_join(_NO_IPV6), scene=ipv6),
+    Break("mtu of the receiver", "receiver-interface.mtu", _mtu),
+    Break("mtu of the receiver, ipv6", "receiver-interface.mtu", _mtu, scene=ipv6),
     Break("the same address twice", "source.own-address", _own_address),
     Break("the same address on loopback", "source.own-address", _own_address_elsewhere),
-    Break("source 127.0.0.9", "source.impossible", _from("127.0.0.9/8"), _from_its_own),
+    Break("bound to localhost", "source.impossible", _from_localhost_elsewhere, _bound_right),
+    Break("bound to localhost, ipv6", "source.impossible", _from_localhost, _bound_right, scene=ipv6),
+    Break("no address at the sender", "source.none", _from_nowhere, _an_address),
     Break("strict rp_filter", "rp-filter.strict", _other_way),
     Break("strict rp_filter, no route", "rp-filter.no-route", _no_way(1)),
     Break("loose rp_filter, no route", "rp-filter.no-route", _no_way(2)),
