@@ -26,6 +26,7 @@ import os
 from typing import TYPE_CHECKING, Optional
 
 if TYPE_CHECKING:
+    from .datagrams import Datagram
     from .receiver import Receiver
     from .subscriptions import Subscription
 
@@ -79,6 +80,8 @@ class Delivered(McastError, AssertionError):  # noqa: N818 - reads as the verdic
 
     #: The receiver that has delivered it; None when it was something else.
     receiver: Optional[Receiver] = None
+    #: What it has delivered, if it was a datagram of the test's.
+    datagram: Optional[Datagram] = None
 
 
 class NotReported(McastError, AssertionError, TimeoutError):  # noqa: N818 - reads as the verdict it is

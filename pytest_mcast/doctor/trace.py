@@ -223,7 +223,7 @@ class _Watching:
 
 @contextmanager
 def _arrival(channel: Channel, receiver: Party, into: Receiver | None, *, join: bool) -> Iterator[Arrival]:
-    sockets = [sock for sock in receiver.sockets if sock.fileno() >= 0]
+    sockets = receiver.open_sockets
     if into is not None:
         yield Read(into)
     elif sockets:
@@ -237,7 +237,7 @@ def _arrival(channel: Channel, receiver: Party, into: Receiver | None, *, join: 
 
 @contextmanager
 def _sending(channel: Channel, sender: Party, through: SourceOfTraffic | None) -> Iterator[Callable[[bytes], object]]:
-    sockets = [sock for sock in sender.sockets if sock.fileno() >= 0]
+    sockets = sender.open_sockets
     if through is not None:
         yield through.send
     elif sockets:
