@@ -115,6 +115,7 @@ def own_sockets(host: Host, memberships: Iterable[Mapping[str, Any]], known: Ite
     inodes = {endpoint.options.get("inode") for endpoint in known}
     with host.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
         cookie = namespace_cookie(here)
+        inodes.add(os.fstat(here.fileno()).st_ino)
         memberships = list(memberships)
         found: list[Endpoint] = []
         for sock in _udp_sockets():
@@ -122,18 +123,20 @@ def own_sockets(host: Host, memberships: Iterable[Mapping[str, Any]], known: Ite
                 options = describe_socket(sock, memberships)
                 if options.get("namespace") == cookie and options.get("inode") not in inodes:
                     found += _plain(host, options)
-    return found
+    # The newest last, as those of hosts are.
+    return sorted(found, key=lambda endpoint: endpoint.options["inode"])
 
 
 def _plain(host: Host, options: Mapping[str, Any]) -> Iterator[Endpoint]:
     port = options.get("local", ["", 0])[1]
+    silent = 0 if port == 0 else None  # the first datagram takes a port
     joined = options.get("joined", ())
     for each in joined:
         source = each["sources"][0] if each["mode"] == "include" and each["sources"] else None
         channel = Channel.unchecked(each["group"], port, source)
         yield Endpoint(host, "receiver", channel, socket.if_indextoname(each["index"]), options)
     # What receives may send as well.
-    yield Endpoint(host, "sender", _peer(options), _interface(host, options), options)
+    yield Endpoint(host, "sender", _peer(options), _interface(host, options), options, silent)
 
 
 def _peer(options: Mapping[str, Any]) -> Channel | None:

@@ -45,6 +45,11 @@ class Party:
         """The interface that is meant."""
         return self.interface or self.host.interface.name
 
+    @property
+    def open_sockets(self) -> list[socket.socket]:
+        """The sockets that are still open."""
+        return [each for each in self.sockets if isinstance(each, socket.socket) and each.fileno() >= 0]
+
 
 def facts_of(host: Host, groups: Sequence[str] = ()) -> Facts:
     """Read everything there is to read of a host, and its routes to some groups; raises ``HostError`` for a remote one that is lost."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.flow import Flow
 
-from . import ports, reporting, snooping, switch_filters, switch_filtering
+from . import ports, reporting, snooping, switch_filtering
 
 __all__ = ["CHECKS"]
 
