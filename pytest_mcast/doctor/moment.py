@@ -55,14 +55,21 @@ class Moment:
     switches: Mapping[int, Mapping[str, Reading]] = field(default_factory=dict)
 
 
-def describe_socket(sock: socket.socket, memberships: Iterable[Mapping[str, Any]] = ()) -> dict[str, Any]:
-    """Return the options and the state of a socket, and which of the memberships of its host are its own (``joined``)."""
+def describe_socket(
+    sock: socket.socket, memberships: Iterable[Mapping[str, Any]] = (), group: str | None = None
+) -> dict[str, Any]:
+    """Return the options and the state of a socket, and which of the memberships of its host are its own (``joined``).
+
+    The ``group`` is asked for on every interface: the socket may have joined where the host is no member any more.
+    """
     if sock.fileno() < 0:
         return {}
     found = {**socket_options(sock), **socket_state(sock)}
     if LINUX:
-        asked = ((index, each["group"]) for each in memberships if (index := _index(each["interface"])))
-        found["joined"] = joined_by(sock, asked)
+        asked = {(index, each["group"]) for each in memberships if (index := _index(each["interface"]))}
+        if group is not None:
+            asked |= {(index, group) for index, _ in socket.if_nameindex()}
+        found["joined"] = joined_by(sock, sorted(asked))
     return found
 
 
@@ -178,7 +185,7 @@ def _endpoint(host: Host, each: object, memberships: list[Mapping[str, Any]]) ->
     if not isinstance(sock, socket.socket):  # of a remote host
         return found
     with host.inside():
-        return replace(found, options=describe_socket(sock, memberships))
+        return replace(found, options=describe_socket(sock, memberships, each.channel.group))
 
 
 def _index(interface: str) -> int:
