@@ -135,14 +135,16 @@ def _queue_drops(flow: Flow) -> Iterator[Match]:
     dropped = end.changes[counter]
     for queue in end.facts.read("queues"):
         # A blackhole says nothing even to the kernel, which takes its drops for sent.
-        if queue["index"] != link["index"] or not queue["root"] or not (dropped or queue["kind"] == "blackhole"):
+        if queue["index"] != link["index"] or not queue["root"] or not queue["drops"]:
+            continue
+        if not dropped and queue["kind"] != "blackhole":
             continue
         usual = queue["handle"] == 0  # the kernel has put it there by itself: it is full, and that is all
         yield Match(
             "likely" if usual else "certain",
             (
                 f"the queue of {end.interface} is {queue['kind']}, and has dropped {queue['drops']} packets so far",
-                f"{end.name} has counted {counter} +{dropped}",
+                *([f"{end.name} has counted {counter} +{dropped}"] if dropped else []),
             ),
             {
                 "interface": end.interface,

@@ -122,6 +122,8 @@ def _port_taken(flow: Flow) -> Iterator[Match]:
     end = _joiner(flow, errno.EADDRINUSE)
     if end is None or _bound(end):
         return
+    readings = end.facts.snapshot.readings
+    holders = end.facts.read("holders") if "holders" in readings else {}  # of another user's nobody may know
     joined = end.facts.memberships(flow.channel.group, end.interface)  # else it may be this socket's own
     wildcards = ("0.0.0.0", "::", flow.channel.group)  # noqa: S104 - what is looked for
     for sock in end.facts.sockets(flow.channel.port):
@@ -129,12 +131,13 @@ def _port_taken(flow: Flow) -> Iterator[Match]:
         alike = sock["family"] == flow.channel.family or sock["local"] == "::" or flow.channel.family == "ipv6"
         if not alike or sock["local"] not in wildcards:
             continue
-        who = f"uid {sock['uid']}" + (f", {sock['program']}" if sock.get("program") else "")
+        program = holders.get(str(sock["inode"]))
+        who = f"of user {sock['uid']}" if program is None else f"of {program}, user {sock['uid']}"
         yield Match(
             "certain" if _bound(end) is False or not joined else "likely",
             (
                 said(flow),
-                f"{end.name} has a socket on {sock['local']} port {flow.channel.port} ({who}, inode {sock['inode']})",
+                f"{end.name} has a socket on {sock['local']} port {flow.channel.port} (inode {sock['inode']})",
             ),
             {"port": flow.channel.port, "who": who},
         )
@@ -233,9 +236,9 @@ CHECKS: tuple[Check, ...] = (
         id="port.taken",
         stage="call",
         condition=_port_taken,
-        sentence="port {port} belongs to another socket ({who}) that does not share it",
+        sentence="port {port} belongs to another socket, {who}, that does not share it",
         cure="close that socket, or have both set SO_REUSEADDR before they bind",
-        reads=("sockets", "the socket: getsockname(2)"),
+        reads=("sockets", "/proc/PID/fd", "the socket: getsockname(2)"),
         reference="socket(7), SO_REUSEADDR",
         place="code",
     ),
