@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 from pytest_mcast.evidence import Reading, Snapshot
@@ -25,7 +26,8 @@ def with_holders(end: End, port: int) -> End:
             program = program_of(inode)
         except (OSError, LookupError):  # not for us to see: then the user that it runs as must do
             continue
-        holders[str(inode)] = f"{program['name']}, PID {program['pid']}"
+        mine = "this process" if program["pid"] == os.getpid() else f"PID {program['pid']}"
+        holders[str(inode)] = f"{program['name']}, {mine}"
     snapshot = end.facts.snapshot
     readings = {**snapshot.readings, "holders": Reading(holders)}
     return replace(end, facts=Facts(Snapshot(snapshot.system, readings)))

@@ -9,7 +9,7 @@ from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.firewall import stops
 from pytest_mcast.doctor.flow import End, Flow
 
-from .refusals import add_route, covering, link_local_ipv4, link_of, table
+from .refusals import add_route, covering, ipsec_exemption, link_local_ipv4, link_of, table
 from .refused_sends import packet_of
 
 __all__ = ["CHECKS"]
@@ -156,6 +156,17 @@ def _queue_drops(flow: Flow) -> Iterator[Match]:
         )
 
 
+def _no_security(flow: Flow) -> Iterator[Match]:
+    found = _out_by_meant(flow)
+    if found is None:
+        return
+    end, _ = found
+    dropped = end.changes["XfrmOutNoStates"]
+    if dropped:
+        seen = f"{end.name} has counted XfrmOutNoStates +{dropped}"
+        yield Match("certain", (seen,), {"group": flow.channel.group, "command": ipsec_exemption(flow)})
+
+
 def _egress(flow: Flow) -> Iterator[Match]:
     found = _out_by_meant(flow)
     if found is None:
@@ -236,6 +247,17 @@ CHECKS: tuple[Check, ...] = (
         command="{command}",
         reads=("queues", "Udp SndbufErrors, Udp6SndbufErrors"),
         reference="tc(8); send(2), ENOBUFS",
+        place="sender",
+    ),
+    Check(
+        id="ipsec.no-state",
+        stage="sender",
+        condition=_no_security,
+        sentence="an IPsec policy wants {group} protected, and there is no key for it: send() says nothing",
+        cure="exempt the group, or add a state for it",
+        command="{command}",
+        reads=("counters: XfrmOutNoStates (/proc/net/xfrm_stat)",),
+        reference="RFC 4301 section 4.4; ip-xfrm(8)",
         place="sender",
     ),
     Check(
