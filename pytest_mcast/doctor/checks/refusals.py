@@ -13,6 +13,7 @@ from pytest_mcast.doctor.flow import End, Flow
 
 __all__ = [
     "LOCAL_TABLE",
+    "add_route",
     "caller",
     "covering",
     "covers",
@@ -56,6 +57,18 @@ def link_of(end: End) -> Mapping[str, Any] | None:
 def ip(flow: Flow) -> str:
     """Return the program of the cure: ``ip``, for IPv6 with the option."""
     return "ip -6" if flow.channel.family == "ipv6" else "ip"
+
+
+def add_route(link: Mapping[str, Any], network: str) -> str:
+    """Return the command that adds a route to a group, or to all, by an interface."""
+    name = link["name"]
+    if ":" not in network:
+        return f"ip route add {network} dev {name}"
+    # Over loopback IPv6 delivers nothing by a route of another type than local (measured, Linux 6.18).
+    # The metric leaves the choice to real interfaces, for those who name none.
+    if "loopback" in link["flags"]:
+        return f"ip -6 route add local {network} dev {name} table local metric 4096"
+    return f"ip -6 route add multicast {network} dev {name} table local"
 
 
 def table(number: int) -> str:

@@ -36,8 +36,7 @@ def _behind_router(flow: Flow) -> tuple[End, End, str] | None:
     sender, receiver, family = flow.sender, flow.receiver, flow.channel.family
     if sender is None or receiver is None or flow.same_host or flow.segment is not None:
         return None
-    apart = getattr(flow, "apart", None)
-    if apart is not None and not apart.routers:
+    if flow.apart is not None and not flow.apart.routers:
         return None  # no TTL helps
     here, there = _networks(sender, family), _networks(receiver, family)
     if not here or not there or any(one.overlaps(other) for one in here for other in there):

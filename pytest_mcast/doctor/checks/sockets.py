@@ -64,10 +64,13 @@ def _unread(flow: Flow) -> Iterator[Match]:
     listening = _listening(flow)
     for ear in listening:
         if ear.queued:
-            seen = f"{ear.queued} bytes of buffer are taken by datagrams that have arrived at {ear.name} and were not read"
+            seen = (
+                f"{ear.queued} bytes of buffer are taken by datagrams that have arrived at {ear.name} and were not read"
+            )
             # Of a socket that is not known it may be meant.
-            unknown = "likely" if len(listening) == 1 else "possible"
-            yield Match("certain" if ear.known and not ear.drops else "likely" if ear.known else unknown, (seen,))
+            doubtful = not ear.known and len(listening) > 1
+            sure = ear.known and not ear.drops
+            yield Match("certain" if sure else "possible" if doubtful else "likely", (seen,))
 
 
 def _misrouted(flow: Flow) -> Iterator[Match]:
