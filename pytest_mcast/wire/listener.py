@@ -237,7 +237,7 @@ class Listener:
             if message is None:
                 amount = "no" if count == 1 else f"only {len(found)} times in {count}, a"
                 error = NotReported("\n".join([f"{amount} {what}, within {timeout:g} s", *self.account()]))
-                error.wanted = wanted
+                error.wanted, error.listener = wanted, self.name
                 raise error
             found.append(message)
             self._comment(partial(_holds, message), f"expected: {what}")
