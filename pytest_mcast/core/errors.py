@@ -90,6 +90,8 @@ class NotReported(McastError, AssertionError, TimeoutError):  # noqa: N818 - rea
     #: What was expected, as ``Listener`` has it, and the name of the host that listened; not set for anything else.
     wanted: object = None
     listener: str = ""
+    #: What was seen at that moment, by who has set ``Host.lost``.
+    moment: object = None
 
 
 class Reported(McastError, AssertionError):  # noqa: N818 - reads as the verdict it is

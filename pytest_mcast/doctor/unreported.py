@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.errors import NotReported
 from pytest_mcast.core.system import LINUX
+from pytest_mcast.evidence import Reading
 from pytest_mcast.hosts import Host
 
 from .flow import Flow
@@ -14,6 +16,8 @@ from .moment import Endpoint, Moment
 from .observation import Observation, Party
 
 __all__ = ["report_flow"]
+
+_LEFT = Reading(refused="it was not read when the report was waited for")
 
 
 def report_flow(
@@ -39,6 +43,8 @@ def report_flow(
     host = members[-1].host if members else next((each for each in hosts if str(each) == wanted.sender), None)
     if host is None:
         return None
+    if error.moment is None and moment is not None and not members:  # who has joined may have left since
+        moment = replace(moment, readings={**moment.readings, host: {**moment.readings[host], "memberships": _LEFT}})
     listener = next((each for each in hosts if str(each) == error.listener), None)
     interface = members[-1].interface if members else host.interface.name
     return observation.flow(
