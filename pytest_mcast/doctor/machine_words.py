@@ -191,14 +191,14 @@ def _bridges(facts: Facts) -> Iterator[str]:
 
 
 def _filter(facts: Facts) -> Iterator[str]:
-    legacy = facts.read("firewall_legacy")
-    if legacy:
-        yield f"legacy tables, not read: {', '.join(legacy)}"
     listing = facts.firewall()
     rules = sum("rule" in each for each in listing)
     chains = [each["chain"] for each in listing if "hook" in each.get("chain", {})]
     hooks = [f"{each['family']} {each['table']} {each['name']} ({each.get('policy', 'accept')})" for each in chains]
     yield f"nftables: {rules} rules; {', '.join(hooks)}" if hooks else "nftables: no rules"
+    legacy = facts.read("firewall_legacy")
+    if legacy:
+        yield f"legacy tables, not read: {', '.join(legacy)}"
 
 
 def _limits(facts: Facts) -> Iterator[str]:
