@@ -26,6 +26,7 @@ import os
 from typing import TYPE_CHECKING, Optional
 
 if TYPE_CHECKING:
+    from .datagrams import Datagram
     from .receiver import Receiver
     from .subscriptions import Subscription
 
@@ -79,10 +80,15 @@ class Delivered(McastError, AssertionError):  # noqa: N818 - reads as the verdic
 
     #: The receiver that has delivered it; None when it was something else.
     receiver: Optional[Receiver] = None
+    #: What was delivered; None when that is not known.
+    datagram: Optional[Datagram] = None
 
 
 class NotReported(McastError, AssertionError, TimeoutError):  # noqa: N818 - reads as the verdict it is
     """The deadline passed without the report or query; the text says what was heard instead."""
+
+    #: What was expected, as ``Listener`` has it; None for anything else.
+    wanted: object = None
 
 
 class Reported(McastError, AssertionError):  # noqa: N818 - reads as the verdict it is
@@ -135,6 +141,8 @@ class MissingCapability(McastError, RuntimeError):  # noqa: N818 - a state of th
 
     #: The outcome of a test that ended with it.
     mcast_outcome = "skipped"
+    #: The id of the doctor's check that has found the cause; empty when none has.
+    cause = ""
 
     def __init__(self, capability: str, reason: str, remedy: str) -> None:
         super().__init__(capability, reason, remedy)

@@ -61,24 +61,28 @@ def probe_channel(
             raise
         except (OSError, McastError) as error:
             what = str(error).splitlines()[0]
-            remedy = _remedy(sender, receiver, family)
+            remedy, cause = _remedy(sender, receiver, family), ""
             if channel is not None:
                 parties = {
                     "sender": Party(sender, ends.get("sender", ())),
                     "receiver": Party(receiver, ends.get("receiver", ())),
                 }
                 found = _cause(observation, channel, parties, call, error)
-                what, remedy = (_general(text, channel) for text in found or (what, remedy))
+                what, remedy, cause = found or (what, remedy, "")
+                what, remedy = _general(what, channel), _general(remedy, channel)
             missing = MissingCapability(name, f"{name} multicast does not work {where} ({what})", remedy)
-            missing.__cause__ = error
+            missing.__cause__, missing.cause = error, cause
             return missing
     return None
 
 
 def _cause(
     observation: Observation, channel: Channel, parties: Mapping[str, Party], call: str, error: BaseException
-) -> tuple[str, str] | None:
-    """Return cause and cure, as the engine finds them, in one line each; None when it finds none, or only may."""
+) -> tuple[str, str, str] | None:
+    """Return cause and cure, as the engine finds them, in one line each, and the id of the check.
+
+    None when it finds none, or none that is more than possible.
+    """
     flow = observation.flow(channel, call=call, error=error, **parties)  # type: ignore[arg-type] # their names are fixed
     flow = replace(flow, sender=_named(flow.sender), receiver=_named(flow.receiver))
     found = next((one for one in diagnose(flow).findings if one.confidence != "possible"), None)
@@ -86,7 +90,7 @@ def _cause(
         return None
     cure = found.cure + (f": {found.command}" if found.command else "")
     local = all(isinstance(party.host, LocalHost) for party in parties.values())
-    return found.cause, f"run pytest with --mcast-lab, or {cure}" if local else cure
+    return found.cause, f"run pytest with --mcast-lab, or {cure}" if local else cure, found.check
 
 
 def _general(text: str, channel: Channel) -> str:

@@ -257,6 +257,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
         doctor.examine(report, call.excinfo.value)
     captures = item.config.stash.get(CAPTURES, None)
     artifacts = [] if captures is None else captures.follow(item, report)
+    missing = getattr(call.excinfo and call.excinfo.value, "mcast_missing", None)
     if cell is not None or PLACE in item.config.stash or artifacts:
         # Attributes of a report travel to the controller of xdist and outlive a crash; plain JSON only.
         report.mcast = {  # type: ignore[attr-defined]
@@ -266,6 +267,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
             "artifacts": artifacts,
             "facts": getattr(item, "mcast_facts", {}),
             "details": getattr(item, "mcast_details", {}),
+            "missing": missing,
             # "error": what ended it says nothing about what was tested.
             "outcome": getattr(call.excinfo and call.excinfo.value, "mcast_outcome", None),
         }

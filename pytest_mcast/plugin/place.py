@@ -186,13 +186,22 @@ class Place:
                 with LabView(self.pool) as lab:
                     self_check(core, lab, family, mode, timeout=self.settings.timeout.value)
 
-    def skip(self, missing: MissingCapability) -> None:
+    def skip(self, missing: MissingCapability) -> NoReturn:
         """Skip the test for a missing capability, or fail it when that is required."""
         required = self.settings.require
         text = f"{missing.reason}; {missing.remedy}"
         if {"all", missing.capability} & set(required.value):
-            raise _error(f"{missing.capability} is required by {required.origin}: {text}")
-        pytest.skip(f"mcast: {text}")
+            ending = _error(f"{missing.capability} is required by {required.origin}: {text}")
+        else:
+            ending = pytest.skip.Exception(f"mcast: {text}")
+        # For the report: what is missing, apart from the words.
+        ending.mcast_missing = {  # type: ignore[attr-defined]
+            "capability": missing.capability,
+            "cause": missing.cause,
+            "reason": missing.reason,
+            "remedy": missing.remedy,
+        }
+        raise ending
 
     def describe(self) -> str | None:
         """Say in a few words where the fixtures lived; None when they were not used."""

@@ -1,6 +1,8 @@
-"""What is told at the end of a run: where the fixtures lived, and the tables of the scenario files."""
+"""What is told at the end of a run: where the fixtures lived, what was missing, and the tables of the scenario files."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,6 +17,16 @@ class Summary:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+        # What tests have met that is missing: by what became of them, the cause and the remedy.
+        self._missing: dict[tuple[str, str, str], list[dict[str, str]]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what was missing."""
+        missing = (getattr(report, "mcast", None) or {}).get("missing")
+        if missing and report.outcome in ("skipped", "failed") and not hasattr(report, "wasxfail"):
+            # Where no check has found the cause, the reason itself tells two from each other.
+            key = (report.outcome, missing["cause"] or missing["reason"], missing["remedy"])
+            self._missing.setdefault(key, []).append(missing)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         """Print it."""
@@ -34,5 +46,15 @@ class Summary:
             terminalreporter.line(config.stash[NO_LAB])
         if self._recorder.places:
             terminalreporter.line("mcast: the fixtures lived on " + " and ".join(sorted(self._recorder.places)))
+        for line in self._lacks():
+            terminalreporter.line(line)
         if self._recorder.complaint:
             terminalreporter.line(self._recorder.complaint, red=True)
+
+    def _lacks(self) -> Iterator[str]:
+        """Yield what was missing, with the number of tests, and what would change that; each in a line, to be copied."""
+        for (outcome, _, remedy), found in self._missing.items():
+            tests = "1 test" if len(found) == 1 else f"{len(found)} tests"
+            also = sorted({each["capability"] for each in found} - {found[0]["capability"]})
+            yield f"mcast: {tests} {outcome}: {found[0]['reason']}{'; also ' * bool(also)}{', '.join(also)}"
+            yield f"  cure: {remedy}"
