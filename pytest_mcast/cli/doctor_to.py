@@ -45,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pair.add_argument("--port", type=_port, metavar="N", help="UDP port to use (default: a free one)")
     pair.add_argument("--source", metavar="ADDRESS", help="source to use, by the host that has it (makes the mode ssm)")
     pair.add_argument("--ttl", type=_ttl, default=1, metavar="N", help="TTL or hop limit (default: 1, the link)")
+    pair.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help="time that a datagram may take (default: 1; virtual: 0.25)"
+    )
     pair.add_argument("--snooping", action="store_true", help="with --to virtual: a switch that snoops")
 
 
@@ -55,7 +58,8 @@ def run_pair(options: argparse.Namespace) -> int:
     try:
         kinds = _kinds(options)
         with _parties(options) as (one, two):
-            legs = list(walk(one, two, kinds, Wanted(options.group, options.port, options.source, options.ttl)))
+            wanted = Wanted(options.group, options.port, options.source, options.ttl)
+            legs = list(walk(one, two, kinds, wanted, timeout=options.timeout))
             heading = " and ".join(f"{party.host} ({party.interface_name})" for party in (one, two))
     except (ChannelError, InterfaceError, ValueError) as error:
         return _fail(error, _BAD_ARGUMENT)
@@ -139,7 +143,7 @@ def _parties(options: argparse.Namespace) -> Iterator[tuple[Party, Party]]:
 
 def _name(specification: str) -> str:
     """Return a short name for a host: the one by which ssh knows it, without user and options."""
-    first = specification.split("//", maxsplit=1)[0]
+    first = specification.partition("//")[0]
     return (
         first.partition("=")[2].split()[-1].rpartition("@")[2]
         if first.startswith("ssh=") and first != "ssh="
@@ -201,18 +205,27 @@ def _loss(leg: Leg) -> Iterator[str]:
     to = "" if leg.channel is None else f", {leg.channel}"
     where = f"does not get to {stopped.name!r}" if stopped is not None else "is not seen to arrive"
     yield from textwrap.wrap(f"{leg.kind} from {leg.sender} to {leg.receiver}{to}: {where}", _WIDTH)
-    if stopped is not None:
+    if leg.diagnosis is not None:
+        yield from (f"  {line}" for line in leg.diagnosis.lines(width=_WIDTH - 2))
+    elif stopped is not None:
         yield from textwrap.wrap(stopped.evidence, _WIDTH, initial_indent="  seen: ", subsequent_indent="        ")
-    if leg.diagnosis is None:
-        return
-    lines = leg.diagnosis.lines(width=_WIDTH - 2)
-    yield from (f"  {line}" for line in lines or ["no check names a cause"])
 
 
 def _port(text: str) -> int:
     if not (text.isdigit() and 0 < int(text) < 65536):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 65535")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    from pytest_mcast.core import Deadline
+
+    try:
+        seconds = Deadline(float(text)).seconds
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, such as 0.5") from None
+    assert seconds is not None
+    return seconds
 
 
 def _ttl(text: str) -> int:

@@ -80,12 +80,15 @@ class Delivered(McastError, AssertionError):  # noqa: N818 - reads as the verdic
 
     #: The receiver that has delivered it; None when it was something else.
     receiver: Optional[Receiver] = None
-    #: What it has delivered, if it was a datagram of the test's.
+    #: What was delivered; None when that is not known.
     datagram: Optional[Datagram] = None
 
 
 class NotReported(McastError, AssertionError, TimeoutError):  # noqa: N818 - reads as the verdict it is
     """The deadline passed without the report or query; the text says what was heard instead."""
+
+    #: What was expected, as ``Listener`` has it; None for anything else.
+    wanted: object = None
 
 
 class Reported(McastError, AssertionError):  # noqa: N818 - reads as the verdict it is

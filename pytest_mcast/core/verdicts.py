@@ -95,7 +95,9 @@ class Verdict:
     def expect_not_delivered(self) -> Verdict:
         """Return the verdict itself; raises ``Delivered`` with the evidence when it is the other one."""
         if self.delivered:
-            raise Delivered(f"delivered: {self.probe}\n{self.evidence}")
+            error = Delivered(f"delivered: {self.probe}\n{self.evidence}")
+            error.datagram = next(iter(self.datagrams), None)
+            raise error
         return self
 
     def check(self) -> Verdict:

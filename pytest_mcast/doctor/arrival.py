@@ -10,9 +10,26 @@ from .facts import Facts, NotRead
 from .firewall import Packet
 from .flow import End, Flow
 
-__all__ = ["came_in", "datagram", "delivered", "is_one_of", "source_of", "way_back"]
+__all__ = [
+    "came_in",
+    "conf_name",
+    "counted",
+    "datagram",
+    "delivered",
+    "from_elsewhere",
+    "has_impossible_source",
+    "named",
+    "packets",
+    "source_of",
+    "way_back",
+]
 
 _HEADERS = {"ipv4": 28, "ipv6": 48}  # of IP and UDP
+# Sources that no host takes from outside: net/ipv4/route.c, ip_mc_validate_source; RFC 4291 section 2.5.3, 2.7.
+_NEVER = {
+    "ipv4": ("127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32"),
+    "ipv6": ("::1/128", "ff00::/8"),
+}
 _MAIN_TABLES = (255, 254, 253)  # local, main, default: in the order in which the kernel asks them
 _USUAL_RULES = {(0, 255), (32766, 254), (32767, 253)}
 
@@ -50,6 +67,29 @@ def datagram(flow: Flow, *, incoming: str | None = None, outgoing: str | None = 
     )
 
 
+def from_elsewhere(flow: Flow) -> End | None:
+    """Return the receiver, if what it should get comes from another host."""
+    return None if flow.same_host else flow.receiver
+
+
+def conf_name(family: str, interface: str, name: str) -> str:
+    """Return the sysctl of an interface as sysctl(8) takes it, also when there is a dot in the interface's name."""
+    return f"net/{family}/conf/{interface}/{name}"
+
+
+def named(end: End, **more: object) -> dict[str, object]:
+    """Return the values that texts name: ``host``, ``interface``, and more."""
+    return {"host": end.name, "interface": end.interface, **more}
+
+
+def counted(end: End, name: str) -> int | None:
+    """Return what a counter has counted there; None when nobody has looked."""
+    try:
+        return end.changes[name]
+    except NotRead:
+        return None
+
+
 def came_in(end: End, family: str) -> int:
     """Return how many packets of a family IP has got there, whatever they were; raises ``NotRead``."""
     return end.changes["Ip.InReceives" if family == "ipv4" else "Ip6InReceives"]
@@ -60,9 +100,19 @@ def delivered(end: End, family: str) -> int:
     return end.changes["Udp.InDatagrams" if family == "ipv4" else "Udp6InDatagrams"]
 
 
-def is_one_of(address: str, networks: tuple[str, ...]) -> bool:
-    """Return whether an address is in one of the networks, all of its family."""
-    return any(ipaddress.ip_address(address) in ipaddress.ip_network(each) for each in networks)
+def has_impossible_source(flow: Flow) -> bool:
+    """Return whether the datagrams come from an address that no host takes from another; raises ``NotRead``."""
+    source, end = source_of(flow), flow.receiver
+    if source is None or end is None or flow.same_host:
+        return False
+    if not any(ipaddress.ip_address(source) in ipaddress.ip_network(each) for each in _NEVER[flow.channel.family]):
+        return False
+    return not (source.startswith("127.") and end.facts.conf("ipv4", end.interface, "route_localnet"))
+
+
+def packets(count: int) -> str:
+    """Return ``1 packet was``, ``2 packets were``."""
+    return "1 packet was" if count == 1 else f"{count} packets were"
 
 
 def way_back(facts: Facts, address: str) -> Mapping[str, Any] | None:

@@ -83,9 +83,9 @@ def judge(document: Mapping[str, Any]) -> Health:
 
     Sends nothing and reads nothing. Raises ``UnreadableDocument``.
     """
-    if document.get("format", FORMAT) != FORMAT:
-        raise UnreadableDocument(f"its format is {document['format']!r}, and this version reads {FORMAT} only")
     try:
+        if document.get("format", FORMAT) != FORMAT:
+            raise UnreadableDocument(f"its format is {document['format']!r}, and this version reads {FORMAT} only")
         snapshot = Snapshot.from_json(document.get("snapshot", document))
     except (KeyError, TypeError, AttributeError):
         raise UnreadableDocument("it is no document of pytest-mcast doctor --json") from None

@@ -243,13 +243,16 @@ def _findings(health: Health, width: int) -> Iterator[Line]:
 def _verdicts(health: Health, width: int) -> Iterator[Line]:
     if not health.verdicts:
         return
-    yield Line(f"capabilities on {health.facts.read('tried')['interface']}", "heading")
+    where = f"on {health.facts.read('tried')['interface']}"
+    yield Line(f"capabilities {where}", "heading")
     said: dict[str, str] = {}
     for name, missing in health.verdicts.items():
         if missing is None:
             yield Line(f"  {name:11} yes", "good")
             continue
-        yield from (Line(line, "bad") for line in _wrap(f"{name:11} NO: {missing['reason']}", width, hang=12))
+        reason = missing["reason"].removeprefix(f"{name} multicast does not work {where} (")
+        reason = reason.removesuffix(")") if reason != missing["reason"] else reason
+        yield from (Line(line, "bad") for line in _wrap(f"{name:11} NO: {reason}", width, hang=12))
         first = said.setdefault(missing["remedy"], name)
         cure = missing["remedy"] if first == name else f"that of {first}"
         yield from (Line(line) for line in _wrap(f"cure: {cure}", width, hang=6, start=14))

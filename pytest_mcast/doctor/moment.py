@@ -20,10 +20,11 @@ from pytest_mcast.hosts import Host, RemoteHost
 
 from .flow import Changes
 
-__all__ = ["Endpoint", "Moment", "describe_socket", "endpoints_of", "fleeting", "own_sockets"]
+__all__ = ["Endpoint", "Moment", "describe_socket", "endpoints_of", "fleeting", "fleeting_of_switches", "own_sockets"]
 
 # Readings that change with each socket; the others are still there when the test has failed.
 _FLEETING = ("memberships", "sockets")
+_FLEETING_OF_SWITCH = ("mdb", "router_ports")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Moment:
     endpoints: tuple[Endpoint, ...]
     readings: Mapping[Host, Mapping[str, Reading]]
     changes: Mapping[Host, Changes]
+    #: What the switches say that the hosts are plugged into, by the descriptor of their namespace.
+    switches: Mapping[int, Mapping[str, Reading]] = field(default_factory=dict)
 
 
 def describe_socket(sock: socket.socket, memberships: Iterable[Mapping[str, Any]] = ()) -> dict[str, Any]:
@@ -72,15 +75,35 @@ def fleeting(host: Host) -> dict[str, Reading]:
     """Read what is gone as soon as sockets are closed (about 1 ms); nothing of a remote host."""
     if not LINUX or isinstance(host, RemoteHost):
         return {}
+    with host.inside():
+        return _readings(_FLEETING)
+
+
+def fleeting_of_switches(hosts: Iterable[Host]) -> dict[int, dict[str, Reading]]:
+    """Read what switches forget soon after the sockets of these hosts are closed: who wants which group."""
+    if not LINUX:
+        return {}
+    from pytest_mcast.lab import VirtualHost
+
+    found: dict[int, dict[str, Reading]] = {}
+    for host in hosts:
+        for port in host.plugged.values() if isinstance(host, VirtualHost) else ():
+            namespace = port.link.namespace
+            if namespace.descriptor not in found:
+                with namespace:
+                    found[namespace.descriptor] = _readings(_FLEETING_OF_SWITCH)
+    return found
+
+
+def _readings(names: Iterable[str]) -> dict[str, Reading]:
     from pytest_mcast.evidence.linux import READERS
 
     found: dict[str, Reading] = {}
-    with host.inside():
-        for name in _FLEETING:
-            try:
-                found[name] = Reading(READERS[name]())
-            except Exception as error:  # noqa: BLE001 - of whatever it dies: that is said, and the others are read
-                found[name] = Reading(refused=str(error) or type(error).__name__)
+    for name in names:
+        try:
+            found[name] = Reading(READERS[name]())
+        except Exception as error:  # noqa: BLE001 - of whatever it dies: that is said, and the others are read
+            found[name] = Reading(refused=str(error) or type(error).__name__)
     return found
 
 

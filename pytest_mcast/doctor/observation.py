@@ -19,7 +19,7 @@ from .asking import ask
 from .counters import changes_between
 from .facts import Facts
 from .flow import Apart, Changes, End, Flow, Segment
-from .moment import Moment, endpoints_of, fleeting, own_sockets
+from .moment import Moment, endpoints_of, fleeting, fleeting_of_switches, own_sockets
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -100,7 +100,8 @@ class Observation:
         endpoints = [found for host in readings for found in endpoints_of(host, _memberships(readings[host]))]
         if process in readings and process is not None:
             endpoints += own_sockets(process, _memberships(readings[process]), endpoints)
-        return Moment(tuple(endpoints), readings, {host: self.changes(host) for host in readings})
+        changes = {host: self.changes(host) for host in readings}
+        return Moment(tuple(endpoints), readings, changes, fleeting_of_switches(readings))
 
     def changes(self, host: Host) -> Changes:
         """Return what has been counted on a host since the mark."""
@@ -132,7 +133,7 @@ class Observation:
         destination = None if receiver is None else self._end(receiver, channel, facts, changed)
         known = {
             **_of_sender(origin, channel),
-            **({} if sender is None or receiver is None else _between(sender, receiver)),
+            **({} if sender is None or receiver is None else _between(sender, receiver, moment)),
             **known,
         }
         return Flow(channel, origin, destination, call=call, error=error, **known)
@@ -192,7 +193,7 @@ def _of_sender(end: End | None, channel: Channel) -> dict[str, Any]:
     return found
 
 
-def _between(sender: Party, receiver: Party) -> dict[str, Any]:
+def _between(sender: Party, receiver: Party, moment: Moment | None) -> dict[str, Any]:
     """Return what is between two virtual hosts: the switch, or that there is none (``Flow.segment``, ``Flow.apart``)."""
     ports = [_port(party) for party in (sender, receiver)]
     if ports[0] is None or ports[1] is None or ports[0] is ports[1]:
@@ -203,6 +204,8 @@ def _between(sender: Party, receiver: Party) -> dict[str, Any]:
         return {"apart": Apart(str(link), str(ports[1].link), tuple(sorted({str(host) for host in routers})))}
     with link.namespace:
         facts = Facts(Snapshot.from_json(take_snapshot()))
+    if moment is not None:
+        facts = _with(facts, moment.switches.get(link.namespace.descriptor, {}))
     return {"segment": Segment(str(link), facts, f"switch{link.number}", ports[0].device, ports[1].device)}
 
 

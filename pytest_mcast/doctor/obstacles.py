@@ -9,12 +9,21 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .check import Match
 from .flow import End, Flow
 from .hearing import Ear, Joined, ears
 
 __all__ = ["Obstacle", "found", "obstacle", "obstacles"]
+
+# RFC 3678 sections 4.1.3 and 5.1: those for IPv4, and those for both.
+_SOURCES = ("IP_ADD_SOURCE_MEMBERSHIP", "MCAST_JOIN_SOURCE_GROUP")
+# How a group is joined, with the member of the request that names the interface (ip(7), ipv6(7)).
+_HOW = {
+    "ipv4": "IP_ADD_MEMBERSHIP with imr_ifindex (struct ip_mreqn) or imr_address",
+    "ipv6": "IPV6_JOIN_GROUP with ipv6mr_interface",
+}
 
 
 @dataclass(frozen=True)
@@ -123,19 +132,16 @@ def _of_memberships(flow: Flow, end: End, ear: Ear) -> Iterator[Obstacle]:
     here = next((each for each in joined if each.interface == interface), None)
     values = {"interface": interface, "group": group}
     if here is not None and not of_host:
-        seen = f"{ear.name} has joined {group} on {interface}, but {interface} of {end.name} has no such membership"
+        seen = f"{ear.name} has joined {group} on {interface}, but {end.name} has no such membership there"
         yield Obstacle("membership.lost", (seen,), values)
         return
-    if here is None and flow.channel.family == "ipv6" and of_host:
-        here = next(iter(joined), None)
     if here is not None:
         yield from _of_sources(flow, ear, here)
+    elif of_host and flow.channel.family == "ipv6" and joined:
+        yield from _of_sources(flow, ear, joined[0])
+        yield from _of_host(flow, end, ear, of_host)
     elif of_host and (ear.joined is None or ear.takes_all is not False):
-        for one in of_host:
-            mode = "exclude" if one["mode"] == "exclude" else "include"
-            sources = tuple(one["blocked"] if mode == "exclude" else one["sources"])
-            if mode == "include":  # what one socket blocks, another may take
-                yield from _of_sources(flow, ear, Joined(interface, group, mode, sources), f"{end.name} has")
+        yield from _of_host(flow, end, ear, of_host)
     elif of_host and not joined:
         seen = (
             f"{interface} of {end.name} is a member, by another socket; {ear.name} is none and has IP_MULTICAST_ALL=0"
@@ -145,12 +151,25 @@ def _of_memberships(flow: Flow, end: End, ear: Ear) -> Iterator[Obstacle]:
         yield _not_joined(flow, end, ear, joined)
 
 
+def _of_host(flow: Flow, end: End, ear: Ear, memberships: list[Mapping[str, Any]]) -> Iterator[Obstacle]:
+    """Yield what keeps the datagrams from the host, where the socket has not joined on the interface itself."""
+    for each in memberships:
+        if each["mode"] == "include":  # what one socket blocks, another may take
+            joined = Joined(end.interface, flow.channel.group, "include", tuple(each["sources"]))
+            yield from _of_sources(flow, ear, joined, f"{end.name} has")
+
+
 def _of_sources(flow: Flow, ear: Ear, joined: Joined, who: str = "") -> Iterator[Obstacle]:
     source = flow.source or flow.channel.source
     if not joined.refuses(source):
         return
     who = who or f"{ear.name} has"
-    values = {"source": source, "interface": joined.interface, "sources": ", ".join(joined.sources) or "none"}
+    values = {
+        "source": source,
+        "how": _SOURCES[":" in joined.group],
+        "interface": joined.interface,
+        "sources": ", ".join(joined.sources) or "none",
+    }
     if joined.mode == "exclude":
         yield Obstacle("membership.source-blocked", (f"{who} blocked {source} on {joined.interface}",), values)
         return
@@ -164,7 +183,7 @@ def _of_sources(flow: Flow, ear: Ear, joined: Joined, who: str = "") -> Iterator
 
 def _not_joined(flow: Flow, end: End, ear: Ear, joined: list[Joined]) -> Obstacle:
     group, interface = flow.channel.group, end.interface
-    values = {"interface": interface, "group": group}
+    values: dict[str, object] = {"interface": interface, "group": group, "how": _HOW[flow.channel.family]}
     missing = f"{end.name} has no membership of {group} on {interface}"
     elsewhere = [each.interface for each in joined]
     who = f"{ear.name} has"

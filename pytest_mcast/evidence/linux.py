@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Sequence
 
-from . import fdb, firewall, joined, links, mdb, offloads, routes, udp
+from . import fdb, firewall, joined, links, mdb, offloads, queues, routes, udp
 
 __all__ = ["READERS", "readers"]
 
@@ -109,6 +109,7 @@ READERS: Dict[str, Callable[[], Any]] = {
     "router_ports": mdb.router_ports,
     "fdb": fdb.learned,
     "offloads": offloads.offloads,
+    "queues": queues.queues,
     "firewall": firewall.nftables,
     "firewall_legacy": firewall.legacy_tables,
     "sysctl": _sysctls,

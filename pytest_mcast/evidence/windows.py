@@ -6,6 +6,7 @@ Unverified: written after Microsoft's documentation of the commands.
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any, Callable, Dict, List, Mapping
 
 from .asking import answer
@@ -38,6 +39,7 @@ def _script() -> str:
 COMMAND = ("powershell", "-NoProfile", "-NonInteractive", "-Command", _script())
 # By the category of a connection: the profile of the firewall that is in force.
 _PROFILES = {"Public": "Public", "Private": "Private", "DomainAuthenticated": "Domain"}
+_NO_HOP = ("0.0.0.0", "::")  # noqa: S104 - nothing is bound
 _TUNNELS = {"wireguard": "wireguard", "tap-windows": "tun", "openvpn": "tun", "wan miniport": "ppp", "vpn": "tun"}
 
 
@@ -57,7 +59,7 @@ def readers() -> Dict[str, Callable[[], Any]]:
 
     names = ("links", "addresses", "routes", "firewall_profiles", "connection_profiles")
     return {
-        **{name: (lambda name=name: understood(name)) for name in names},
+        **{name: partial(understood, name) for name in names},
         "joins": lambda: answer(["netsh", "interface", "ipv4", "show", "joins"]),
     }
 
@@ -118,7 +120,7 @@ def _address(each: Mapping[str, str]) -> Dict[str, Any]:
 
 
 def _route(each: Mapping[str, str]) -> Dict[str, Any]:
-    gateway = None if each["NextHop"] in ("0.0.0.0", "::") else each["NextHop"]
+    gateway = None if each["NextHop"] in _NO_HOP else each["NextHop"]
     destination = each["DestinationPrefix"]
     return {
         "family": each["AddressFamily"].lower(),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pytest_mcast.wire.impairment import Every, Exactly, Impairment
+
 from .counts import ChannelCount, CountError
+from .impaired import ImpairedCable
 from .lab import Lab
 from .link import Link
 from .mdb import MdbEntry, MdbTimeout
@@ -19,6 +22,10 @@ __all__ = [
     "COMPRESSED",
     "ChannelCount",
     "CountError",
+    "Every",
+    "Exactly",
+    "ImpairedCable",
+    "Impairment",
     "Lab",
     "LabView",
     "Link",

@@ -78,7 +78,14 @@ class Lab:
         try:
             self._switch = prepare(self.switch_namespace, _SWITCH_SYSCTLS)
             self._stack.callback(self._switch.close)
-            self._fabric = Fabric(self.switch_namespace, self._switch, SwitchTap(self.switch_namespace), self._record)
+            self._fabric = Fabric(
+                self.switch_namespace,
+                self._switch,
+                SwitchTap(self.switch_namespace),
+                self._record,
+                lambda: self._hosts.values(),  # noqa: PLW0108 - it is another dict when one has gone
+                set(),
+            )
             self._stack.callback(self._fabric.tap.close)
             # Everything that is on no link ends here and is refused at once. Without these routes the kernel would say
             # "unreachable", but no more than about once a second: DNS and every further connect would wait for long.

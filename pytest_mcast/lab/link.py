@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.errors import InterfaceError
 from pytest_mcast.wire import Capture, Filter, Recorder, Viewpoint
+from pytest_mcast.wire.impairment import Choice, Impairment
 
 from . import netlink
 from .counts import ChannelCount, SwitchTap
+from .impaired import ImpairedCable
 from .namespace import Namespace
 from .port import Port
 
@@ -35,6 +37,9 @@ class Fabric:
     connection: netlink.Netlink
     tap: SwitchTap
     recorder: Callable[[], Recorder]
+    hosts: Callable[[], Iterable[VirtualHost]]
+    #: Ports whose cable is impaired; what is sent anywhere in the lab may be under way for a while then.
+    impaired: set[Port]
 
 
 class Link:
@@ -51,10 +56,12 @@ class Link:
         self.connection = fabric.connection
         self._tap = fabric.tap
         self._recorder = fabric.recorder
+        self._fabric = fabric
         self.mtu = 1500
         #: Whether other tests are on it as well, so that nobody may change it.
         self.shared = False
         self._ports: list[Port] = []
+        self._impaired: list[ImpairedCable] = []
 
     def build(self) -> None:
         """Make it in the kernel."""
@@ -115,6 +122,52 @@ class Link:
         for port in self._ports:
             port.host.configure(netlink.mtu(port.host_index, mtu))
 
+    def impair(
+        self,
+        host: VirtualHost | str,
+        interface: str | None = None,
+        *,
+        loss: Choice = 0.0,
+        duplicate: Choice = 0.0,
+        reorder: Choice = 0.0,
+        corrupt: Choice = 0.0,
+        delay: float | tuple[float, float] = 0.0,
+        rate: float | None = None,
+        seed: int = 0,
+    ) -> ImpairedCable:
+        """Impair the cable of a host, in both directions, until the result is closed; see ``Impairment``.
+
+        A switch that snoops forgets what it knew of the port: impair before receivers join. Proofs in the lab are as weak
+        as those over a real network meanwhile. Raises ``ValueError`` for what cannot be, ``InterfaceError`` for a
+        host that is not here and a link that is shared with other tests, and ``MissingCapability``.
+        """
+        self.check_own("impair")
+        impairment = Impairment(loss, duplicate, reorder, corrupt, delay, rate, seed)
+        cable = ImpairedCable(self.port(host, interface), impairment)
+        self._impaired.append(cable)
+        return cable
+
+    def weaken(self, port: Port) -> Callable[[], None]:
+        """Take note that a cable is impaired; the result takes that back."""
+        self._fabric.impaired.add(port)
+        port.host.touch()
+        self._judge_anew()
+
+        def strengthen() -> None:
+            self._fabric.impaired.discard(port)
+            self._judge_anew()
+
+        return strengthen
+
+    def _judge_anew(self) -> None:
+        for host in self._fabric.hosts():
+            host.strong = not self._fabric.impaired
+
+    @property
+    def impaired(self) -> bool:
+        """Whether any cable of the lab is impaired."""
+        return bool(self._fabric.impaired)
+
     def count(self, channel: Channel, mark: bytes = b"") -> ChannelCount:
         """Count the datagrams of a channel at all ports from now on; to be closed, or used with ``with``.
 
@@ -153,7 +206,10 @@ class Link:
         self._ports.append(port)
 
     def disconnect(self, host: VirtualHost) -> None:
-        """Take note that a host has gone."""
+        """Take note that a host goes."""
+        for cable in self._impaired:
+            if cable.port.host is host:
+                cable.close()
         self._ports = [port for port in self._ports if port.host is not host]
 
     def check_own(self, what: str) -> None:
@@ -170,7 +226,10 @@ class Link:
 
     def forget(self) -> None:
         """Delete it in the kernel."""
-        self.connection.run(netlink.delete_link(self.index))
+        with ExitStack() as stack:
+            stack.callback(self.connection.run, netlink.delete_link(self.index))
+            for cable in self._impaired:
+                stack.callback(cable.close)
 
     def open(self) -> closing[netlink.Netlink]:
         """Open another rtnetlink socket in the switch's namespace, to be used with ``with``."""

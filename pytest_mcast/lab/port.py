@@ -46,6 +46,8 @@ class Port:
         self.interface = interface
         self.host_index = host_index
         self.index = index
+        #: What of it is in the switch: itself, or the near end of a wire that impairs it.
+        self.bridge_index = index
         self.device = device
 
     @property
@@ -108,10 +110,10 @@ class Port:
                     connection.wait_until_down(index)
 
     def _option(self, name: str) -> int:
-        return bridge.port_option(bridge.link_state(self.link.connection, self.index), name)
+        return bridge.port_option(bridge.link_state(self.link.connection, self.bridge_index), name)
 
     def _set(self, **values: int) -> None:
-        self.link.connection.run(bridge.port_options(self.index, **values))
+        self.link.connection.run(bridge.port_options(self.bridge_index, **values))
         self.host.touch()  # the port goes with it
 
     def __repr__(self) -> str:

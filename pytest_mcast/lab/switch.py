@@ -248,7 +248,9 @@ class Switch(Link):
             self.connection.wait_until_up(index)
 
     def _read(self, connection: netlink.Netlink) -> tuple[MdbEntry, ...]:
-        at: dict[int, tuple[str | None, str]] = {port.index: (port.host.name, port.interface) for port in self._ports}
+        at: dict[int, tuple[str | None, str]] = {
+            port.bridge_index: (port.host.name, port.interface) for port in self._ports
+        }
         at |= dict.fromkeys((self.index, _PROBE_INDEX + 2 * self.number), (None, ""))
         return read_mdb(connection, self.index, lambda port: at.get(port, (f"port {port}", "")))
 

@@ -28,12 +28,11 @@ class TapControl:
     newest frame for which a function says so, where frames are kept.
     """
 
-    #: A frame that was sent to a virtual host has been seen, and been processed, when send(2) returns.
-    immediate = True
-
     def __init__(self, name: str, comment: Callable[[Callable[[bytes], bool], str], object] = lambda *_: None) -> None:
         self.name = name
         self.comment = comment
+        #: Whether a frame that was sent to the host has been seen, and been processed, when send(2) returns.
+        self.immediate = True
         self._tap = Tap()
         try:
             self._counters = Counters()

@@ -74,6 +74,12 @@ class WantedReport:
             and (self.source is None or older or self.source in record.sources)
         )
 
+    @property
+    def newest(self) -> bool:
+        """Whether no older version than IGMPv3 or MLDv2 can say this: it is asked for, or its records or sources are."""
+        newest = self.version == (2 if ":" in self.group else 3)
+        return newest or (self.record or RECORD_TYPES[6]) in RECORD_TYPES[:6] or self.sources is not None
+
     def __str__(self) -> str:
         parts = [f"report of {self.group}" + ("" if self.sender is None else f" from {self.sender}")]
         parts += [] if self.version is None else [f"version {self.version}"]

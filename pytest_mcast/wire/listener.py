@@ -236,7 +236,9 @@ class Listener:
             message = self.wait_for(wanted, deadline, use=True)
             if message is None:
                 amount = "no" if count == 1 else f"only {len(found)} times in {count}, a"
-                raise NotReported("\n".join([f"{amount} {what}, within {timeout:g} s", *self.account()]))
+                error = NotReported("\n".join([f"{amount} {what}, within {timeout:g} s", *self.account()]))
+                error.wanted = wanted
+                raise error
             found.append(message)
             self._comment(partial(_holds, message), f"expected: {what}")
         return found

@@ -86,6 +86,8 @@ class Scene:
     receiver_options: dict[str, Any] = field(default_factory=dict)
     sender_options: dict[str, Any] = field(default_factory=dict)
     payload_size: int = 32
+    #: The interface that is meant, of both.
+    interface: str = "eth0"
     #: More interfaces of the receiver, by name, and their links.
     more_interfaces: dict[str, str] = field(default_factory=dict)
     #: Whether the doctor is told which socket receives.
@@ -180,11 +182,14 @@ class Scene:
 
     def _flow(self, observation: Observation, call: str, error: BaseException) -> Any:
         sockets = [] if self.receiver is None or not self.shows_socket else [_socket(self.receiver)]
-        parties = {
-            "sender": Party(self.tx, [] if self.sender is None else [self.sender.socket], "eth0"),
-            "receiver": Party(self.rx, sockets, "eth0"),
-        }
-        return observation.flow(self.channel, call=call, error=error, size=self.payload_size, **parties)
+        return observation.flow(
+            self.channel,
+            sender=Party(self.tx, [] if self.sender is None else [self.sender.socket], self.interface),
+            receiver=Party(self.rx, sockets, self.interface),
+            call=call,
+            error=error,
+            size=self.payload_size,
+        )
 
     def delivers(self, stray: Stray, host: VirtualHost) -> Diagnosis | None:
         """Send a stray datagram and then a proper one, which arrives; return what the doctor says if both do."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_mcast.doctor.arrival import has_impossible_source, packets
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.facts import NotRead
 from pytest_mcast.doctor.flow import End, Flow
@@ -25,7 +26,7 @@ def _counted(flow: Flow, name: str) -> tuple[End | None, int, str]:
     """Return the receiver, what one of its counters has counted, and that in words."""
     end, name = flow.receiver, _counter(flow.channel.family, name)
     count = 0 if end is None else end.changes[name]
-    return end, count, f"{count} packets were dropped for it ({name})"
+    return end, count, f"{packets(count)} dropped for it ({name})"
 
 
 def _bad_udp(flow: Flow) -> Iterator[Match]:
@@ -48,8 +49,8 @@ def _truncated(flow: Flow) -> Iterator[Match]:
 
 def _header(flow: Flow) -> Iterator[Match]:
     end, count, words = _counted(flow, "Ip.InHdrErrors")
-    if end is None or not count or _counted(flow, "IpExt.InCsumErrors")[1]:
-        return
+    if end is None or not count or _counted(flow, "IpExt.InCsumErrors")[1] or has_impossible_source(flow):
+        return  # what it has counted is something else
     yield Match("certain", (words,), {"host": end.name})
 
 
@@ -73,7 +74,7 @@ def _no_memory(flow: Flow) -> Iterator[Match]:
     memory = end.facts.sysctl_int(name)
     if not failed or memory >= _needed(flow):
         return
-    evidence = (f"{name} is {memory}", f"{failed} of {came} fragments were given up (ReasmFails)")
+    evidence = (f"{name} is {memory}", f"{packets(failed)} given up, of {came} (ReasmFails, ReasmReqds)")
     yield Match("certain", evidence, {"host": end.name, "memory": memory, "setting": name, "enough": _ENOUGH})
 
 
@@ -87,8 +88,8 @@ def _fragments(flow: Flow) -> Iterator[Match]:
     if found is None or any(True for _ in _no_memory(flow)):
         return
     end, came, failed = found
-    evidence = [f"{end.name} has got {came} fragments, and no datagram was whole (ReasmReqds, ReasmOKs)"]
-    evidence += [f"{failed} were given up (ReasmFails)"] if failed else []
+    evidence = [f"of {came} fragments, none made a datagram whole (ReasmReqds, ReasmOKs)"]
+    evidence += [f"{packets(failed)} given up (ReasmFails)"] if failed else []
     fits = "the MTU"
     if flow.sender is not None:
         try:

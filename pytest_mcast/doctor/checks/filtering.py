@@ -24,8 +24,8 @@ def _stops(flow: Flow) -> Iterator[tuple[Stop, Confidence]]:
     end = flow.receiver
     if end is None:
         return
-    interface = "lo" if flow.same_host else end.interface  # what a host hears of itself comes by loopback
-    found = stops(end.facts.firewall(), datagram(flow, incoming=interface), *INCOMING)
+    # What a host hears of itself comes by the interface that it was sent out of (net/core/dev.c, dev_loopback_xmit).
+    found = stops(end.facts.firewall(), datagram(flow, incoming=end.interface), *INCOMING)
     for stop in found:
         if stop.sure:
             yield stop, "certain"
@@ -38,6 +38,8 @@ def _may_be_lost(flow: Flow, stop: Stop) -> bool:
     """Return whether something may be missing from there on, by the counters; True when nobody has counted."""
     family = flow.channel.family
     assert flow.receiver is not None
+    if flow.sent is not None and flow.received is not None and flow.received >= flow.sent:
+        return False
     try:
         missing = came_in(flow.receiver, family) - delivered(flow.receiver, family)
     except NotRead:
@@ -67,14 +69,17 @@ def _is_lost(flow: Flow, stop: Stop) -> bool:
 def _match(flow: Flow, stop: Stop, confidence: Confidence) -> Match:
     assert flow.receiver is not None
     interface = flow.receiver.interface
-    counted = "" if stop.packets is None else f" ({stop.packets} packets so far)"
+    counted = "" if stop.packets is None else f" (counted until now: {stop.packets})"
     # Fragments but the first have no port.
     port = stop.place == "input" and flow.channel.family == "ipv4"
     packet = datagram(flow, incoming=interface)
     evidence = [f"{stop}{counted}"]
     if not stop.sure:
-        evidence.append("whether it stops these datagrams cannot be told from the rules alone")
+        evidence.append("whether that is for these datagrams cannot be told from the rules")
+        if confidence == "certain":
+            evidence.append("by the counters, all that was lost was lost there, and nothing else there can stop it")
     values = {
+        "may": "stops" if confidence == "certain" else "may stop",
         "host": flow.receiver.name,
         "where": _WHERE[stop.place].format(interface=interface),
         "group": flow.channel.group,
@@ -87,7 +92,8 @@ def _in_fragments(flow: Flow) -> bool:
     """Return whether the datagrams come in fragments."""
     if flow.size is None or flow.sender is None:
         return False
-    return flow.size + 48 > flow.sender.facts.link(flow.sender.interface)["mtu"]
+    mtu: int = flow.sender.facts.link(flow.sender.interface)["mtu"]
+    return flow.size + 48 > mtu
 
 
 def _policy(flow: Flow) -> Iterator[Match]:
@@ -118,8 +124,7 @@ def _legacy(flow: Flow) -> Iterator[Match]:
     if flow.receiver is not None and (tables := flow.receiver.facts.read("firewall_legacy")):
         what = f"the rules of {', '.join(tables)} on {flow.receiver.name}"
         raise NotRead(what, "they are of legacy iptables: look at iptables-legacy-save -c, ip6tables-legacy-save -c")
-    return
-    yield
+    return iter(())
 
 
 _READS = ("firewall (nft -j list ruleset)", "counters: Ip, IpExt, Ip6, Udp, Udp6")
@@ -180,7 +185,7 @@ CHECKS: tuple[Check, ...] = (
         id="firewall.unclear",
         stage="receiver",
         condition=_unclear,
-        sentence="the firewall of {host} has a rule that may stop the datagrams {where}",
+        sentence="the firewall of {host} has a rule that {may} the datagrams {where}",
         cure=_CURE,
         command="{command}",
         reads=_READS,

@@ -30,7 +30,9 @@ def _bridge_down(flow: Flow) -> Iterator[Match]:
 
 def _unplugged(flow: Flow) -> Iterator[Match]:
     way = way_through(flow)
-    for port in () if way is None else way.ports:
+    if way is None:
+        return
+    for port in way.ports:
         if not way.plugged(port):
             master = port.link["master"]
             seen = f"{_there(port)} belongs to " + ("no bridge" if master is None else way.facts.link(master)["name"])

@@ -1,41 +1,36 @@
-"""Causes at the receiver's host: what comes to it, or to its interface, and never gets to its sockets."""
+"""Causes at the receiver's host: its interface, or its IPsec policy, keeps datagrams from its sockets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_mcast.doctor.arrival import is_one_of, source_of, way_back
+from pytest_mcast.doctor.arrival import conf_name, counted, delivered, from_elsewhere, named, packets
 from pytest_mcast.doctor.check import Check, Match
-from pytest_mcast.doctor.facts import NotRead
-from pytest_mcast.doctor.flow import End, Flow
+from pytest_mcast.doctor.flow import Flow
 
 __all__ = ["CHECKS"]
 
 _MASTERS = ("bond", "bridge", "openvswitch", "team")  # that take what comes to those they have
-_STRICT, _LOOSE = 1, 2  # rp_filter (Documentation/networking/ip-sysctl.rst)
-_NEVER = {  # sources that no host takes from outside: net/ipv4/route.c, ip_mc_validate_source; RFC 4291 section 2.5.3
-    "ipv4": ("127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32"),
-    "ipv6": ("::1/128", "ff00::/8"),
-}
-
-
-def _elsewhere(flow: Flow) -> End | None:
-    """Return the receiver, if what it should get comes from another host."""
-    return None if flow.same_host else flow.receiver
-
-
-def _sysctl(family: str, interface: str, name: str) -> str:
-    return f"net/{family}/conf/{interface}/{name}"  # with slashes, because of dots in names of interfaces
 
 
 def _down(flow: Flow) -> Iterator[Match]:
-    end = _elsewhere(flow)
+    end = from_elsewhere(flow)
     if end is not None and "up" not in end.facts.link(end.interface)["flags"]:
-        yield Match("certain", (f"{end.interface} of {end.name} is down",), _values(end))
+        yield Match("certain", (f"{end.interface} of {end.name} is down",), named(end))
+
+
+def _no_carrier(flow: Flow) -> Iterator[Match]:
+    end = from_elsewhere(flow)
+    if end is None:
+        return
+    link = end.facts.link(end.interface)
+    if "up" in link["flags"] and not link["carrier"]:
+        # On a switch that we see into, the cause is at its port.
+        yield Match("likely" if flow.segment else "certain", (f"{end.interface} is up, without carrier",), named(end))
 
 
 def _enslaved(flow: Flow) -> Iterator[Match]:
-    end = _elsewhere(flow)
+    end = from_elsewhere(flow)
     if end is None:
         return
     index = end.facts.link(end.interface)["master"]
@@ -47,115 +42,52 @@ def _enslaved(flow: Flow) -> Iterator[Match]:
         yield Match(
             "likely" if there else "certain",
             evidence if there else (*evidence, joined),
-            _values(end, master=master["name"]),
+            named(end, master=master["name"]),
         )
 
 
 def _no_ipv6(flow: Flow) -> Iterator[Match]:
-    end = _elsewhere(flow)
+    end = from_elsewhere(flow)
     if end is None or flow.channel.family != "ipv6" or not end.facts.conf("ipv6", end.interface, "disable_ipv6"):
         return
     evidence = [f"disable_ipv6 is 1 on {end.interface}"]
-    discarded = _counted(end, "Ip6InDiscards")
-    evidence += [f"{discarded} IPv6 packets were discarded there (Ip6InDiscards)"] if discarded else []
-    setting = _sysctl("ipv6", end.interface, "disable_ipv6")
-    yield Match("certain", tuple(evidence), _values(end, setting=setting))
+    discarded = counted(end, "Ip6InDiscards")
+    evidence += [f"{packets(discarded)} discarded there (Ip6InDiscards)"] if discarded else []
+    setting = conf_name("ipv6", end.interface, "disable_ipv6")
+    yield Match("certain", tuple(evidence), named(end, setting=setting))
 
 
 def _mtu(flow: Flow) -> Iterator[Match]:
-    end = _elsewhere(flow)
+    end = from_elsewhere(flow)
     if end is None or flow.size is None or flow.sender is None:
         return
     own, theirs = (each.facts.link(each.interface)["mtu"] for each in (end, flow.sender))
     largest = min(flow.size + (28 if flow.channel.family == "ipv4" else 48), theirs)
     if largest <= own:
         return
-    dropped = _counted(end, f"{end.interface}.rx_dropped") or _counted(end, f"{end.interface}.rx_errors")
+    dropped = counted(end, f"{end.interface}.rx_dropped") or counted(end, f"{end.interface}.rx_errors")
     evidence = [f"packets of {largest} bytes come to {end.interface}, whose MTU is {own}"]
-    evidence += [f"it has dropped {dropped} frames (rx_dropped)"] if dropped else []
-    yield Match("certain" if dropped else "likely", tuple(evidence), _values(end, mtu=theirs, largest=largest, own=own))
+    evidence += [f"{packets(dropped)} dropped by it (rx_dropped)"] if dropped else []
+    yield Match("certain" if dropped else "likely", tuple(evidence), named(end, mtu=theirs, largest=largest, own=own))
 
 
-def _own_source(flow: Flow) -> Iterator[Match]:
-    end, source = _elsewhere(flow), source_of(flow)
-    if end is None or source is None or flow.channel.family != "ipv4":
-        return  # Measured (Linux 6.18): IPv6 takes them
-    if end.facts.conf("ipv4", end.interface, "accept_local"):
+def _ipsec(flow: Flow) -> Iterator[Match]:
+    end = flow.receiver
+    if end is None or delivered(end, flow.channel.family):
         return
-    for address in end.facts.addresses(family="ipv4"):
-        if address["address"] == source:
-            device = end.facts.link(address["index"])["name"]
-            evidence = (f"{device} of {end.name} has the address {source}", *_lost_before_delivery(end))
-            yield Match("certain", evidence, _values(end, source=source, prefix=address["prefix"], device=device))
+    counts = {name: end.changes[name] for name in ("XfrmInPolBlock", "XfrmInNoPols", "XfrmInTmplMismatch")}
+    evidence = tuple(f"{packets(count)} dropped for it ({name})" for name, count in counts.items() if count)
+    if evidence:
+        direction = f"dir in src ::/0 dst {flow.channel.group}/128"
+        if flow.channel.family == "ipv4":
+            direction = f"dir in src 0.0.0.0/0 dst {flow.channel.group}/32"
+        yield Match("certain", evidence, named(end, policy=direction))
 
 
-def _impossible_source(flow: Flow) -> Iterator[Match]:
-    end, source, family = _elsewhere(flow), source_of(flow), flow.channel.family
-    if end is None or source is None or not is_one_of(source, _NEVER[family]):
-        return
-    if family == "ipv4" and _open_to_loopback(end, source):
-        return
-    yield Match(
-        "certain", (f"the sender sends from {source}", *_lost_before_delivery(end)), _values(end, source=source)
-    )
-
-
-def _open_to_loopback(end: End, source: str) -> bool:
-    return source.startswith("127.") and bool(end.facts.conf("ipv4", end.interface, "route_localnet"))
-
-
-def _reverse_path(flow: Flow) -> Iterator[Match]:
-    """Yield what the reverse path filter drops: it sees no way back by the interface, or (loose) no way at all."""
-    end, source = _elsewhere(flow), source_of(flow)
-    if end is None or source is None or flow.channel.family != "ipv4":
-        return
-    mode = end.facts.conf("ipv4", end.interface, "rp_filter")
-    dropped = _counted(end, "TcpExt.IPReversePathFilter")
-    if mode not in (_STRICT, _LOOSE) or dropped == 0:
-        return
-    back = way_back(end.facts, source)
-    by = None if back is None else back["interface"]
-    if back is not None and (mode == _LOOSE or by == end.interface or back["kind"] != "unicast"):
-        return
-    evidence = [f"rp_filter is {mode} on {end.interface}"]
-    evidence += [f"the route to {source} is by {by}" if by else f"{end.name} has no route to {source}"]
-    evidence += [f"{dropped} packets were dropped for it (TcpExt.IPReversePathFilter)"] if dropped else []
-    setting = _sysctl("ipv4", end.interface, "rp_filter")
-    yield Match(
-        "certain" if dropped else "likely", tuple(evidence), _values(end, source=source, route=by, setting=setting)
-    )
-
-
-def _another_way(flow: Flow) -> Iterator[Match]:
-    yield from (match for match in _reverse_path(flow) if match.values["route"] is not None)
-
-
-def _no_way(flow: Flow) -> Iterator[Match]:
-    yield from (match for match in _reverse_path(flow) if match.values["route"] is None)
-
-
-def _values(end: End, **more: object) -> dict[str, object]:
-    return {"host": end.name, "interface": end.interface, **more}
-
-
-def _counted(end: End, name: str) -> int | None:
-    """Return what a counter has counted; None when nobody has looked."""
-    try:
-        return end.changes[name]
-    except NotRead:
-        return None
-
-
-def _lost_before_delivery(end: End) -> tuple[str, ...]:
-    """Say that IPv4 has got something and passed nothing on, if it was so."""
-    came, passed = _counted(end, "Ip.InReceives"), _counted(end, "Ip.InDelivers")
-    return (f"{end.name} has received {came} IPv4 packets and delivered none",) if came and passed == 0 else ()
-
-
-#: Checks of what the receiver's host does with what comes in.
+#: Checks of the receiver's interface.
 CHECKS: tuple[Check, ...] = (
     Check(
-        id="interface.down",
+        id="receiver-interface.down",
         stage="receiver",
         condition=_down,
         sentence="{interface} of {host} is down, so that nothing comes in",
@@ -166,7 +98,17 @@ CHECKS: tuple[Check, ...] = (
         place="receiver",
     ),
     Check(
-        id="interface.enslaved",
+        id="receiver-interface.no-carrier",
+        stage="receiver",
+        condition=_no_carrier,
+        sentence="{interface} of {host} has no carrier, so that nothing comes in",
+        cure="plug the cable in, or switch on what is at its other end",
+        reads=("links",),
+        reference="RFC 2863 section 3.1.14; ip-link(8)",
+        place="receiver",
+    ),
+    Check(
+        id="receiver-interface.enslaved",
         stage="receiver",
         condition=_enslaved,
         sentence="what comes to {interface} of {host} belongs to {master}, where nobody has joined",
@@ -177,7 +119,7 @@ CHECKS: tuple[Check, ...] = (
         place="receiver",
     ),
     Check(
-        id="ipv6.disabled",
+        id="receiver-interface.no-ipv6",
         stage="receiver",
         condition=_no_ipv6,
         sentence="IPv6 is switched off on {interface} of {host}, which discards what comes",
@@ -188,7 +130,7 @@ CHECKS: tuple[Check, ...] = (
         place="receiver",
     ),
     Check(
-        id="mtu.receiver",
+        id="receiver-interface.mtu",
         stage="receiver",
         condition=_mtu,
         sentence="packets of {largest} bytes do not fit into the MTU of {interface} of {host}, {own}",
@@ -199,46 +141,14 @@ CHECKS: tuple[Check, ...] = (
         place="receiver",
     ),
     Check(
-        id="source.own-address",
+        id="ipsec.policy",
         stage="receiver",
-        condition=_own_source,
-        sentence="datagrams come from {source}, which is an address of {host} as well: it takes them for forged",
-        cure="give one of the two hosts another address",
-        command="ip address del {source}/{prefix} dev {device}",
-        reads=("addresses", "sysctl: net.ipv4.conf.*.accept_local", "counters: Ip.InReceives, Ip.InDelivers"),
-        reference="RFC 1812 section 5.3.7; Documentation/networking/ip-sysctl.rst (accept_local)",
-        place="receiver",
-    ),
-    Check(
-        id="source.impossible",
-        stage="receiver",
-        condition=_impossible_source,
-        sentence="datagrams come from {source}, which {host} takes from no other host",
-        cure="bind the sender to an address of its interface: Sender(source=...), bind()",
-        reads=("the sender's socket: getsockname()", "counters: Ip.InReceives, Ip.InDelivers"),
-        reference="RFC 1122 section 3.2.1.3; RFC 4291 section 2.5.3",
-        place="code",
-    ),
-    Check(
-        id="rp-filter.strict",
-        stage="receiver",
-        condition=_another_way,
-        sentence="{host} drops what comes from {source} by {interface}, because it would answer by {route} (rp_filter)",
-        cure="accept sources that another interface leads to",
-        command="sysctl -w {setting}=2",
-        reads=("sysctl: net.ipv4.conf.*.rp_filter", "routes", "rules", "counters: TcpExt.IPReversePathFilter"),
-        reference="RFC 3704 section 2.2; Documentation/networking/ip-sysctl.rst (rp_filter)",
-        place="receiver",
-    ),
-    Check(
-        id="rp-filter.no-route",
-        stage="receiver",
-        condition=_no_way,
-        sentence="{host} drops what comes from {source}, because it has no route to that address (rp_filter)",
-        cure="give it a route to the sender",
-        command="ip route add {source}/32 dev {interface}",
-        reads=("sysctl: net.ipv4.conf.*.rp_filter", "routes", "rules", "counters: TcpExt.IPReversePathFilter"),
-        reference="RFC 3704 section 2.4; Documentation/networking/ip-sysctl.rst (rp_filter)",
+        condition=_ipsec,
+        sentence="an IPsec policy of {host} refuses the datagrams: they come unprotected",
+        cure="exempt the group",
+        command="ip xfrm policy add {policy} action allow priority 1",
+        reads=("counters: XfrmInPolBlock, XfrmInNoPols, XfrmInTmplMismatch (/proc/net/xfrm_stat)",),
+        reference="RFC 4301 section 4.4.1; ip-xfrm(8)",
         place="receiver",
     ),
 )

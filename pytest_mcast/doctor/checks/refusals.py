@@ -11,7 +11,20 @@ from pytest_mcast.doctor.check import Place
 from pytest_mcast.doctor.facts import Facts
 from pytest_mcast.doctor.flow import End, Flow
 
-__all__ = ["LOCAL_TABLE", "caller", "covering", "covers", "eui64", "ip", "link_of", "place", "said", "table"]
+__all__ = [
+    "LOCAL_TABLE",
+    "add_route",
+    "caller",
+    "covering",
+    "covers",
+    "eui64",
+    "ip",
+    "link_local_ipv4",
+    "link_of",
+    "place",
+    "said",
+    "table",
+]
 
 LOCAL_TABLE = 255  # RT_TABLE_LOCAL
 _TABLES = {253: "default", 254: "main", 255: "local"}
@@ -46,6 +59,18 @@ def ip(flow: Flow) -> str:
     return "ip -6" if flow.channel.family == "ipv6" else "ip"
 
 
+def add_route(link: Mapping[str, Any], network: str) -> str:
+    """Return the command that adds a route to a group, or to all, by an interface."""
+    name = link["name"]
+    if ":" not in network:
+        return f"ip route add {network} dev {name}"
+    # Over loopback IPv6 delivers nothing by a route of another type than local (measured, Linux 6.18).
+    # The metric leaves the choice to real interfaces, for those who name none.
+    if "loopback" in link["flags"]:
+        return f"ip -6 route add local {network} dev {name} table local metric 4096"
+    return f"ip -6 route add multicast {network} dev {name} table local"
+
+
 def table(number: int) -> str:
     """Return the name of a routing table, as ip-route(8) takes it."""
     return _TABLES.get(number, str(number))
@@ -77,3 +102,9 @@ def eui64(prefix: str, mac: str) -> str:
     identifier = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
     network = ipaddress.IPv6Network(f"{prefix}/64", strict=False).network_address
     return str(ipaddress.IPv6Address(network.packed[:8] + identifier))
+
+
+def link_local_ipv4(mac: str) -> str:
+    """Return a link-local address that is made of an Ethernet address (RFC 3927: 169.254.1.0 to 169.254.254.255)."""
+    third, fourth = bytes.fromhex(mac.replace(":", ""))[-2:]
+    return f"169.254.{third % 254 + 1}.{fourth}"

@@ -60,17 +60,34 @@ def _no_room(flow: Flow) -> Iterator[Match]:
             )
 
 
+def _queue_refuses(flow: Flow) -> Iterator[Match]:
+    end = _sender(flow, errno.ENOBUFS)
+    link = None if end is None else link_of(end)
+    if end is None or link is None or any(_no_room(flow)):
+        return
+    for queue in end.facts.read("queues"):
+        if queue["index"] == link["index"] and queue["root"] and queue["drops"]:
+            yield Match(
+                "certain",
+                (
+                    said(flow),
+                    f"the queue of {end.interface} is {queue['kind']}, and has dropped {queue['drops']} packets so far",
+                ),
+                {"interface": end.interface, "kind": queue["kind"]},
+            )
+
+
 def packet_of(flow: Flow, end: End) -> Packet:
     """Return what a packet filter of the sender sees of the flow."""
     channel = flow.channel
     room = None if flow.size is None else flow.size + _HEADERS[channel.family]
-    local = end.sockets[0].get("local", ["", 0]) if end.sockets else ["", 0]
+    port: int = end.sockets[0].get("local", ["", 0])[1] if end.sockets else 0
     return Packet(
         channel.family,
         channel.group,
         source=flow.source,
         port=channel.port,
-        source_port=local[1] or None,
+        source_port=port or None,
         ttl=flow.ttl,
         length=room,
         outgoing=end.interface,
@@ -164,6 +181,17 @@ CHECKS: tuple[Check, ...] = (
         reads=("the socket: SO_SNDBUF", "the size of the payload"),
         reference="socket(7), SO_SNDBUF",
         place="code",
+    ),
+    Check(
+        id="queue.refuses",
+        stage="call",
+        condition=_queue_refuses,
+        sentence="the queue of {interface} ({kind}) has no room for the datagram",
+        cure="go back to the usual queue, or send more slowly",
+        command="tc qdisc del dev {interface} root",
+        reads=("links", "queues"),
+        reference="tc(8); send(2), ENOBUFS; ip(7), IP_RECVERR",
+        place="sender",
     ),
     Check(
         id="firewall.output",

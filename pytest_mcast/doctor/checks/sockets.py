@@ -46,28 +46,31 @@ def _full(flow: Flow) -> Iterator[Match]:
 
 
 def _filtered(flow: Flow) -> Iterator[Match]:
+    bad, full, sums = (_counted(flow, _errors(flow, name)) for name in ("InErrors", "RcvbufErrors", "InCsumErrors"))
     for ear in _listening(flow):
-        if not ear.filter:
+        if not ear.filter or not ear.drops or bad == 0:
             continue
         length = "an eBPF program" if ear.filter < 0 else f"a program of {ear.filter} instructions"
-        seen = [f"{ear.name} has a socket filter, {length}"]
-        bad, full = _counted(flow, _errors(flow, "InErrors")), _counted(flow, _errors(flow, "RcvbufErrors"))
-        sums = _counted(flow, _errors(flow, "InCsumErrors"))
-        sure = bool(bad) and not full and not sums and ear.drops > 0
+        seen = [f"{ear.name} has a socket filter, {length}", f"the kernel has dropped {ear.drops} datagrams at it"]
+        sure = bad is not None and not full and not sums
         if sure:
-            seen.append(f"{ear.drops} datagrams were dropped at it, none for want of room or a bad checksum")
-        yield Match("certain" if sure else "possible", tuple(seen))
+            seen.append(f"{_errors(flow, 'InErrors')} has counted {bad}, none for want of room or a bad checksum")
+        yield Match("certain" if sure else "likely", tuple(seen))
 
 
 def _unread(flow: Flow) -> Iterator[Match]:
     if flow.received:
         return
-    for ear in _listening(flow):
+    listening = _listening(flow)
+    for ear in listening:
         if ear.queued:
             seen = (
                 f"{ear.queued} bytes of buffer are taken by datagrams that have arrived at {ear.name} and were not read"
             )
-            yield Match("certain" if ear.known and not ear.drops else "likely", (seen,))
+            # Of a socket that is not known it may be meant.
+            doubtful = not ear.known and len(listening) > 1
+            sure = ear.known and not ear.drops
+            yield Match("certain" if sure else "possible" if doubtful else "likely", (seen,))
 
 
 def _misrouted(flow: Flow) -> Iterator[Match]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_mcast.doctor.check import Check, Match
+from pytest_mcast.doctor.check import Check, Confidence, Match
 from pytest_mcast.doctor.firewall import BRIDGED, Packet, Stop, stops
 from pytest_mcast.doctor.flow import Flow
 from pytest_mcast.doctor.switching import Way, source_of, way_through
@@ -31,7 +31,7 @@ def _datagram(flow: Flow, incoming: str, outgoing: str) -> Packet:
 
 def _match(stop: Stop, packet: Packet, way: Way, *more: str) -> Match:
     counted = () if stop.packets is None else (f"its counter: {stop.packets} packets",)
-    confidence = "likely" if not stop.sure or stop.limited else "certain"
+    confidence: Confidence = "likely" if not stop.sure or stop.limited else "certain"
     seen = (f"{stop.place} of {way.name}: {stop}", *counted, *more)
     return Match(confidence, seen, {"switch": way.name, "command": stop.accepting(packet.selector)})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_mcast.doctor.check import Match
+from pytest_mcast.doctor.check import Confidence, Match
 from pytest_mcast.doctor.facts import Facts, NotRead
 from pytest_mcast.doctor.machine_check import MachineCheck
 
@@ -23,7 +23,9 @@ def _down(facts: Facts) -> Iterator[Match]:
 
 def _no_carrier(facts: Facts) -> Iterator[Match]:
     link = tried(facts)
-    if link is not None and "up" in link["flags"] and not is_loopback(link) and not link["carrier"]:
+    if link is None or is_loopback(link) or link["kind"] in TUNNELS:
+        return
+    if "up" in link["flags"] and not link["carrier"]:
         yield Match(
             "certain", (f"{link['name']} is up, its state is {link['operstate']}",), {"interface": link["name"]}
         )
@@ -42,7 +44,7 @@ def _tunnel(facts: Facts) -> Iterator[Match]:
     if link is not None and link["kind"] in TUNNELS:
         values = {"interface": link["name"], "kind": link["kind"]}
         flag = "has" if "multicast" in link["flags"] else "lacks"
-        sure = "likely" if flag == "lacks" else "possible"
+        sure: Confidence = "likely" if flag == "lacks" else "possible"
         yield Match(sure, (f"{link['name']} is of kind {link['kind']} and {flag} the flag MULTICAST",), values)
 
 
@@ -79,7 +81,7 @@ def _ipv6_off(facts: Facts) -> Iterator[Match]:
 def _small_mtu(facts: Facts) -> Iterator[Match]:
     for link in in_use(facts):
         if link["mtu"] < _LEAST_MTU_IPV6 and link["kind"] not in TUNNELS:
-            sure = "certain" if link is tried(facts) else "likely"
+            sure: Confidence = "certain" if link is tried(facts) else "likely"
             values = {"interface": link["name"], "mtu": link["mtu"]}
             yield Match(sure, (f"{link['name']} has an MTU of {link['mtu']} bytes",), values)
 
@@ -138,7 +140,6 @@ CHECKS: tuple[MachineCheck, ...] = (
         cure="name the interface of the local network instead: --iface, --mcast-iface",
         reads=("links",),
         reference="ip-link(8); wg(8): AllowedIPs",
-        verified=False,
     ),
     MachineCheck(
         id="interface.no-address",

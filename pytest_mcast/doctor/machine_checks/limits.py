@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from pytest_mcast.doctor.check import Match
+from pytest_mcast.doctor.check import Confidence, Match
 from pytest_mcast.doctor.facts import Facts, NotRead
 from pytest_mcast.doctor.machine_check import MachineCheck
 
@@ -18,11 +18,11 @@ def _below(name: str, usual: int, facts: Facts) -> Iterator[Match]:
     try:
         value = facts.sysctl_int(name)
     except NotRead:
-        if facts.snapshot.readings["sysctl"].refused:
+        if "sysctl" in facts.snapshot.readings and facts.snapshot.readings["sysctl"].refused:
             raise
         return  # kept from this network namespace, or this kernel has none
     if value < usual:
-        sure = "certain" if value == 0 else "possible"
+        sure: Confidence = "certain" if value == 0 else "possible"
         yield Match(sure, (f"{name}={value}; usual is {usual}",), {"name": name, "value": value, "usual": usual})
 
 

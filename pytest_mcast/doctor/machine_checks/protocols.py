@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from pytest_mcast.doctor.check import Match
 from pytest_mcast.doctor.facts import Facts, NotRead
@@ -36,8 +37,9 @@ def _older(facts: Facts) -> Iterator[Match]:
     heard = _heard(facts)
     for link in in_use(facts):
         version, forced = facts.igmp_version(link["name"]), facts.conf("ipv4", link["name"], _FORCED["ipv4"])
-        if version is None or version >= 3 or forced:
-            continue
+        bridge = link.get("bridge") or {}
+        if version is None or version >= 3 or forced or (bridge.get("querier") and bridge["igmp_version"] == version):
+            continue  # or it is the bridge that it has it from, which another check says
         evidence = [f"/proc/net/igmp: {link['name']} V{version}, and no sysctl forces it"]
         query = heard.get(link["name"], {}).get("ipv4")
         if query is not None:
@@ -50,9 +52,9 @@ def _older(facts: Facts) -> Iterator[Match]:
             yield Match("likely", tuple(evidence), {"interface": interface, "version": "MLDv1"})
 
 
-def _heard(facts: Facts) -> dict[str, dict[str, dict[str, object] | None]]:
+def _heard(facts: Facts) -> dict[str, dict[str, dict[str, Any] | None]]:
     try:
-        found: dict[str, dict[str, dict[str, object] | None]] = facts.read("queriers")["interfaces"]
+        found: dict[str, dict[str, dict[str, Any] | None]] = facts.read("queriers")["interfaces"]
     except NotRead:  # what the kernel has heard it tells all the same
         return {}
     return found
@@ -82,7 +84,7 @@ def _bridge_without_querier(facts: Facts) -> Iterator[Match]:
         missing = [family for family in FAMILIES if not (bridge.get("other_querier") or {}).get(family)]
         if closed and missing:
             evidence = (
-                f"{link['name']} snoops, is no querier, and has heard none ({', '.join(map(FAMILIES.get, missing))})",
+                f"{link['name']} snoops, is no querier, and has heard none ({', '.join(FAMILIES[each] for each in missing)})",
                 f"mcast_flood is off on {', '.join(closed)}",
             )
             yield Match("likely", evidence, {"bridge": link["name"]})

@@ -34,8 +34,8 @@ def _no_route(facts: Facts) -> Iterator[Match]:
         loopback = next((link for link in facts.links() if is_loopback(link)), None)
         if not able and (others or loopback is None):
             continue
-        interface = (able or [loopback])[0]
-        assert interface is not None
+        interface = able[0] if able else loopback
+        assert interface is not None  # see above
         evidence = [f"the kernel has no route to {GROUPS[family]} (ENETUNREACH)"]
         if not able:
             evidence.append(f"no interface but {interface['name']} is up and has an address")

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from tests.doctor.scene import Break, Stray
 
-from . import calls, damage, deliveries, filtering, memberships, network, receiving, sending, sockets
+from . import (
+    calls,
+    damage,
+    deliveries,
+    filtering,
+    memberships,
+    network,
+    receiving,
+    reports,
+    sending,
+    snooping,
+    sockets,
+    sources,
+)
 
 BREAKS: tuple[Break, ...] = (
     *calls.BREAKS,
     *sending.BREAKS,
     *network.BREAKS,
+    *snooping.BREAKS,
+    *reports.BREAKS,
     *receiving.BREAKS,
+    *sources.BREAKS,
     *filtering.BREAKS,
     *damage.BREAKS,
     *memberships.BREAKS,

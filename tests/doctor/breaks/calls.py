@@ -13,7 +13,7 @@ from tests.doctor.scene import Break, PlainReceiver, Scene
 
 from . import refused_interfaces, refused_sends
 from .plain import ipv4_ssm, ipv6, ipv6_ssm, join, plain
-from .plain_sender import plain_sender, plain_socket, run
+from .plain_sender import over_loopback, plain_sender, plain_socket, run
 
 
 def _plain(lab: LabView) -> Scene:
@@ -37,17 +37,26 @@ _NO_IPV6_ROUTES = (
     "while ip -6 route del multicast ff00::/8 dev eth0 table local 2>/dev/null; do :; done; ip -6 route del default;"
     "ip -6 route del local ff00::/8 dev lo table local"
 )
+_NO_LOOPBACK_ROUTE = "ip -6 route del local ff00::/8 dev lo table local"
+_REFUSED = (("join", "rx", "prohibit"), *(("send", "tx", kind) for kind in ("prohibit", "blackhole", "unreachable")))
+_ROUTES = (
+    "while ip -6 route del multicast ff00::/8 dev eth0 table local 2>/dev/null; do :; done; ip -6 route del default;"
+    "ip -6 route del local ff00::/8 dev lo table local"
+)
+_NO_LOOPBACK_ROUTE = "ip -6 route del local ff00::/8 dev lo table local"
 _REFUSING = ("prohibit", "blackhole", "unreachable")
 _ROUTES = (
     Break("join without a route", "route.missing", run("rx", "ip route del default"), scene=_plain),
     Break("join without a route, ipv6", "route.missing", run("rx", _NO_IPV6_ROUTES), scene=_plain_ipv6),
     Break("send without a route", "route.missing", run("tx", "ip route del default"), scene=_plain),
+    Break(
+        "send without a route over loopback, ipv6", "route.missing", run("tx", _NO_LOOPBACK_ROUTE), scene=over_loopback
+    ),
     Break("send without a route, ipv6", "route.missing", run("tx", _NO_IPV6_ROUTES), scene=_plain_ipv6),
     Break("send without a route by the interface, ipv6", "route.missing", run("tx", _NO_IPV6_ROUTES), scene=ipv6),
     *(
         Break(f"{call}: {kind} route", "route.refuses", run(host, f"ip route add {kind} 224.0.0.0/4"), scene=_plain)
-        for kind in _REFUSING
-        for call, host in (("join", "rx"), ("send", "tx"))
+        for call, host, kind in _REFUSED
     ),
     *(
         Break(
@@ -56,8 +65,7 @@ _ROUTES = (
             run(host, f"ip -6 route add {kind} ff12::/16 table local"),
             scene=_plain_ipv6,
         )
-        for kind in _REFUSING
-        for call, host in (("join", "rx"), ("send", "tx"))
+        for call, host, kind in _REFUSED
     ),
     *(
         Break(
@@ -66,8 +74,7 @@ _ROUTES = (
             run(host, f"ip rule add priority 10 to 224.0.0.0/4 {kind}"),
             scene=_plain,
         )
-        for kind in _REFUSING
-        for call, host in (("join", "rx"), ("send", "tx"))
+        for call, host, kind in _REFUSED
     ),
 )
 

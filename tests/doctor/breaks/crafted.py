@@ -1,35 +1,53 @@
-"""Senders that send what no kernel would: frames that are built here."""
+"""Senders that are bound otherwise than a ``Sender`` is, or inject frames that are built here."""
 
 from __future__ import annotations
 
+import socket
+import struct
 from typing import Any
 
-from pytest_mcast import Sender
-from pytest_mcast.core.datagrams import Sent
 from pytest_mcast.packets import udp
 from pytest_mcast.packets.template import frames_of
-from tests.doctor.scene import Scene
+from tests.doctor.scene import PlainSender, Scene
 
-__all__ = ["crafted"]
+__all__ = ["crafted", "plain_sender"]
 
 
-def crafted(scene: Scene, **changes: Any) -> None:
-    """Have the sender inject datagrams that are changed so (``packets.Packet``), of the same payload."""
-    open_sender = scene.open_sender
+def plain_sender(scene: Scene, source: str | None = None) -> PlainSender:
+    """Open a plain socket that sends out of the sender's interface; bound to an address if one is given."""
+    with scene.tx.inside():
+        index = socket.if_nametoindex("eth0")
+        if scene.family == "ipv6":
+            sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+        else:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("=4s4si", b"", b"", index))
+    if source is not None:
+        sock.bind((source, 0))
+    return PlainSender(sock, (scene.channel.group, scene.channel.port))
 
-    def open_it() -> Sender:
-        sender = open_sender()
-        source, port = sender.source
 
-        def send(payload: bytes) -> Sent:
-            packet = udp(scene.channel, payload, source=source.partition("%")[0], source_port=port)
-            frame = packet.as_frame(source_mac=scene.tx.injector().mac, cut=changes.get("cut"))
-            wrong = frame.with_checksum(changes.get("checksum"), ip=changes.get("ip_checksum"))
-            wrong = wrong.with_length(ip=changes.get("ip_length")).with_ip(**changes.get("ip_fields", {}))
-            scene.tx.inject(*frames_of(wrong))
-            return Sent(payload, sender.source, scene.channel, "eth0", sender.ttl, 0)
+class _Injector(PlainSender):
+    """Sends with what is wrong on purpose: arguments of ``udp(...).with_checksum``, ``with_length`` and ``with_ip``."""
 
-        sender.send = send  # type: ignore[method-assign]
-        return sender
+    def __init__(self, scene: Scene, wrong: dict[str, Any]) -> None:
+        plain = plain_sender(scene, scene.tx.source(scene.family) if scene.family == "ipv4" else None)
+        super().__init__(plain.socket, (scene.channel.group, scene.channel.port))
+        self._scene = scene
+        self._wrong = wrong
 
-    scene.open_sender = open_it
+    def send(self, payload: bytes) -> object:
+        """Inject a datagram."""
+        scene, wrong = self._scene, self._wrong
+        source = scene.tx.source(scene.family)
+        packet = udp(scene.channel, payload, source=source, source_port=40000)
+        packet = packet.as_frame(source_mac=scene.tx.injector().mac)
+        packet = packet.with_checksum(wrong.get("checksum"), ip=wrong.get("ip_checksum"))
+        scene.tx.inject(*frames_of(packet.with_length(ip=wrong.get("ip_length")).with_ip(**wrong.get("ip_fields", {}))))
+        return None
+
+
+def crafted(scene: Scene, **wrong: Any) -> None:
+    """Have the sender inject datagrams with what is wrong (``checksum="bad"``)."""
+    scene.open_sender = lambda: _Injector(scene, wrong)

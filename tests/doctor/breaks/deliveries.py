@@ -66,16 +66,15 @@ def _strict_beside_somebody(scene: Scene) -> Receives:
 
 
 def _of_somebody_on_eth9(scene: Scene, *, strict: bool = False) -> Receives:
-    other = plain(scene, port=0, interface="eth9")
-    return beside(scene, _strict(scene) if strict else plain(scene, address=scene.channel.group), other)
+    own = _strict(scene) if strict else plain(scene, address=scene.channel.group)
+    return beside(scene, own, plain(scene, port=0, interface="eth9"))
 
 
 def _of_nobody_but_eth9(scene: Scene, *, strict: bool = False) -> Receives:
     """Takes nothing that others have joined; somebody else has joined on eth9, so that it comes in there."""
     level, option = MULTICAST_ALL[scene.family]
-    other = plain(scene, port=0, interface="eth9")
     own = _strict(scene) if strict else plain(scene, options=((level, option, 0),))
-    return beside(scene, own, other)
+    return beside(scene, own, plain(scene, port=0, interface="eth9"))
 
 
 def _both_groups(scene: Scene) -> PlainReceiver:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.doctor.scene import Break, Scene
+from tests.doctor.scene import Break, Scene, Sends
 
 from .receiving import ipv6
 
@@ -37,12 +37,18 @@ _USUAL = (
 )
 
 
-def _sends_once_before(scene: Scene) -> None:
-    """Have a limit used up: the sender sends one datagram more, first."""
+def _used_up(scene: Scene) -> None:
+    """Have a limit that is used up by the first datagram."""
     _table("input", "ours {ip} daddr {group} limit rate over 1/hour burst 1 packets counter drop")(scene)
-    scene.sender = scene.open_sender()
-    scene.sender.send(b"the first")
-    scene.sender.close()
+    open_sender = scene.open_sender
+
+    def open_and_send() -> Sends:
+        sender = open_sender()
+        sender.send(b"the first")
+        scene.open_sender = open_sender
+        return sender
+
+    scene.open_sender = open_and_send
 
 
 def _twice(id: str, check: str, breaks: Callable[[Scene], None]) -> tuple[Break, Break]:  # noqa: A002 - as Break has it
@@ -69,7 +75,7 @@ BREAKS = (
         _table("ingress device eth0", "ours udp dport {port} drop", family="netdev"),
     ),
     *_twice("reject", "firewall.reject", _table("input", *_USUAL, "ours reject")),
-    Break("rate", "firewall.limit", _sends_once_before, needs=("nft",)),
-    Break("rate, ipv6", "firewall.limit", _sends_once_before, scene=ipv6, certain=False, needs=("nft",)),
+    Break("rate", "firewall.limit", _used_up, needs=("nft",)),
+    Break("rate, ipv6", "firewall.limit", _used_up, scene=ipv6, certain=False, needs=("nft",)),
     Break("not understood", "firewall.unclear", _table("input", "ours meta iifgroup 0 drop"), needs=("nft",)),
 )

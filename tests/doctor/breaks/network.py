@@ -31,6 +31,11 @@ def on_switch(command: str) -> Do:
     return run
 
 
+def on_receiver(command: str) -> Do:
+    """Return the same on the host of the receiver."""
+    return lambda scene: scene.sh(scene.rx, command.format(**names(scene)))
+
+
 def names(scene: Scene) -> dict[str, object]:
     """Return what commands on the switch may name."""
     switch = scene.switch
@@ -42,6 +47,7 @@ def names(scene: Scene) -> dict[str, object]:
         "group": scene.channel.group,
         "port": scene.channel.port,
         "ip": layer,
+        "reports": "ip protocol igmp" if scene.family == "ipv4" else "icmpv6 type mld2-listener-report",
     }
 
 

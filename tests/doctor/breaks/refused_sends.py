@@ -40,6 +40,16 @@ def _usual_buffer(scene: Scene) -> None:
     scene.sender_options.clear()
 
 
+_IP_RECVERR, _IPV6_RECVERR = 11, 25  # linux/in.h, linux/in6.h
+_WANTS_ERRORS = {"ipv4": (socket.IPPROTO_IP, _IP_RECVERR, 1), "ipv6": (socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)}
+
+
+def _no_queue(scene: Scene) -> None:
+    """A socket that wants to know is told what others are not."""
+    scene.sh(scene.tx, "tc qdisc add dev eth0 root pfifo limit 0")
+    scene.open_sender = lambda: plain_sender(scene, options=(_WANTS_ERRORS[scene.family],))
+
+
 _FILTER = "nft add table {0}; nft 'add chain {0} out {{ type filter hook {1} priority 0; policy {2}; }}'"
 _DROP = "; nft add rule {0} out {1} drop"
 
@@ -73,6 +83,8 @@ BREAKS = (
     Break("not to be fragmented, ipv6", "datagram.not-fragmented", _whole, _in_fragments, ipv6),
     Break("small send buffer", "send-buffer.too-small", _small_buffer, _usual_buffer),
     Break("small send buffer, ipv6", "send-buffer.too-small", _small_buffer, _usual_buffer, ipv6),
+    Break("no queue", "queue.refuses", _no_queue),
+    Break("no queue, ipv6", "queue.refuses", _no_queue, scene=ipv6),
     Break("output filter", "firewall.output", _filter("output", "udp dport {port}")),
     Break("output filter, ipv6", "firewall.output", _filter("output", "{group}"), scene=ipv6),
     Break("output filter of ipv4", "firewall.output", _filter("output", "ip daddr 224.0.0.0/4", table="ip t")),

@@ -1,0 +1,251 @@
+"""Causes on the way out of the sender: another interface, no address, no carrier, a queue, a packet filter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pytest_mcast.doctor.check import Check, Match
+from pytest_mcast.doctor.firewall import stops
+from pytest_mcast.doctor.flow import End, Flow
+
+from .refusals import add_route, covering, link_local_ipv4, link_of, table
+from .refused_sends import packet_of
+
+__all__ = ["CHECKS"]
+
+_ANY = ("", "0.0.0.0", "::")  # noqa: S104 - what is looked for
+
+
+def _socket(flow: Flow) -> tuple[End, Mapping[str, Any]] | None:
+    """Return the sender and its socket, as far as both are known."""
+    if flow.sender is None or not flow.sender.sockets:
+        return None
+    return flow.sender, flow.sender.sockets[0]
+
+
+def _chosen(end: End, sock: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the interface that the socket names, and how in words; None when it names none, or nobody can see it."""
+    if sock.get("device"):
+        return sock["device"], f"the socket is bound to {sock['device']}"
+    named = sock.get("multicast_interface")
+    if isinstance(named, int) and named:
+        name = end.facts.link(named)["name"]
+        return name, f"IPV6_MULTICAST_IF of the socket is {named} ({name})"
+    for option, address in (("IP_MULTICAST_IF", named), ("the address", sock.get("local", [""])[0])):
+        # An IPv4 socket that is bound to an address sends from the interface that has it.
+        if sock.get("family") != "ipv4" or not isinstance(address, str) or address in _ANY:
+            continue
+        for found in end.facts.addresses(family="ipv4"):
+            if found["address"] == address:
+                name = end.facts.link(found["index"])["name"]
+                return name, f"{option} of the socket is {address} ({name})"
+    return None
+
+
+def _other_chosen(flow: Flow) -> Iterator[Match]:
+    known = _socket(flow)
+    if known is None:
+        return
+    end, sock = known
+    chosen = _chosen(end, sock)
+    if chosen is not None and chosen[0] != end.interface and link_of(end) is not None:
+        yield Match("certain", (chosen[1],), {"other": chosen[0], "interface": end.interface})
+
+
+def _other_routed(flow: Flow) -> Iterator[Match]:
+    known = _socket(flow)
+    if known is None:
+        return
+    end, sock = known
+    group = flow.channel.group
+    other = end.facts.route_to(group).get("interface")
+    link = link_of(end)
+    if _chosen(end, sock) is not None or other in (None, end.interface) or link is None:
+        return
+    # An IPv4 socket does not tell the index that it was given, but what was sent tells.
+    here, there = (end.changes[f"{name}.tx_packets"] for name in (end.interface, other))
+    if flow.channel.family == "ipv4" and here and not there:
+        return
+    yield Match(
+        "certain" if flow.channel.family == "ipv6" or (there and not here) else "likely",
+        (
+            f"the route of {end.name} to {group} is by {other}, and the socket names no interface",
+            f"packets sent meanwhile: {there} by {other}, {here} by {end.interface}",
+        ),
+        {
+            "other": other,
+            "interface": end.interface,
+            "command": add_route(link, f"{group}/{128 if flow.channel.family == 'ipv6' else 32}"),
+        },
+    )
+
+
+def _out_by_meant(flow: Flow) -> tuple[End, Mapping[str, Any]] | None:
+    """Return the sender and its interface, unless what it sends goes elsewhere, or nowhere."""
+    end = flow.sender
+    link = None if end is None else link_of(end)
+    if end is None or link is None or "up" not in link["flags"] or any(_other_chosen(flow)):
+        return None
+    return end, link
+
+
+def _no_carrier(flow: Flow) -> Iterator[Match]:
+    found = _out_by_meant(flow)
+    if found is None or flow.same_host or flow.segment is not None:  # the switch says more
+        return
+    end, link = found
+    if not link["carrier"] and "loopback" not in link["flags"]:
+        seen = f"{end.interface} of {end.name} is up and has no carrier (operstate {link['operstate']})"
+        yield Match("certain", (seen,), {"interface": end.interface, "host": end.name})
+
+
+def _loopback_route(flow: Flow) -> Iterator[Match]:
+    found = _out_by_meant(flow)
+    if found is None or flow.channel.family == "ipv4":
+        return
+    end, link = found
+    if "loopback" not in link["flags"]:
+        return
+    for route in [each for each in covering(end.facts, flow) if each["index"] == link["index"]][:1]:
+        if route["kind"] != "local":
+            wrong = f"{route['kind']} {route['destination']} dev {end.interface} table {table(route['table'])}"
+            command = f"ip -6 route del {wrong} metric {route['metric']} && {add_route(link, 'ff00::/8')}"
+            values = {"interface": end.interface, "kind": route["kind"], "command": command}
+            yield Match("certain", (f"{end.name} has the route {wrong}",), values)
+
+
+def _no_source(flow: Flow) -> Iterator[Match]:
+    found = _out_by_meant(flow)
+    if found is None or flow.channel.family == "ipv6" or flow.source is not None:
+        return
+    end, link = found
+    if not end.facts.addresses(end.interface, "ipv4"):
+        seen = f"{end.interface} of {end.name} has no IPv4 address, and the socket is bound to none"
+        address = link_local_ipv4(link["mac"])
+        yield Match("certain", (seen,), {"interface": end.interface, "address": address})
+
+
+def _queue_drops(flow: Flow) -> Iterator[Match]:
+    found = _out_by_meant(flow)
+    if found is None or flow.same_host:
+        return
+    end, link = found
+    counter = "Udp.SndbufErrors" if flow.channel.family == "ipv4" else "Udp6SndbufErrors"
+    dropped = end.changes[counter]
+    for queue in end.facts.read("queues"):
+        # A blackhole says nothing even to the kernel, which takes its drops for sent.
+        if queue["index"] != link["index"] or not queue["root"] or not (dropped or queue["kind"] == "blackhole"):
+            continue
+        usual = queue["handle"] == 0  # the kernel has put it there by itself: it is full, and that is all
+        yield Match(
+            "likely" if usual else "certain",
+            (
+                f"the queue of {end.interface} is {queue['kind']}, and has dropped {queue['drops']} packets so far",
+                f"{end.name} has counted {counter} +{dropped}",
+            ),
+            {
+                "interface": end.interface,
+                "kind": queue["kind"],
+                "cure": "send more slowly" if usual else "go back to the usual queue, or send more slowly",
+                "command": "" if usual else f"tc qdisc del dev {end.interface} root",
+            },
+            "code" if usual else None,
+        )
+
+
+def _egress(flow: Flow) -> Iterator[Match]:
+    found = _out_by_meant(flow)
+    if found is None:
+        return
+    end, _ = found
+    if flow.same_host:  # what loops back does not pass there
+        return
+    packet = packet_of(flow, end)
+    for stop in stops(end.facts.firewall(), packet, "egress"):
+        yield Match(
+            "certain" if stop.sure else "possible",
+            (f"{end.name} has in nftables: {stop}",),
+            {"rule": str(stop), "command": stop.accepting(packet.selector)},
+        )
+
+
+#: Checks of the way out of the sender.
+CHECKS: tuple[Check, ...] = (
+    Check(
+        id="sender.other-interface",
+        stage="sender",
+        condition=_other_chosen,
+        sentence="the sender sends out of {other}, not of {interface}",
+        cure="name {interface}: Sender(interface=), IP_MULTICAST_IF, IPV6_MULTICAST_IF",
+        reads=("the sender's socket: SO_BINDTODEVICE, IP_MULTICAST_IF, IPV6_MULTICAST_IF, getsockname(2)", "addresses"),
+        reference="RFC 1112 section 6.1; ip(7), IP_MULTICAST_IF; ipv6(7), IPV6_MULTICAST_IF",
+        place="code",
+    ),
+    Check(
+        id="sender.route-elsewhere",
+        stage="sender",
+        condition=_other_routed,
+        sentence="the sender names no interface, and the route leads out of {other}, not of {interface}",
+        cure="add a route to the group, or name the interface in the code (IP_MULTICAST_IF, IPV6_MULTICAST_IF)",
+        command="{command}",
+        reads=("the sender's socket: IP_MULTICAST_IF, IPV6_MULTICAST_IF", "route_to", "proc/net/dev"),
+        reference="RFC 1112 section 6.1; ip(7), IP_MULTICAST_IF; ipv6(7), IPV6_MULTICAST_IF",
+        place="sender",
+    ),
+    Check(
+        id="sender.no-carrier",
+        stage="sender",
+        condition=_no_carrier,
+        sentence="{interface} of {host} has no carrier: nothing is plugged in, or the other end is off",
+        cure="plug in the cable, or switch on what is at its other end",
+        reads=("links",),
+        reference="netdevice(7), IFF_RUNNING; Documentation/networking/operstates.rst",
+        place="sender",
+    ),
+    Check(
+        id="route.loopback-not-local",
+        stage="sender",
+        condition=_loopback_route,
+        sentence="IPv6 groups go over {interface} by a route of type {kind}, by which nothing is delivered",
+        cure="put one of type local in its place",
+        command="{command}",
+        reads=("links", "routes"),
+        reference="ip-route(8), type local",
+        place="sender",
+    ),
+    Check(
+        id="source.none",
+        stage="sender",
+        condition=_no_source,
+        sentence="{interface} has no IPv4 address, so that the datagrams come from 0.0.0.0, which receivers drop",
+        cure="give it one, of its network or a link-local one",
+        command="ip addr add {address}/16 dev {interface}",
+        reads=("links", "addresses", "the sender's socket: getsockname(2)"),
+        reference="RFC 1122 section 3.2.1.3; RFC 3927",
+        place="sender",
+    ),
+    Check(
+        id="queue.drops",
+        stage="sender",
+        condition=_queue_drops,
+        sentence="the queue of {interface} ({kind}) drops the datagrams, and send() says nothing",
+        cure="{cure}",
+        command="{command}",
+        reads=("queues", "Udp SndbufErrors, Udp6SndbufErrors"),
+        reference="tc(8); send(2), ENOBUFS",
+        place="sender",
+    ),
+    Check(
+        id="firewall.egress",
+        stage="sender",
+        condition=_egress,
+        sentence="a packet filter behind the sender's stack drops the datagrams, and send() says nothing: {rule}",
+        cure="let them pass",
+        command="{command}",
+        reads=("firewall",),
+        privilege="CAP_NET_ADMIN, to read the rules",
+        reference="nft(8), hook egress",
+        place="sender",
+    ),
+)

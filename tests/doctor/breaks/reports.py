@@ -1,0 +1,120 @@
+"""What is broken on the way of IGMP and MLD reports: they are stopped, or say too little."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from pytest_mcast import LabView, NotReported
+from pytest_mcast.core.deadline import Deadline
+from pytest_mcast.doctor import Diagnosis, Observation, Party, diagnose
+from pytest_mcast.wire import memberships
+from tests.doctor.breaks.network import both, on_receiver
+from tests.doctor.breaks.snooping import SnoopingScene, breaking, forgotten_by_switch, scene_of
+from tests.doctor.scene import Break, Scene
+
+_FORCE = {"ipv4": "net.ipv4.conf.{}.force_igmp_version=2", "ipv6": "net.ipv6.conf.{}.force_mld_version=1"}
+
+
+class ReportScene(Scene):
+    """A scene in which the sender listens for the report of what the receiver joins."""
+
+    #: Whether an older report will not do.
+    newest = False
+
+    def works(self) -> None:
+        """See that the report is heard."""
+        assert self._joins(5.0) is None
+
+    def fails(self) -> Diagnosis:
+        """See that it is not, and return what the doctor says."""
+        diagnosis = self._joins(0.2)
+        assert diagnosis is not None, "it was heard: nothing was broken"
+        return diagnosis
+
+    def _joins(self, timeout: float) -> Diagnosis | None:
+        source = self.tx.source(self.family) if self.mode == "ssm" else None
+        self.channel = self.lab.channel(self.family, source=source)  # another one: the end of the last is reported, too
+        version = {"ipv4": 3, "ipv6": 2}[self.family] if self.newest else None
+        sender, receiver = (Party(host, (), "eth0") for host in (self.tx, self.rx))
+        with Observation(self.tx, self.rx) as observation, self.tx.listen() as listener, closing(self.open_receiver()):
+            try:
+                listener.expect_report(self.channel, sender=self.rx, version=version, timeout=timeout)
+            except NotReported as error:
+                flow = observation.flow(self.channel, sender=sender, receiver=receiver, call="report", error=error)
+                return diagnose(flow)
+        return None
+
+
+class NewestReportScene(ReportScene):
+    """One in which the report must be of the newest version."""
+
+    newest = True
+
+
+def _snooping(lab: LabView, family: str) -> Scene:
+    return ReportScene(lab, family, link=lab.switch(snooping=True))
+
+
+def _force(scene: Scene, which: str = "eth0") -> None:
+    scene.sh(scene.rx, f"sysctl -w {_FORCE[scene.family].format(which)}")
+
+
+def _force_all(scene: Scene) -> None:
+    _force(scene, "all")
+
+
+def _beside_a_newer_one(scene: SnoopingScene) -> None:
+    """Have another host join the source by the newest version, and ours by an older one."""
+    scene.rx.settle()  # a new host reports everything by the newest version once more
+    other = scene.lab.host("other", interfaces={"eth0": scene.switch})
+    other.receiver(scene.channel)
+    _force(scene)
+
+
+def _older_query(scene: Scene) -> None:
+    """Ask by IGMPv2, in a network where that is remembered for a second (RFC 3376 section 8.12)."""
+    with scene.tx.listen() as listener, scene.rx.receiver(scene.lab.channel()) as member:
+        query = scene.tx.querier("ipv4", robustness=1, interval=1).query()
+        listener.expect_report(member.channel, sender=scene.rx, answers=query)  # else it would have the next join, too
+    scene.tx.querier("ipv4", version=2).query()
+
+
+def _wait_for_newest(scene: Scene) -> None:
+    with scene.rx.inside():
+        deadline = Deadline(10.0)
+        while {each.version for each in memberships(interface="eth0")} != {3, None}:
+            assert not deadline.passed(), "still IGMPv2 after 10 s"
+
+
+_OUTPUT = "nft add table {ip} t; nft 'add chain {ip} t c {{ type filter hook output priority 0; }}'; nft 'add rule {ip} t c {reports} drop'"
+
+BREAKS = (
+    *both(
+        "reports stopped at the host",
+        "reports.stopped",
+        breaking(forgotten_by_switch, on_receiver(_OUTPUT)),
+        scene=scene_of(),
+    ),
+    *both("reports stopped, nobody hears them", "reports.stopped", on_receiver(_OUTPUT), scene=ReportScene),
+    *both(
+        "version forced, and others use the newest",
+        "report-version.forced",
+        breaking(forgotten_by_switch, _beside_a_newer_one),
+        scene=scene_of("ssm"),
+    ),
+    *both("version forced, the newest is expected", "report-version.forced", _force, scene=NewestReportScene),
+    Break(
+        "version forced for all interfaces",
+        "report-version.forced",
+        _force_all,
+        scene=NewestReportScene,
+    ),
+    Break(
+        "an older querier",
+        "report-version.old-querier",
+        _older_query,
+        _wait_for_newest,
+        scene=NewestReportScene,
+    ),
+    *both("an older report is for routers only", "reports.kept-from-listener", _force, scene=_snooping),
+)

@@ -1,0 +1,95 @@
+"""The rules of delivery are the kernel's: for sockets of all kinds, there is an obstacle exactly if nothing arrives."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import socket
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from pytest_mcast import LabView, Sender
+from pytest_mcast.doctor import Changes, End, Facts, Flow
+from pytest_mcast.doctor.asking import ask
+from pytest_mcast.doctor.obstacles import found
+from pytest_mcast.evidence import Reading, Snapshot, socket_options
+from pytest_mcast.evidence.linux import readers
+
+from .breaks.plain import MULTICAST_ALL, act, plain
+from .scene import Scene
+
+_READ = ("links", "memberships", "namespace", "route_to", "sockets")
+_SOCKETS = 60
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_there_is_an_obstacle_exactly_if_nothing_arrives(mcast_lab: LabView, family: str) -> None:
+    seed = secrets.randbits(32)
+    pick = random.Random(seed)  # noqa: S311 - no secrets
+    scene = Scene(mcast_lab, family, more_interfaces={"eth9": "beside"})
+    delivered = set()
+    with scene.tx.sender(scene.channel) as sender:
+        for _ in range(_SOCKETS):
+            with ExitStack() as stack:
+                sock, how = _some_socket(scene, sender, pick, stack)
+                arrives, obstacles = _arrives(sender, sock), found(_flow(scene, sender, sock))
+                delivered.add(arrives)
+                assert arrives == (not obstacles), f"seed {seed}: {how}: {obstacles}"
+    assert delivered == {True, False}
+
+
+def _some_socket(
+    scene: Scene, sender: Sender, pick: random.Random, stack: ExitStack
+) -> tuple[socket.socket, dict[str, Any]]:
+    """Open a socket that is mostly right."""
+    group, family = scene.channel.group, scene.family
+    source, other = scene.tx.source(family), scene.rx.source(family)
+    how: dict[str, Any] = {
+        "address": pick.choice(["", "", group, group, other, scene.lab.channel(family).group]),
+        "port": pick.choice([None] * 5 + [0]),
+        "device": pick.choice(["", "", "eth0", "eth9"]),
+        "joins": pick.choice([True, True, True, False]),
+        "group": pick.choice([None] * 4 + [scene.lab.channel(family).group]),
+        "interface": pick.choice(["eth0", "eth0", "eth0", "eth9"]),
+        "source": pick.choice([None, None, None, source, other]),
+        "options": ((*MULTICAST_ALL[family], pick.choice([0, 1])),),
+    }
+    blocked = pick.choice([None, None, None, source, other])
+    peer = pick.choice([None] * 5 + [sender.source, (other, 9)])
+    beside = pick.choice([None, None, "eth0", "eth9"])
+    receiver = plain(scene, scope="eth0", **how)
+    stack.callback(receiver.close)
+    if beside is not None:  # after the receiver, whose port it does not get
+        how["of beside"] = pick.choice([None, source, other])
+        stack.callback(plain(scene, port=0, interface=beside, source=how["of beside"]).close)
+    with scene.rx.inside():
+        if blocked is not None and how["joins"] and how["source"] is None:
+            act(receiver.socket, "block", how["group"] or group, how["interface"], blocked)
+        zone = (0, socket.if_nametoindex("eth0")) if family == "ipv6" else ()
+        if peer is not None and how["device"] != "eth9":
+            receiver.socket.connect((peer[0].partition("%")[0], peer[1], *zone))
+    receiver.socket.setblocking(False)
+    return receiver.socket, {**how, "blocked": blocked, "peer": peer, "beside": beside}
+
+
+def _arrives(sender: Sender, sock: socket.socket) -> bool:
+    payload = secrets.token_bytes(16)
+    sender.send(payload)
+    try:
+        return sock.recv(64) == payload  # on a flat link it is there when send() returns
+    except BlockingIOError:
+        return False
+
+
+def _flow(scene: Scene, sender: Sender, sock: socket.socket) -> Flow:
+    read = readers([scene.channel.group])
+    with scene.rx.inside():
+        facts = Facts(Snapshot("linux", {name: Reading(read[name]()) for name in _READ}))
+    return Flow(
+        scene.channel,
+        sender=End("tx", facts, Changes({}), "eth0", (socket_options(sender.socket),)),
+        receiver=End("rx", facts, Changes({}), "eth0", (ask(sock, scene.channel, facts),)),
+        source=scene.tx.source(scene.family),
+    )

@@ -1,0 +1,200 @@
+"""Impaired cables: loss, duplicates, order, delay, rate, corruption; the same for the same seed."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+import pytest
+
+from pytest_mcast import InterfaceError, LabView, Receiver, Sender
+from pytest_mcast.lab import Every, Exactly
+from pytest_mcast.wire.impairment import Impairment, Judge
+
+both_families = pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+
+
+def _numbers(receiver: Receiver, sender: Sender, count: int) -> list[int]:
+    """Send that many numbers and return those that have come before the end, which is sent until it comes."""
+    for number in range(1, count + 1):
+        sender.send(b"%d" % number)
+    got: list[int] = []
+    end = secrets.token_hex(8).encode()
+    while True:
+        sender.send(end)
+        payload = receiver.recv().payload
+        if payload == end:
+            return got
+        if len(payload) < len(end):  # else it is an earlier end
+            got.append(int(payload))
+
+
+@both_families
+def test_exactly_these_are_lost(mcast_lab: LabView, family: str) -> None:
+    link = mcast_lab.link("mine")
+    tx, rx = mcast_lab.hosts(2, link=link)
+    receiver = rx.receiver(mcast_lab.channel(family))
+    sender = tx.sender(receiver.channel)
+    with link.impair(rx, loss=Exactly(2, 5)) as cable:
+        assert _numbers(receiver, sender, 6) == [1, 3, 4, 6]
+        assert cable.to_host.lost == [2, 5]
+        assert cable.from_host.datagrams == 0  # what rx reports is none
+    assert _numbers(receiver, sender, 6)[-6:] == [1, 2, 3, 4, 5, 6]
+
+
+def test_every_third_on_the_way_from_a_host(mcast_lab: LabView) -> None:
+    link = mcast_lab.link("mine")
+    tx, rx, other = mcast_lab.hosts(3, link=link)
+    receivers = [host.receiver(mcast_lab.channel()) for host in (rx, other)]
+    with link.impair(tx, loss=Every(3)) as cable:
+        for receiver in receivers:
+            lost = len(cable.from_host.lost)
+            got = _numbers(receiver, tx.sender(receiver.channel), 9)
+            assert len(got) < 9
+            assert len(cable.from_host.lost) >= lost + 3
+        assert cable.from_host.lost[:3] == [3, 6, 9]
+        assert not cable.to_host.lost
+
+
+def test_the_same_seed_loses_the_same(mcast_lab: LabView) -> None:
+    link = mcast_lab.link("mine")
+    tx, rx = mcast_lab.hosts(2, link=link)
+    receiver = rx.receiver(mcast_lab.channel())
+    sender = tx.sender(receiver.channel)
+    lost = []
+    for seed in (7, 7, 8):
+        with link.impair(rx, loss=0.2, seed=seed) as cable:
+            got = _numbers(receiver, sender, 100)
+            lost.append([number for number in cable.to_host.lost if number <= 100])
+            assert [number for number in range(1, 101) if number not in got[-100:]] == lost[-1]
+    assert lost[0] == lost[1] != lost[2]
+    assert 5 < len(lost[0]) < 40
+
+
+@both_families
+def test_duplicates_and_datagrams_out_of_order(mcast_lab: LabView, family: str) -> None:
+    link = mcast_lab.link("mine")
+    tx, rx = mcast_lab.hosts(2, link=link)
+    receiver = rx.receiver(mcast_lab.channel(family))
+    sender = tx.sender(receiver.channel)
+    with link.impair(rx, duplicate=Exactly(3), reorder=Exactly(1, 4)) as cable:
+        assert _numbers(receiver, sender, 6) == [2, 1, 3, 3, 5, 4, 6]
+        assert (cable.to_host.duplicated, cable.to_host.reordered) == ([3], [1, 4])
+
+
+@both_families
+def test_what_is_corrupted_is_dropped_for_its_checksum(mcast_lab: LabView, family: str) -> None:
+    link = mcast_lab.link("mine")
+    tx, rx = mcast_lab.hosts(2, link=link)
+    receiver = rx.receiver(mcast_lab.channel(family))
+    with link.impair(rx, corrupt=Exactly(2)) as cable:
+        assert _numbers(receiver, tx.sender(receiver.channel), 3) == [1, 3]
+        assert cable.to_host.corrupted == [2]
+
+
+def test_a_delay(mcast_lab: LabView) -> None:
+    link = mcast_lab.link("mine")
+    tx, rx = mcast_lab.hosts(2, link=link)
+    receiver = rx.receiver(mcast_lab.channel())
+    sender = tx.sender(receiver.channel)
+    with link.impair(rx, delay=0.05):
+        sent = sender.send(b"slow")
+        arrived = receiver.recv()
+        assert arrived.timestamp_ns is not None
+        assert sent.timestamp_ns is not None
+        assert arrived.timestamp_ns - sent.timestamp_ns >= 50_000_000
+
+
+def test_a_rate(mcast_lab: LabView) -> None:
+    link = mcast_lab.link("mine")
+    tx, rx = mcast_lab.hosts(2, link=link)
+    receiver = rx.receiver(mcast_lab.channel())
+    sender = tx.sender(receiver.channel)
+    with link.impair(rx, rate=100_000):  # bytes a second
+        started = time.monotonic()
+        for _ in range(11):
+            sender.send(bytes(958))  # frames of 1000 bytes
+        receiver.expect(11)
+        assert time.monotonic() - started >= 0.1
+
+
+def test_a_burst_over_an_impaired_cable_is_accounted_for(mcast_lab: LabView) -> None:
+    link = mcast_lab.link("mine")
+    tx, rx = mcast_lab.hosts(2, link=link)
+    receiver = rx.receiver(mcast_lab.channel())
+    sender = tx.sender(receiver.channel)
+    with link.impair(rx, loss=Every(10), seed=1) as cable, receiver.drain() as drain:
+        account = drain.account(sender.burst(200, 500, rate=20_000))
+        assert account.lost == {"network": 20}
+        assert [first + 1 for first, _ in account.missing] == cable.to_host.lost[:20]
+        assert account.received == 180
+
+
+@both_families
+def test_proofs_are_weaker_meanwhile(mcast_lab: LabView, family: str) -> None:
+    link = mcast_lab.link("mine")
+    good, bad, rx = mcast_lab.hosts(3, link=link)
+    receiver = rx.receiver(mcast_lab.channel(family, source=good))
+    with link.impair(rx, delay=0.01):
+        verdict = receiver.expect_nothing(bad.sender(receiver.channel).send(b"spoof"), fence=good)
+        assert not verdict.strong
+    assert receiver.expect_nothing(bad.sender(receiver.channel).send(b"spoof"), fence=good).strong
+
+
+def test_a_switch_that_snoops_knows_an_impaired_port(mcast_lab: LabView) -> None:
+    switch = mcast_lab.switch(snooping=True)
+    tx, rx = mcast_lab.hosts(2, link=switch)
+    with switch.impair(rx, loss=Exactly(1)):
+        receiver = rx.receiver(mcast_lab.channel())
+        assert receiver.evidence.startswith("MDB entry")
+        assert _numbers(receiver, tx.sender(receiver.channel), 2) == [2]
+        assert switch.port(rx).flood
+    receiver = rx.receiver(mcast_lab.channel())
+    tx.sender(receiver.channel).send(b"whole")
+    assert receiver.recv().payload == b"whole"
+
+
+def test_a_cable_is_impaired_once(mcast_lab: LabView) -> None:
+    link = mcast_lab.link("mine")
+    (host,) = mcast_lab.hosts(1, link=link)
+    with link.impair(host), pytest.raises(InterfaceError, match="is impaired already; close that first"):
+        link.impair(host)
+    link.impair(host)  # and is whole again when the link goes
+
+
+def test_a_shared_link_is_not_impaired(mcast_lab: LabView) -> None:
+    with pytest.raises(InterfaceError, match=r"impair\(\) would change link lan for other tests"):
+        mcast_lab.link().impair(mcast_lab.host())
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"loss": 1.1}, "loss 1.1 is neither a probability"),
+        ({"duplicate": "often"}, "duplicate 'often' is neither"),
+        ({"delay": -1}, "delay -1 is not a number of seconds"),
+        ({"delay": (2, 1)}, r"delay \(2, 1\) is not"),
+        ({"rate": 0}, "rate 0 is not a positive number"),
+    ],
+)
+def test_what_cannot_be_an_impairment(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        Impairment(**options)
+
+
+@pytest.mark.parametrize("numbers", [(), (0,), (1, "2")])
+def test_what_cannot_be_a_choice(numbers: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="whole numbers from 1"):
+        Exactly(*numbers)
+    with pytest.raises(ValueError, match="a whole number from 1"):
+        Every(0)
+
+
+def test_what_is_lost_does_not_depend_on_what_else_happens() -> None:
+    more: list[dict[str, Any]] = [{}, {"corrupt": 0.5, "delay": (0, 1)}]
+    judges = [Judge(Impairment(loss=0.3, seed=3, **each), "to host") for each in more]
+    for judge in judges:
+        for _ in range(200):
+            judge.fate(bytes(100), datagram=True)
+    assert judges[0].lost == judges[1].lost != []
