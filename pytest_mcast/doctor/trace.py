@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_mcast.core.channels import Channel
-from pytest_mcast.core.errors import HostError, InterfaceError, McastError, MissingCapability
+from pytest_mcast.core.errors import HostError, McastError, MissingCapability
 from pytest_mcast.core.receiver import Receiver
 from pytest_mcast.core.system import LINUX
 from pytest_mcast.evidence import Watch
@@ -23,10 +23,9 @@ from .arrivals import Arrival, Looked, Nobody, Read
 from .flow import Changes, Hop, Trace
 from .hops import Seen, came_in, in_order, ip_took_it, left, udp_took_it
 from .observation import Party
+from .switches import Ports, is_virtual
 
 if TYPE_CHECKING:
-    from pytest_mcast.lab.counts import ChannelCount
-    from pytest_mcast.lab.port import Port
     from pytest_mcast.wire import Drop
 
 __all__ = ["MARK", "SourceOfTraffic", "trace"]
@@ -97,15 +96,15 @@ class _Way:
         self.sender = sender
         self.receiver = receiver
         self._size = size
-        self.ports = _port(sender), _port(receiver)
-        virtual = _is_virtual(sender.host) and _is_virtual(receiver.host)
+        self.ports = Ports(sender, receiver)
+        virtual = is_virtual(sender) and is_virtual(receiver)
         self._timeout = timeout if timeout is not None else _IN_A_LAB if virtual else _ELSEWHERE
 
     def follow(self) -> Trace:
         """Send one, and say where it has got to."""
         mark = MARK + secrets.token_hex(_RANDOM // 2).encode()
         with ExitStack() as stack:
-            counts = [None if port is None else _count(stack, port, self.channel, mark) for port in self.ports]
+            counted = self.ports.count(stack, self.channel, mark)
             watches = {host: _Watching(stack, host, self.channel.group, mark) for host in self._hosts()}
             try:
                 self.send(mark.ljust(self._size, b"."))
@@ -118,7 +117,7 @@ class _Way:
                 arrived = self.arrival.wait(mark, self._timeout)
             wait = self._timeout if arrived[0] is None else 0.0
             seen = {host: Seen.of(str(host), watch.read(wait)) for host, watch in watches.items()}
-            switch = self._switch(counts)
+            switch = self._switch(counted.hops())
         origin, destination = seen[self.sender.host], seen[self.receiver.host]
         hops = [sent, *self._network(origin, destination, switch)]
         hops += [ip_took_it(destination, self.channel.family), udp_took_it(destination, *self._udp)]
@@ -154,12 +153,12 @@ class _Way:
 
     def _is_at(self, stopped: Hop, drop: Drop) -> bool:
         """Say whether the kernel dropped it there: the switch, and each host beside, drop copies of their own as well."""
-        sender_port, receiver_port = (None if port is None else port.device for port in self.ports)
+        at, to = self.ports.sender, self.ports.receiver
         if stopped.name == f"{self.sender.host}: {self.sender.interface_name}":
             return drop.received_by is None
-        if any(port is not None and stopped.name == _port_name(port) for port in self.ports):
-            return drop.sent_by == self.sender.interface_name and drop.received_by == sender_port
-        return drop.received_by == self.receiver.interface_name and receiver_port in {None, drop.sent_by}
+        if self.ports.named(stopped.name):
+            return at is not None and (drop.sent_by, drop.received_by) == (self.sender.interface_name, at.device)
+        return drop.received_by == self.receiver.interface_name and (to is None or drop.sent_by == to.device)
 
     @property
     def _udp(self) -> tuple[str, int]:
@@ -176,22 +175,10 @@ class _Way:
             return [came_in(destination, there, family)] if there == here == "lo" else []
         return [left(origin, here, family), *switch, came_in(destination, there, family)]
 
-    def _switch(self, counts: list[ChannelCount | None]) -> list[Hop]:
-        hops = []
-        for port, count, out in zip(self.ports, counts, (False, True), strict=True):
-            if port is not None and count is not None:
-                number = count.sent(port) if out else count.received(port)
-                what = "sent it out of" if out else "got it at"
-                hops.append(
-                    Hop(
-                        _port_name(port),
-                        number > 0,
-                        f"the switch {what if number else 'has not ' + what} {port.device}",
-                    )
-                )
-        if not hops and not (_is_virtual(self.sender.host) and _is_virtual(self.receiver.host)):
-            hops.append(Hop("network", None, "nobody can look into its switches from here"))
-        return hops
+    def _switch(self, hops: list[Hop]) -> list[Hop]:
+        if is_virtual(self.sender) and is_virtual(self.receiver):
+            return hops
+        return [Hop("network", None, "nobody can look into its switches from here")]
 
 
 class _Watching:
@@ -205,7 +192,7 @@ class _Watching:
             return
         self._remote = None
         tap = None
-        if _is_virtual(host):
+        if is_virtual(Party(host)):
             try:
                 tap = stack.enter_context(host.tap())  # type: ignore[attr-defined]  # of virtual hosts
             except MissingCapability:  # the watch will say so
@@ -223,7 +210,7 @@ class _Watching:
 
 @contextmanager
 def _arrival(channel: Channel, receiver: Party, into: Receiver | None, *, join: bool) -> Iterator[Arrival]:
-    sockets = _open_sockets(receiver)
+    sockets = receiver.open_sockets
     if into is not None:
         yield Read(into)
     elif sockets:
@@ -237,7 +224,7 @@ def _arrival(channel: Channel, receiver: Party, into: Receiver | None, *, join: 
 
 @contextmanager
 def _sending(channel: Channel, sender: Party, through: SourceOfTraffic | None) -> Iterator[Callable[[bytes], object]]:
-    sockets = _open_sockets(sender)
+    sockets = sender.open_sockets
     if through is not None:
         yield through.send
     elif sockets:
@@ -245,11 +232,6 @@ def _sending(channel: Channel, sender: Party, through: SourceOfTraffic | None) -
     else:
         with sender.host.sender(channel, interface=sender.interface_name) as opened:
             yield opened.send
-
-
-def _open_sockets(party: Party) -> list[socket.socket]:
-    """Return the sockets of an end that are there; of those that are closed there are only words."""
-    return [sock for sock in party.sockets if isinstance(sock, socket.socket) and sock.fileno() >= 0]
 
 
 def _send(sock: socket.socket, payload: bytes, channel: Channel, sender: Party) -> None:
@@ -268,34 +250,3 @@ def _send(sock: socket.socket, payload: bytes, channel: Channel, sender: Party) 
         sock.send(payload, flags)
     else:
         sock.sendto(payload, flags, destination)
-
-
-def _is_virtual(host: Host) -> bool:
-    if not LINUX:
-        return False
-    from pytest_mcast.lab import VirtualHost
-
-    return isinstance(host, VirtualHost)
-
-
-def _port(party: Party) -> Port | None:
-    """Return the port of a switch at which an end is; None when it is at none of ours."""
-    if not _is_virtual(party.host):
-        return None
-    try:
-        index = party.host.find(party.interface_name).index  # type: ignore[attr-defined]  # of virtual hosts
-    except InterfaceError:
-        return None
-    port: Port | None = party.host.plugged.get(index)  # type: ignore[attr-defined]  # the same
-    return port
-
-
-def _port_name(port: Port) -> str:
-    return f"{port.link}: port of {port.host}"
-
-
-def _count(stack: ExitStack, port: Port, channel: Channel, mark: bytes) -> ChannelCount | None:
-    try:
-        return stack.enter_context(port.link.count(channel, mark))
-    except MissingCapability:
-        return None

@@ -128,6 +128,20 @@ def test_within_a_host_there_is_at_most_loopback(mcast_lab: LabView, interface: 
     assert all(hop.reached for hop in found.hops), told(found)
 
 
+@pytest.mark.parametrize("ttl", [1, 2])
+def test_a_router_is_on_the_way(mcast_lab: LabView, ttl: int) -> None:
+    tx = mcast_lab.host("tx", interfaces={"eth0": "left"})
+    rx = mcast_lab.host("rx", interfaces={"eth0": "right"})
+    router = mcast_lab.router("router", interfaces={"eth0": "left", "eth1": "right"})
+    channel = mcast_lab.channel("ipv4", scope="organization-local")
+    router.route(channel.group, "eth0", ["eth1"], source=tx)
+    with tx.sender(channel, ttl=ttl) as sender:
+        found = trace(channel, Party(tx, [sender.socket]), Party(rx), timeout=_SHORT if ttl == 1 else 5.0)
+    between = ["left: port of tx", "left: port of router", "right: port of router", "right: port of rx"]
+    assert names(found)[2:6] == between
+    assert (found.stopped_at and found.stopped_at.name) == (None if ttl == 2 else "right: port of router"), told(found)
+
+
 def _no_route(place: Place) -> None:
     place.sh(place.tx, "ip route flush table main")
     with place.tx.inside():
@@ -299,9 +313,8 @@ def test_foreign_traffic_on_the_channel_is_not_taken_for_it(mcast_lab: LabView) 
 
 
 def test_without_packet_sockets_the_counters_tell_and_that_is_said(mcast_lab: LabView) -> None:
-    channel = mcast_lab.channel("ipv6")
+    channel = mcast_lab.channel("ipv4")
     tx, rx = mcast_lab.hosts(2)
-    seen = []
     with rx.receiver(channel), tx.sender(channel) as sender:
         watches = []
         for host in (tx, rx):
@@ -311,12 +324,12 @@ def test_without_packet_sockets_the_counters_tell_and_that_is_said(mcast_lab: La
         seen = [Seen.of("a", watch.read()) for watch in watches]
         for watch in watches:
             watch.close()
-    for hop in (left(seen[0], "eth0", "ipv6"), came_in(seen[1], "eth0", "ipv6")):
+    for hop in (left(seen[0], "eth0", "ipv4"), came_in(seen[1], "eth0", "ipv4")):
         assert hop.reached
         assert "McastPkts +1" in hop.evidence
         assert "no packet socket: Operation not permitted" in hop.evidence
-    assert ip_took_it(seen[1], "ipv6").reached
-    assert came_in(seen[0], "eth0", "ipv6").reached is False
+    assert ip_took_it(seen[1], "ipv4").reached
+    assert not came_in(seen[0], "eth0", "ipv4").reached
 
 
 @contextmanager
