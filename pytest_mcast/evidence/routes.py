@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional
 from pytest_mcast.wire.attributes import attribute, attributes
 from pytest_mcast.wire.rtnetlink import Netlink, NetlinkError, Request
 
-__all__ = ["route_to", "routes", "rules"]
+__all__ = ["MOST", "route_to", "routes", "rules"]
 
 _GETROUTE, _GETRULE = 26, 34  # linux/rtnetlink.h
 _FAMILIES: Dict[int, str] = {socket.AF_INET: "ipv4", socket.AF_INET6: "ipv6"}
@@ -29,14 +29,18 @@ _DESTINATION, _INTERFACE, _GATEWAY, _PRIORITY, _PREFERRED, _MULTIPATH, _TABLE, _
 _RULE_DESTINATION, _RULE_SOURCE, _RULE_IIF, _RULE_PRIORITY, _RULE_MARK, _RULE_TABLE, _RULE_OIF = 1, 2, 3, 6, 10, 15, 17
 
 
+#: Routes of a family that are read, at the most: a router of the Internet has a million, which takes many seconds.
+MOST = 20_000
+
+
 def routes() -> List[Dict[str, Any]]:
-    """Return the routes of all tables, one for each of several next hops; raises ``OSError``."""
+    """Return the routes of all tables, one for each of several next hops; raises ``OSError``, also for more than ``MOST``."""
     found: List[Dict[str, Any]] = []
     with closing(Netlink()) as netlink:
         names = _names()
         for family in _FAMILIES:
             request = Request(_GETROUTE, 0, struct.pack("=BBBBBBBBI", family, *bytes(7), 0), "list the routes")
-            for body in netlink.ask(request, dump=True):
+            for body in netlink.ask(request, dump=True, most=MOST):
                 if body[0] == family:
                     found += _routes(body, names)
     return found
