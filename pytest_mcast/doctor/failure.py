@@ -30,6 +30,7 @@ from .moment import Endpoint, Moment
 from .observation import Observation, Party
 from .pairing import paired
 from .trace import trace
+from .unreported import report_flow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,6 +80,9 @@ def explain(
     if attempt is not None:
         return [_refused(one, attempt, observation, hosts)]
     moment = getattr(one, "moment", None) or moment or observation.moment(hosts, process)
+    report = report_flow(one, observation, hosts, moment) if isinstance(one, NotReported) else None
+    if report is not None:
+        return [diagnose(report)]
     receiver = getattr(one, "receiver", None)
     if receiver is not None and concern == "ours":
         return [_lost(one, receiver, observation, hosts, moment, again=again)]
