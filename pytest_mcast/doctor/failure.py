@@ -30,6 +30,7 @@ from .moment import Endpoint, Moment
 from .observation import Observation, Party
 from .pairing import paired
 from .trace import trace
+from .unreported import report_flow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,6 +80,9 @@ def explain(
     if attempt is not None:
         return [_refused(one, attempt, observation, hosts)]
     moment = getattr(one, "moment", None) or moment or observation.moment(hosts, process)
+    report = report_flow(one, observation, hosts, moment) if isinstance(one, NotReported) else None
+    if report is not None:
+        return [diagnose(report)]
     receiver = getattr(one, "receiver", None)
     if receiver is not None and concern == "ours":
         return [_lost(one, receiver, observation, hosts, moment, again=again)]
@@ -107,7 +111,10 @@ def _refused(error: BaseException, attempt: Attempt, observation: Observation, h
         host = candidates[0] if candidates else LocalHost(attempt.interface)
     party = Party(host, _sockets_of(host, attempt), attempt.interface.name)
     sender, receiver = (party, None) if attempt.call in ("open", "send") else (None, party)
-    return diagnose(observation.flow(attempt.channel, sender=sender, receiver=receiver, call=attempt.call, error=error))
+    flow = observation.flow(
+        attempt.channel, sender=sender, receiver=receiver, call=attempt.call, error=error, size=attempt.size
+    )
+    return diagnose(flow)
 
 
 def _sockets_of(host: Host, attempt: Attempt) -> list[Mapping[str, object]]:

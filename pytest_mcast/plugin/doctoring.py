@@ -14,7 +14,7 @@ from .place import SESSION
 from .stash import LAB
 
 if TYPE_CHECKING:
-    from pytest_mcast.core.errors import NotReceived
+    from pytest_mcast.core.errors import NotReceived, NotReported
     from pytest_mcast.doctor import Diagnosis, Moment, Observation
     from pytest_mcast.hosts import Host
 
@@ -71,7 +71,7 @@ class Doctor:
         network = self._config.stash.get(LAB, None)
         return None if network is None else network.lab.host(SESSION)
 
-    def _keep_loss(self, error: NotReceived) -> None:
+    def _keep_loss(self, error: NotReceived | NotReported) -> None:
         """Keep what is gone when the test, on its way out, closes what it has opened."""
         self._moments += 1
         if self._observation is not None and self._moments <= _MOMENTS:
