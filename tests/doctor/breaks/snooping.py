@@ -144,6 +144,10 @@ def _local_scene(lab: LabView) -> Scene:
     return scene
 
 
+def _locked(scene: Scene) -> None:
+    on_switch("bridge link set dev {rx} locked on; ip link set dev {rx} type bridge_slave fdb_flush")(scene)
+
+
 _FLOOD_OFF = "bridge link set dev {rx} mcast_flood off"
 
 BREAKS = (
@@ -188,9 +192,16 @@ BREAKS = (
         scene=scene_of("ssm", querier=False, strict=True),
     ),
     *both(
+        "locked port, no reports",
+        "switch-port.locked",
+        breaking(forgotten_by_switch, _locked),
+        scene=scene_of(),
+    ),
+    *both(
         "reports stopped in the switch",
         "reports.stopped",
         breaking(forgotten_by_switch, filters("bridge t", "type filter hook prerouting priority 0;", "{reports} drop")),
         scene=scene_of(),
+        needs=("nft",),
     ),
 )
