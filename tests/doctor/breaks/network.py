@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
-
-import pytest
 
 from pytest_mcast import LabView
 from tests.doctor.scene import Break, Scene
 
 Do = Callable[[Scene], object]
 IPROUTE2 = ("bridge", "ip")
-_WITH_FILTERS = (*IPROUTE2, "nft", "sysctl")
+_NFT = (*IPROUTE2, "nft")
+_BRIDGE_NF = (*_NFT, "sysctl", "/proc/sys/net/bridge")
 
 
 def both(
@@ -101,14 +99,7 @@ def filters(table: str, chain: str, rule: str = "", more: str = "", undo: str = 
 
 def routed_filter(*, more: str, undo: str = "") -> Do:
     """Return what drops all routed packets in the switch, and has it take frames for such (br_netfilter)."""
-    drop = filters("{ip} t", f"{_FORWARD} policy drop;", more=more, undo=undo)
-
-    def run(scene: Scene) -> None:
-        if not Path("/proc/sys/net/bridge").exists():
-            pytest.skip("needs the kernel module br_netfilter")
-        drop(scene)
-
-    return run
+    return filters("{ip} t", f"{_FORWARD} policy drop;", more=more, undo=undo)
 
 
 _FORWARD = "type filter hook forward priority 0;"
@@ -135,22 +126,20 @@ BREAKS = (
         "rule in the switch",
         "switch.firewall",
         filters("bridge t", _FORWARD, "udp dport {port} counter drop"),
-        needs=_WITH_FILTERS,
+        needs=_NFT,
     ),
     # No multicast needs ARP or neighbour discovery.
-    *both(
-        "policy of the switch", "switch.firewall", filters("bridge t", f"{_FORWARD} policy drop;"), needs=_WITH_FILTERS
-    ),
+    *both("policy of the switch", "switch.firewall", filters("bridge t", f"{_FORWARD} policy drop;"), needs=_NFT),
     *both(
         "firewall for routed packets",
         "switch.bridge-nf",
         routed_filter(more=f"sysctl -w {_CALL}=1", undo=f"sysctl -w {_CALL}=0"),
-        needs=_WITH_FILTERS,
+        needs=_BRIDGE_NF,
     ),
     *both(
         "firewall for routed packets, by the bridge",
         "switch.bridge-nf",
         routed_filter(more="ip link set dev {bridge} type bridge nf_call_{ip}tables 1"),
-        needs=_WITH_FILTERS,
+        needs=_BRIDGE_NF,
     ),
 )
