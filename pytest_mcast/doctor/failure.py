@@ -111,7 +111,10 @@ def _refused(error: BaseException, attempt: Attempt, observation: Observation, h
         host = candidates[0] if candidates else LocalHost(attempt.interface)
     party = Party(host, _sockets_of(host, attempt), attempt.interface.name)
     sender, receiver = (party, None) if attempt.call in ("open", "send") else (None, party)
-    return diagnose(observation.flow(attempt.channel, sender=sender, receiver=receiver, call=attempt.call, error=error))
+    flow = observation.flow(
+        attempt.channel, sender=sender, receiver=receiver, call=attempt.call, error=error, size=attempt.size
+    )
+    return diagnose(flow)
 
 
 def _sockets_of(host: Host, attempt: Attempt) -> list[Mapping[str, object]]:

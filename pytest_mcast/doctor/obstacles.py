@@ -147,8 +147,16 @@ def _of_memberships(flow: Flow, end: End, ear: Ear) -> Iterator[Obstacle]:
             f"{interface} of {end.name} is a member, by another socket; {ear.name} is none and has IP_MULTICAST_ALL=0"
         )
         yield Obstacle("multicast-all.off", (seen,), values)
-    else:
+    elif not _same_mistake(flow, end, ear):
         yield _not_joined(flow, end, ear, joined)
+
+
+def _same_mistake(flow: Flow, end: End, ear: Ear) -> bool:
+    """Whether a socket is bound to the very group, or interface, that it has joined instead: that is one cause, not two."""
+    groups = {each.group for each in ear.joined or ()}
+    interfaces = {each.interface for each in ear.joined or ()}
+    other_group = bool(ear.address) and flow.channel.group not in groups and groups == {ear.address}
+    return other_group or (interfaces == {ear.device} and ear.device != end.interface)
 
 
 def _of_host(flow: Flow, end: End, ear: Ear, memberships: list[Mapping[str, Any]]) -> Iterator[Obstacle]:

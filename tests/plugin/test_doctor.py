@@ -178,7 +178,7 @@ def test_a_doctor_that_fails_is_a_line_and_what_passes_says_nothing(home: Runner
     assert _sections(result.stdout)["test_silent"] == ["the doctor has failed: ValueError: no idea"]
     assert "1 failed, 1 passed" in result.stdout
     passing = home([*PYTEST, "--mcast-lab", "-k", "fine"])
-    assert "doctor" not in passing.stdout + passing.stderr
+    assert "mcast doctor" not in passing.stdout + passing.stderr
 
 
 def test_on_a_terminal_of_80_columns(home: Runner) -> None:
