@@ -190,7 +190,7 @@ class Receiver:
         try:
             verdict.expect_not_delivered()
         except Delivered as error:
-            error.receiver = self
+            error.receiver, error.datagram = self, next(iter(verdict.datagrams), None)
             raise
         before, self._drops = self._drops, self.statistics().kernel_drops or 0
         if self._drops > before:

@@ -10,7 +10,19 @@ from .facts import Facts, NotRead
 from .firewall import Packet
 from .flow import End, Flow
 
-__all__ = ["came_in", "datagram", "delivered", "has_impossible_source", "packets", "source_of", "way_back"]
+__all__ = [
+    "came_in",
+    "conf_name",
+    "counted",
+    "datagram",
+    "delivered",
+    "from_elsewhere",
+    "has_impossible_source",
+    "named",
+    "packets",
+    "source_of",
+    "way_back",
+]
 
 _HEADERS = {"ipv4": 28, "ipv6": 48}  # of IP and UDP
 # Sources that no host takes from outside: net/ipv4/route.c, ip_mc_validate_source; RFC 4291 section 2.5.3, 2.7.
@@ -53,6 +65,29 @@ def datagram(flow: Flow, *, incoming: str | None = None, outgoing: str | None = 
         incoming=incoming,
         outgoing=outgoing,
     )
+
+
+def from_elsewhere(flow: Flow) -> End | None:
+    """Return the receiver, if what it should get comes from another host."""
+    return None if flow.same_host else flow.receiver
+
+
+def conf_name(family: str, interface: str, name: str) -> str:
+    """Return the sysctl of an interface as sysctl(8) takes it, also when there is a dot in the interface's name."""
+    return f"net/{family}/conf/{interface}/{name}"
+
+
+def named(end: End, **more: object) -> dict[str, object]:
+    """Return the values that texts name: ``host``, ``interface``, and more."""
+    return {"host": end.name, "interface": end.interface, **more}
+
+
+def counted(end: End, name: str) -> int | None:
+    """Return what a counter has counted there; None when nobody has looked."""
+    try:
+        return end.changes[name]
+    except NotRead:
+        return None
 
 
 def came_in(end: End, family: str) -> int:

@@ -8,7 +8,7 @@ from pytest_mcast.wire.counters import parse_counters
 
 __all__ = ["changes_between"]
 
-_COUNTERS = ("proc/snmp", "proc/netstat", "proc/snmp6")
+_COUNTERS = ("proc/snmp", "proc/netstat", "proc/snmp6", "proc/xfrm_stat")
 
 
 def changes_between(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -19,14 +18,19 @@ from pytest_mcast.core.errors import (
     ReceiveError,
     Reported,
 )
+from pytest_mcast.core.receiver import Receiver
+from pytest_mcast.core.sender import Sender
+from pytest_mcast.core.system import LINUX
 from pytest_mcast.evidence import Reading
 from pytest_mcast.hosts import Host, LocalHost
 
 from .diagnosis import Diagnosis, diagnose
-from .facts import NotRead
-from .flow import Flow, Unwanted
+from .flow import Flow, Trace, Unwanted
 from .moment import Endpoint, Moment
 from .observation import Observation, Party
+from .pairing import paired
+from .trace import trace
+from .unreported import report_flow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,11 +66,13 @@ def explain(
     *,
     process: Host | None = None,
     moment: Moment | None = None,
+    again: bool = False,
 ) -> list[Diagnosis]:
     """Look at the datagrams that an exception is about, the most suspect first.
 
     ``hosts`` are those of the test, ``process`` the one that this process is itself, if it is one; what was kept at the
-    ``moment`` of the failure is taken from there. A diagnosis without a finding is returned only when it is certain
+    ``moment`` of the failure is taken from there. With ``again`` a datagram is sent once more, if that is possible and
+    cannot get to a network of others: what was queued at the receiver is read then. A diagnosis without a finding is returned only when it is certain
     which datagrams are meant.
     """
     concern, one = concern_of(error)
@@ -74,9 +80,12 @@ def explain(
     if attempt is not None:
         return [_refused(one, attempt, observation, hosts)]
     moment = getattr(one, "moment", None) or moment or observation.moment(hosts, process)
+    report = report_flow(one, observation, hosts, moment) if isinstance(one, NotReported) else None
+    if report is not None:
+        return [diagnose(report)]
     receiver = getattr(one, "receiver", None)
     if receiver is not None and concern == "ours":
-        return [_lost(one, receiver, observation, hosts, moment)]
+        return [_lost(one, receiver, observation, hosts, moment, again=again)]
     return list(_suspects(one, concern, observation, moment))
 
 
@@ -102,7 +111,10 @@ def _refused(error: BaseException, attempt: Attempt, observation: Observation, h
         host = candidates[0] if candidates else LocalHost(attempt.interface)
     party = Party(host, _sockets_of(host, attempt), attempt.interface.name)
     sender, receiver = (party, None) if attempt.call in ("open", "send") else (None, party)
-    return diagnose(observation.flow(attempt.channel, sender=sender, receiver=receiver, call=attempt.call, error=error))
+    flow = observation.flow(
+        attempt.channel, sender=sender, receiver=receiver, call=attempt.call, error=error, size=attempt.size
+    )
+    return diagnose(flow)
 
 
 def _sockets_of(host: Host, attempt: Attempt) -> list[Mapping[str, object]]:
@@ -116,28 +128,55 @@ def _sockets_of(host: Host, attempt: Attempt) -> list[Mapping[str, object]]:
 
 
 def _lost(
-    error: BaseException, receiver: object, observation: Observation, hosts: Sequence[Host], moment: Moment
+    error: BaseException,
+    receiver: object,
+    observation: Observation,
+    hosts: Sequence[Host],
+    moment: Moment,
+    *,
+    again: bool,
 ) -> Diagnosis:
     own = next((each for each in moment.endpoints if each.owner is receiver), None)
     if own is None:  # it is closed by now, and what it had joined is gone with it
         own = _closed(receiver, hosts)
-        readings = {**moment.readings[own.host], "memberships": _CLOSED, "sockets": _CLOSED}
+        readings = {**moment.readings.get(own.host, {}), "memberships": _CLOSED, "sockets": _CLOSED}
         moment = replace(moment, readings={**moment.readings, own.host: readings})
-    flow = _flow(own, observation, moment, error)
+    flow, pair = _flow(own, observation, moment, error)
     if isinstance(error, Delivered):
-        flow = replace(flow, unwanted=_unwanted(error, flow))
-    return diagnose(flow)
+        return diagnose(replace(flow, unwanted=_unwanted(error, own)))
+    if again:
+        flow = replace(flow, trace=_once_more(pair))
+    return paired(diagnose(flow))
 
 
-def _unwanted(error: Delivered, flow: Flow) -> Unwanted:
+def _unwanted(error: Delivered, receiver: Endpoint) -> Unwanted:
+    """Say what is known of the datagram that was delivered."""
     datagram = error.datagram
     if datagram is None:
         return Unwanted()
-    interface = None
-    if flow.receiver is not None and datagram.interface_index:
-        with suppress(NotRead):  # it is gone by now
-            interface = flow.receiver.facts.link(datagram.interface_index)["name"]
-    return Unwanted(datagram.destination, datagram.source[0], interface)
+    index = datagram.interface_index
+    name = next((each.name for each in receiver.host.interfaces if each.index == index), None)
+    return Unwanted(datagram.destination, datagram.source[0].partition("%")[0], name)
+
+
+def _once_more(pair: tuple[Endpoint | None, Endpoint]) -> Trace | None:
+    """Send once more what was lost, where both ends are ours, open, and no network of others is between them."""
+    sender, receiver = pair
+    if sender is None or not isinstance(sender.owner, Sender) or not isinstance(receiver.owner, Receiver):
+        return None
+    ours = all(each.host.interface.loopback or _is_virtual(each.host) for each in pair if each is not None)
+    if not ours or sender.count == 0 or sender.owner.closed or receiver.owner.closed or receiver.channel is None:
+        return None
+    ends = [Party(each.host, interface=each.interface) for each in (sender, receiver)]
+    return trace(receiver.channel, *ends, through=sender.owner, into=receiver.owner, join=False)
+
+
+def _is_virtual(host: Host) -> bool:
+    if not LINUX:
+        return False
+    from pytest_mcast.lab import VirtualHost
+
+    return isinstance(host, VirtualHost)
 
 
 def _closed(receiver: object, hosts: Sequence[Host]) -> Endpoint:
@@ -150,20 +189,47 @@ def _suspects(error: BaseException, concern: Concern, observation: Observation, 
     """Look at receivers that may have got nothing; without findings there is nothing to say of them."""
     if isinstance(error, (NotReported, Reported)):
         concern = "waiting"
-    receivers = [each for each in moment.endpoints if each.role == "receiver" and not each.count]
+    wanted = ("certain", "likely") if concern == "waiting" else ("certain",)
+    receivers = _receivers(moment.endpoints)
+    if concern == "other":  # what has come is not what the test is about
+        receivers = [each for each in receivers if not each.options.get("queued")]
     for receiver in receivers[:_MOST]:
-        wanted = ("certain", "likely") if concern == "waiting" else ("certain",)
-        diagnosis = diagnose(_flow(receiver, observation, moment, error))
+        flow, (sender, _) = _flow(receiver, observation, moment, error)
+        if concern == "other" and (sender is None or sender.count == 0):
+            continue
+        diagnosis = paired(diagnose(flow))
         findings = tuple(finding for finding in diagnosis.findings if finding.confidence in wanted)
         if findings:
             yield replace(diagnosis, findings=findings)
 
 
-def _flow(receiver: Endpoint, observation: Observation, moment: Moment, error: BaseException) -> Flow:
-    assert receiver.channel is not None
-    sender, elsewhere = _sender_of(receiver, moment.endpoints)
+def _receivers(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+    """Return what may have received nothing, the newest first: receivers, and sockets that should be.
+
+    That is a socket of the user's on the port to which a sender sends, unless it has joined that group; what it has
+    joined instead, or that it has joined nothing, is what the checks are to find.
+    """
+    sent_to = {each.channel.port: each.channel for each in endpoints if each.role == "sender" and each.channel}
+    found: dict[object, Endpoint] = {}
+    for each in reversed(endpoints):
+        local = each.options.get("local", ["", 0])
+        meant = sent_to.get(local[1]) if each.owner is None and "peer" not in each.options else None
+        inode = each.options.get("inode", id(each))
+        if meant is not None and not (each.channel and each.channel.group == meant.group):
+            found.setdefault(inode, replace(each, role="receiver", channel=meant, count=None))
+        elif each.role == "receiver" and not each.count:
+            found[inode] = each
+    return list(found.values())
+
+
+def _flow(
+    receiver: Endpoint, observation: Observation, moment: Moment, error: BaseException
+) -> tuple[Flow, tuple[Endpoint | None, Endpoint]]:
+    """Return what is known of the datagrams for a receiver, and both ends of them."""
     channel = receiver.channel
-    return observation.flow(
+    assert channel is not None
+    sender, elsewhere = _sender_of(receiver, moment.endpoints)
+    flow = observation.flow(
         channel,
         sender=None
         if sender is None
@@ -176,6 +242,7 @@ def _flow(receiver: Endpoint, observation: Observation, moment: Moment, error: B
         received=receiver.count,
         elsewhere=elsewhere,
     )
+    return flow, (sender, receiver)
 
 
 def _sender_of(receiver: Endpoint, endpoints: Sequence[Endpoint]) -> tuple[Endpoint | None, tuple[Channel, ...]]:

@@ -111,8 +111,9 @@ def _listed(each: Mapping[str, Any], facts: Facts) -> Ear:
         device=None if index is None else _name(index, facts),
         inode=each["inode"],
         takes_all=_flag(each, "multicast_all"),
+        v6only=_flag(each, "v6only"),
         queued=each["queued"],
-        drops=each["drops"],
+        drops=each["drops"] or 0,
         buffer=each["receive_buffer"],
     )
 

@@ -20,10 +20,11 @@ from pytest_mcast.hosts import Host, RemoteHost
 
 from .flow import Changes
 
-__all__ = ["Endpoint", "Moment", "describe_socket", "endpoints_of", "fleeting", "own_sockets"]
+__all__ = ["Endpoint", "Moment", "describe_socket", "endpoints_of", "fleeting", "fleeting_of_switches", "own_sockets"]
 
 # Readings that change with each socket; the others are still there when the test has failed.
 _FLEETING = ("memberships", "sockets")
+_FLEETING_OF_SWITCH = ("mdb", "router_ports")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Moment:
     endpoints: tuple[Endpoint, ...]
     readings: Mapping[Host, Mapping[str, Reading]]
     changes: Mapping[Host, Changes]
+    #: What the switches say that the hosts are plugged into, by the descriptor of their namespace.
+    switches: Mapping[int, Mapping[str, Reading]] = field(default_factory=dict)
 
 
 def describe_socket(sock: socket.socket, memberships: Iterable[Mapping[str, Any]] = ()) -> dict[str, Any]:
@@ -72,15 +75,35 @@ def fleeting(host: Host) -> dict[str, Reading]:
     """Read what is gone as soon as sockets are closed (about 1 ms); nothing of a remote host."""
     if not LINUX or isinstance(host, RemoteHost):
         return {}
+    with host.inside():
+        return _readings(_FLEETING)
+
+
+def fleeting_of_switches(hosts: Iterable[Host]) -> dict[int, dict[str, Reading]]:
+    """Read what switches forget soon after the sockets of these hosts are closed: who wants which group."""
+    if not LINUX:
+        return {}
+    from pytest_mcast.lab import VirtualHost
+
+    found: dict[int, dict[str, Reading]] = {}
+    for host in hosts:
+        for port in host.plugged.values() if isinstance(host, VirtualHost) else ():
+            namespace = port.link.namespace
+            if namespace.descriptor not in found:
+                with namespace:
+                    found[namespace.descriptor] = _readings(_FLEETING_OF_SWITCH)
+    return found
+
+
+def _readings(names: Iterable[str]) -> dict[str, Reading]:
     from pytest_mcast.evidence.linux import READERS
 
     found: dict[str, Reading] = {}
-    with host.inside():
-        for name in _FLEETING:
-            try:
-                found[name] = Reading(READERS[name]())
-            except Exception as error:  # noqa: BLE001 - of whatever it dies: that is said, and the others are read
-                found[name] = Reading(refused=str(error) or type(error).__name__)
+    for name in names:
+        try:
+            found[name] = Reading(READERS[name]())
+        except Exception as error:  # noqa: BLE001 - of whatever it dies: that is said, and the others are read
+            found[name] = Reading(refused=str(error) or type(error).__name__)
     return found
 
 
@@ -92,6 +115,7 @@ def own_sockets(host: Host, memberships: Iterable[Mapping[str, Any]], known: Ite
     inodes = {endpoint.options.get("inode") for endpoint in known}
     with host.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
         cookie = namespace_cookie(here)
+        inodes.add(os.fstat(here.fileno()).st_ino)
         memberships = list(memberships)
         found: list[Endpoint] = []
         for sock in _udp_sockets():
@@ -99,18 +123,20 @@ def own_sockets(host: Host, memberships: Iterable[Mapping[str, Any]], known: Ite
                 options = describe_socket(sock, memberships)
                 if options.get("namespace") == cookie and options.get("inode") not in inodes:
                     found += _plain(host, options)
-    return found
+    # The newest last, as those of hosts are.
+    return sorted(found, key=lambda endpoint: endpoint.options["inode"])
 
 
 def _plain(host: Host, options: Mapping[str, Any]) -> Iterator[Endpoint]:
     port = options.get("local", ["", 0])[1]
+    silent = 0 if port == 0 else None  # the first datagram takes a port
     joined = options.get("joined", ())
     for each in joined:
         source = each["sources"][0] if each["mode"] == "include" and each["sources"] else None
         channel = Channel.unchecked(each["group"], port, source)
         yield Endpoint(host, "receiver", channel, socket.if_indextoname(each["index"]), options)
     # What receives may send as well.
-    yield Endpoint(host, "sender", _peer(options), _interface(host, options), options)
+    yield Endpoint(host, "sender", _peer(options), _interface(host, options), options, silent)
 
 
 def _peer(options: Mapping[str, Any]) -> Channel | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -19,7 +20,8 @@ from .asking import ask
 from .counters import changes_between
 from .facts import Facts
 from .flow import Apart, Changes, End, Flow, Segment
-from .moment import Moment, endpoints_of, fleeting, own_sockets
+from .holders import with_holders
+from .moment import Moment, endpoints_of, fleeting, fleeting_of_switches, own_sockets
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -44,6 +46,11 @@ class Party:
     def interface_name(self) -> str:
         """The interface that is meant."""
         return self.interface or self.host.interface.name
+
+    @property
+    def open_sockets(self) -> list[socket.socket]:
+        """The sockets that are still open."""
+        return [each for each in self.sockets if isinstance(each, socket.socket) and each.fileno() >= 0]
 
 
 def facts_of(host: Host, groups: Sequence[str] = ()) -> Facts:
@@ -95,7 +102,8 @@ class Observation:
         endpoints = [found for host in readings for found in endpoints_of(host, _memberships(readings[host]))]
         if process in readings and process is not None:
             endpoints += own_sockets(process, _memberships(readings[process]), endpoints)
-        return Moment(tuple(endpoints), readings, {host: self.changes(host) for host in readings})
+        changes = {host: self.changes(host) for host in readings}
+        return Moment(tuple(endpoints), readings, changes, fleeting_of_switches(readings))
 
     def changes(self, host: Host) -> Changes:
         """Return what has been counted on a host since the mark."""
@@ -125,9 +133,11 @@ class Observation:
             facts = {host: _with(facts_of(host, _asked(channel)), moment.readings[host]) for host in hosts}
         origin = None if sender is None else self._end(sender, channel, facts, changed)
         destination = None if receiver is None else self._end(receiver, channel, facts, changed)
+        if destination is not None and getattr(error, "errno", None) == errno.EADDRINUSE and not _remote(receiver):
+            destination = with_holders(destination, channel.port)
         known = {
             **_of_sender(origin, channel),
-            **({} if sender is None or receiver is None else _between(sender, receiver)),
+            **({} if sender is None or receiver is None else _between(sender, receiver, moment)),
             **known,
         }
         return Flow(channel, origin, destination, call=call, error=error, **known)
@@ -164,6 +174,10 @@ def _memberships(readings: Mapping[str, Reading]) -> list[Mapping[str, Any]]:
     return readings.get("memberships", Reading()).value or []
 
 
+def _remote(party: Party | None) -> bool:
+    return party is not None and isinstance(party.host, RemoteHost)
+
+
 def _with(facts: Facts, readings: Mapping[str, Reading]) -> Facts:
     return Facts(Snapshot(facts.system, {**facts.snapshot.readings, **readings}))
 
@@ -187,7 +201,7 @@ def _of_sender(end: End | None, channel: Channel) -> dict[str, Any]:
     return found
 
 
-def _between(sender: Party, receiver: Party) -> dict[str, Any]:
+def _between(sender: Party, receiver: Party, moment: Moment | None) -> dict[str, Any]:
     """Return what is between two virtual hosts: the switch, or that there is none (``Flow.segment``, ``Flow.apart``)."""
     ports = [_port(party) for party in (sender, receiver)]
     if ports[0] is None or ports[1] is None or ports[0] is ports[1]:
@@ -198,6 +212,8 @@ def _between(sender: Party, receiver: Party) -> dict[str, Any]:
         return {"apart": Apart(str(link), str(ports[1].link), tuple(sorted({str(host) for host in routers})))}
     with link.namespace:
         facts = Facts(Snapshot.from_json(take_snapshot()))
+    if moment is not None:
+        facts = _with(facts, moment.switches.get(link.namespace.descriptor, {}))
     return {"segment": Segment(str(link), facts, f"switch{link.number}", ports[0].device, ports[1].device)}
 
 

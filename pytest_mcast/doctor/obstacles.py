@@ -17,6 +17,14 @@ from .hearing import Ear, Joined, ears
 
 __all__ = ["Obstacle", "found", "obstacle", "obstacles"]
 
+# RFC 3678 sections 4.1.3 and 5.1: those for IPv4, and those for both.
+_SOURCES = ("IP_ADD_SOURCE_MEMBERSHIP", "MCAST_JOIN_SOURCE_GROUP")
+# How a group is joined, with the member of the request that names the interface (ip(7), ipv6(7)).
+_HOW = {
+    "ipv4": "IP_ADD_MEMBERSHIP with imr_ifindex (struct ip_mreqn) or imr_address",
+    "ipv6": "IPV6_JOIN_GROUP with ipv6mr_interface",
+}
+
 
 @dataclass(frozen=True)
 class Obstacle:
@@ -124,7 +132,7 @@ def _of_memberships(flow: Flow, end: End, ear: Ear) -> Iterator[Obstacle]:
     here = next((each for each in joined if each.interface == interface), None)
     values = {"interface": interface, "group": group}
     if here is not None and not of_host:
-        seen = f"{ear.name} has joined {group} on {interface}, but {interface} of {end.name} has no such membership"
+        seen = f"{ear.name} has joined {group} on {interface}, but {end.name} has no such membership there"
         yield Obstacle("membership.lost", (seen,), values)
         return
     if here is not None:
@@ -139,8 +147,16 @@ def _of_memberships(flow: Flow, end: End, ear: Ear) -> Iterator[Obstacle]:
             f"{interface} of {end.name} is a member, by another socket; {ear.name} is none and has IP_MULTICAST_ALL=0"
         )
         yield Obstacle("multicast-all.off", (seen,), values)
-    else:
+    elif not _same_mistake(flow, end, ear):
         yield _not_joined(flow, end, ear, joined)
+
+
+def _same_mistake(flow: Flow, end: End, ear: Ear) -> bool:
+    """Whether a socket is bound to the very group, or interface, that it has joined instead: that is one cause, not two."""
+    groups = {each.group for each in ear.joined or ()}
+    interfaces = {each.interface for each in ear.joined or ()}
+    other_group = bool(ear.address) and flow.channel.group not in groups and groups == {ear.address}
+    return other_group or (interfaces == {ear.device} and ear.device != end.interface)
 
 
 def _of_host(flow: Flow, end: End, ear: Ear, memberships: list[Mapping[str, Any]]) -> Iterator[Obstacle]:
@@ -156,7 +172,12 @@ def _of_sources(flow: Flow, ear: Ear, joined: Joined, who: str = "") -> Iterator
     if not joined.refuses(source):
         return
     who = who or f"{ear.name} has"
-    values = {"source": source, "interface": joined.interface, "sources": ", ".join(joined.sources) or "none"}
+    values = {
+        "source": source,
+        "how": _SOURCES[":" in joined.group],
+        "interface": joined.interface,
+        "sources": ", ".join(joined.sources) or "none",
+    }
     if joined.mode == "exclude":
         yield Obstacle("membership.source-blocked", (f"{who} blocked {source} on {joined.interface}",), values)
         return
@@ -170,7 +191,7 @@ def _of_sources(flow: Flow, ear: Ear, joined: Joined, who: str = "") -> Iterator
 
 def _not_joined(flow: Flow, end: End, ear: Ear, joined: list[Joined]) -> Obstacle:
     group, interface = flow.channel.group, end.interface
-    values = {"interface": interface, "group": group}
+    values: dict[str, object] = {"interface": interface, "group": group, "how": _HOW[flow.channel.family]}
     missing = f"{end.name} has no membership of {group} on {interface}"
     elsewhere = [each.interface for each in joined]
     who = f"{ear.name} has"

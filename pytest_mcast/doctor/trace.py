@@ -210,7 +210,7 @@ class _Watching:
 
 @contextmanager
 def _arrival(channel: Channel, receiver: Party, into: Receiver | None, *, join: bool) -> Iterator[Arrival]:
-    sockets = _open_sockets(receiver)
+    sockets = receiver.open_sockets
     if into is not None:
         yield Read(into)
     elif sockets:
@@ -224,7 +224,7 @@ def _arrival(channel: Channel, receiver: Party, into: Receiver | None, *, join: 
 
 @contextmanager
 def _sending(channel: Channel, sender: Party, through: SourceOfTraffic | None) -> Iterator[Callable[[bytes], object]]:
-    sockets = _open_sockets(sender)
+    sockets = sender.open_sockets
     if through is not None:
         yield through.send
     elif sockets:
@@ -232,11 +232,6 @@ def _sending(channel: Channel, sender: Party, through: SourceOfTraffic | None) -
     else:
         with sender.host.sender(channel, interface=sender.interface_name) as opened:
             yield opened.send
-
-
-def _open_sockets(party: Party) -> list[socket.socket]:
-    """Return the sockets of an end that are there; of those that are closed there are only words."""
-    return [sock for sock in party.sockets if isinstance(sock, socket.socket) and sock.fileno() >= 0]
 
 
 def _send(sock: socket.socket, payload: bytes, channel: Channel, sender: Party) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -14,7 +15,16 @@ if TYPE_CHECKING:
 
 __all__ = ["brief", "in_words"]
 
-_COUNTERS = 8  # that are named when nothing was found
+_ERRNO = re.compile(r"\[Errno \d+\] ")  # of OSError, before what it says
+# Counters that are named when nothing was found, in this order.
+_TOLD_IPV4 = (
+    *("Udp.OutDatagrams", "Udp.InDatagrams", "Udp.NoPorts", "Udp.InErrors", "Udp.RcvbufErrors", "Udp.IgnoredMulti"),
+    *("IpExt.OutMcastPkts", "IpExt.InMcastPkts", "Ip.InReceives", "Ip.InDelivers", "Ip.InDiscards", "Ip.InAddrErrors"),
+)
+_TOLD_IPV6 = (
+    *("Udp6OutDatagrams", "Udp6InDatagrams", "Udp6NoPorts", "Udp6InErrors", "Udp6RcvbufErrors", "Udp6IgnoredMulti"),
+    *("Ip6OutMcastPkts", "Ip6InMcastPkts", "Ip6InReceives", "Ip6InDelivers", "Ip6InDiscards", "Ip6InAddrErrors"),
+)
 
 
 def in_words(diagnosis: Diagnosis, limit: int, width: int) -> list[str]:
@@ -45,7 +55,7 @@ def _finding(finding: Finding, width: int) -> Iterator[str]:
     for line in finding.evidence:
         yield from _wrap(line, width, "  seen: ", "        ")
     yield from _cure(finding, width)
-    yield from _wrap(finding.reference, width, "  see:  ", "        ")
+    yield from _wrap(finding.reference, width, "  see:  ", "        ") if finding.reference else ()
 
 
 def _shorter(finding: Finding, width: int) -> Iterator[str]:
@@ -85,7 +95,7 @@ def _traced(diagnosis: Diagnosis, width: int) -> list[str]:
 
 def _unchecked(unchecked: Mapping[str, str], width: int) -> list[str]:
     """Name what could not be read, once each: many checks may have needed it."""
-    reasons = list(dict.fromkeys(unchecked.values()))
+    reasons = list(dict.fromkeys(_ERRNO.sub("", reason) for reason in unchecked.values()))
     if not reasons:
         return []
     what = [f"{name} ({why})" for name, _, why in (reason.partition(": ") for reason in reasons)]
@@ -100,8 +110,8 @@ def _nothing(diagnosis: Diagnosis, width: int) -> Iterator[str]:
         f"no cause found for {flow.channel} by {diagnosis.checked} checks of {' and '.join(ends)}", width, "", "  "
     )
     if flow.sender is None and not flow.refused:
-        yield from _wrap("no open sender of this test is for that channel", width, "  seen: ", "        ")
-    elif flow.sent is not None:
+        yield from _wrap("this test has no open sender, as far as is known", width, "  seen: ", "        ")
+    elif flow.sent is not None and not flow.refused:
         times = "1 datagram" if flow.sent == 1 else f"{flow.sent} datagrams"
         yield from _wrap(f"the sender has sent {times}", width, "  seen: ", "        ")
     for role in ("sender", "receiver") if not flow.same_host else ("receiver",):
@@ -116,10 +126,9 @@ def _counted(flow: Flow, role: str, width: int) -> Iterator[str]:
         moved = dict(end.changes.all())
     except NotRead:
         return
-    family = [name for name in moved if name.startswith(("Ip6", "Udp6", "Icmp6")) == (flow.channel.family == "ipv6")]
-    named = sorted(family, key=lambda name: (not name.startswith("Udp"), name))[:_COUNTERS]
-    text = ", ".join(f"{name} +{moved[name]}" for name in named) or "nothing"
-    yield from list(_wrap(f"{end.name} has counted {text}", width, "  seen: ", "        "))[:2]
+    told = _TOLD_IPV6 if flow.channel.family == "ipv6" else _TOLD_IPV4
+    text = ", ".join(f"{name} +{moved[name]}" for name in told if moved.get(name)) or "nothing of interest"
+    yield from _cut(_wrap(f"{end.name} has counted {text}", width, "  seen: ", "        "), 2, width)
 
 
 def _cut(lines: list[str], limit: int, width: int) -> list[str]:

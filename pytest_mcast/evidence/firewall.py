@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -60,7 +61,12 @@ def table_names() -> List[str]:
     """Return the tables of nftables, such as ``inet filter``; raises ``OSError``."""
     request = Request(_GETTABLE, 0, struct.pack("=BBH", socket.AF_UNSPEC, 0, 0), "list the tables of nftables")
     with closing(Netlink(_NETLINK_NETFILTER)) as netlink:
-        bodies = netlink.ask(request, dump=True)
+        try:
+            bodies = netlink.ask(request, dump=True)
+        except OSError as error:
+            if error.errno != errno.EPERM:
+                raise
+            raise PermissionError("nftables are told to nobody without CAP_NET_ADMIN") from None
     return [
         f"{_FAMILIES.get(body[0], body[0])} {dict(attributes(body, 4))[_TABLE_NAME].rstrip(bytes(1)).decode()}"
         for body in bodies

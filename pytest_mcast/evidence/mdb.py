@@ -34,7 +34,7 @@ def entries() -> List[Dict[str, Any]]:
 
 
 def router_ports() -> List[Dict[str, Any]]:
-    """Return the ports that get every group: ``bridge``, ``port``, ``type`` (temporary, permanent...), ``timer_s``.
+    """Return the ports that get every group: ``bridge``, ``port``, ``type`` (temp, permanent), ``timer_s``.
 
     Raises ``OSError``. A port becomes one when a query, or a report of a router (RFC 4286), comes in at it.
     """
@@ -53,8 +53,8 @@ def router_ports() -> List[Dict[str, Any]]:
     return found
 
 
-# linux/if_bridge.h: MDB_RTR_TYPE_*
-_ROUTER_TYPES = {0: "disabled", 1: "temp_query", 2: "permanent", 3: "temp"}
+# linux/if_bridge.h: MDB_RTR_TYPE_*, in the words of bridge(8)
+_ROUTER_TYPES = {0: "disabled", 1: "temp", 2: "permanent", 3: "temp"}
 
 
 def _tables() -> Iterator[Tuple[str, int, bytes, Dict[int, str]]]:

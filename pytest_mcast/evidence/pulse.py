@@ -8,7 +8,7 @@ from typing import Dict, List, Tuple
 
 __all__ = ["Pulse"]
 
-_FILES = ("snmp", "netstat", "snmp6", "dev", "softnet_stat")
+_FILES = ("snmp", "netstat", "snmp6", "dev", "softnet_stat", "xfrm_stat")
 _SOCKETS = ("udp", "udp6")
 # Per-thread files: /proc/net is the main thread's. What they say is of the namespace they were opened in, for good.
 _DIRECTORY = "/proc/thread-self/net"
@@ -29,7 +29,7 @@ class Pulse:
         for name in _FILES + (_SOCKETS if sockets else ()):
             try:
                 self._files.append((name, os.open(f"{_DIRECTORY}/{name}", os.O_RDONLY | os.O_CLOEXEC)))
-            except OSError:  # snmp6, when there is no IPv6; all of them without /proc
+            except OSError:  # snmp6, when there is no IPv6; xfrm_stat, without IPsec; all of them without /proc
                 continue
 
     def read(self) -> Dict[str, str]:

@@ -63,8 +63,14 @@ def read_all(readers: Mapping[str, Callable[[], Any]]) -> Dict[str, Dict[str, An
         try:
             readings[name] = {"value": read()}
         except Exception as error:  # noqa: BLE001 - of whatever it dies: that is said, and the others are read
-            readings[name] = {"refused": str(error) or type(error).__name__}
+            readings[name] = {"refused": _reason(error)}
     return readings
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:  # without the number, which is for programs
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
 
 
 def _machine() -> Dict[str, str]:

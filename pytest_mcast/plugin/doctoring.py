@@ -14,7 +14,7 @@ from .place import SESSION
 from .stash import LAB
 
 if TYPE_CHECKING:
-    from pytest_mcast.core.errors import NotReceived
+    from pytest_mcast.core.errors import NotReceived, NotReported
     from pytest_mcast.doctor import Diagnosis, Moment, Observation
     from pytest_mcast.hosts import Host
 
@@ -50,7 +50,7 @@ class Doctor:
 
     def examine(self, report: pytest.TestReport, error: BaseException) -> None:
         """Explain a failure in its report."""
-        text = self._explain(error) if self._hosts else ""
+        text = self._explain(error, again=report.when == "call") if self._hosts else ""
         if text:
             _add_section(report, text)
 
@@ -71,7 +71,7 @@ class Doctor:
         network = self._config.stash.get(LAB, None)
         return None if network is None else network.lab.host(SESSION)
 
-    def _keep_loss(self, error: NotReceived) -> None:
+    def _keep_loss(self, error: NotReceived | NotReported) -> None:
         """Keep what is gone when the test, on its way out, closes what it has opened."""
         self._moments += 1
         if self._observation is not None and self._moments <= _MOMENTS:
@@ -82,11 +82,11 @@ class Doctor:
         if self._observation is not None and self._moment is None:
             self._moment = self._observation.moment(list(self._hosts), self._process)
 
-    def _explain(self, error: BaseException) -> str:
+    def _explain(self, error: BaseException, *, again: bool) -> str:
         """Say why, in at most 25 lines of 80 columns; empty when there is nothing to say. It raises nothing."""
         if self._observation is None:
             return ""
-        found: list[str] | BaseException | None = _within(_PATIENCE, lambda: self._lines(error))
+        found: list[str] | BaseException | None = _within(_PATIENCE, lambda: self._lines(error, again=again))
         if isinstance(found, BaseException) or found is None:
             if os.environ.get("MCAST_DOCTOR_RAISES") and found is not None:
                 raise found
@@ -94,11 +94,13 @@ class Doctor:
             return f"the doctor has failed: {why}".partition("\n")[0][:_WIDTH]
         return "\n".join(found)
 
-    def _lines(self, error: BaseException) -> list[str]:
+    def _lines(self, error: BaseException, *, again: bool) -> list[str]:
         from pytest_mcast.doctor import brief, explain
 
         assert self._observation is not None
-        diagnoses = explain(error, self._observation, list(self._hosts), process=self._process, moment=self._moment)
+        diagnoses = explain(
+            error, self._observation, list(self._hosts), process=self._process, moment=self._moment, again=again
+        )
         if self._brief:
             return [line for diagnosis in diagnoses[:1] for line in brief(diagnosis, _WIDTH)]
         return _together(diagnoses)

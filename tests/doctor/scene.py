@@ -86,6 +86,8 @@ class Scene:
     receiver_options: dict[str, Any] = field(default_factory=dict)
     sender_options: dict[str, Any] = field(default_factory=dict)
     payload_size: int = 32
+    #: The interface that is meant, of both.
+    interface: str = "eth0"
     #: More interfaces of the receiver, by name, and their links.
     more_interfaces: dict[str, str] = field(default_factory=dict)
     #: Whether the doctor is told which socket receives.
@@ -182,8 +184,8 @@ class Scene:
         sockets = [] if self.receiver is None or not self.shows_socket else [_socket(self.receiver)]
         return observation.flow(
             self.channel,
-            sender=Party(self.tx, [] if self.sender is None else [self.sender.socket], "eth0"),
-            receiver=Party(self.rx, sockets, "eth0"),
+            sender=Party(self.tx, [] if self.sender is None else [self.sender.socket], self.interface),
+            receiver=Party(self.rx, sockets, self.interface),
             call=call,
             error=error,
             size=self.payload_size,

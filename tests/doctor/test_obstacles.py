@@ -21,7 +21,7 @@ from .breaks.plain import MULTICAST_ALL, act, plain
 from .scene import Scene
 
 _READ = ("links", "memberships", "namespace", "route_to", "sockets")
-_SOCKETS = 60
+_SOCKETS = 40
 
 
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])
@@ -87,8 +87,9 @@ def _flow(scene: Scene, sender: Sender, sock: socket.socket) -> Flow:
     read = readers([scene.channel.group])
     with scene.rx.inside():
         facts = Facts(Snapshot("linux", {name: Reading(read[name]()) for name in _READ}))
-    ends = {
-        "sender": End("tx", facts, Changes({}), "eth0", (socket_options(sender.socket),)),
-        "receiver": End("rx", facts, Changes({}), "eth0", (ask(sock, scene.channel, facts),)),
-    }
-    return Flow(scene.channel, source=scene.tx.source(scene.family), **ends)
+    return Flow(
+        scene.channel,
+        sender=End("tx", facts, Changes({}), "eth0", (socket_options(sender.socket),)),
+        receiver=End("rx", facts, Changes({}), "eth0", (ask(sock, scene.channel, facts),)),
+        source=scene.tx.source(scene.family),
+    )

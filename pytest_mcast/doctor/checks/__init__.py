@@ -14,6 +14,7 @@ from . import (
     receiving,
     sending,
     sockets,
+    sources,
 )
 
 __all__ = ["CHECKS"]
@@ -24,6 +25,7 @@ CHECKS: tuple[Check, ...] = (
     *sending.CHECKS,
     *network.CHECKS,
     *receiving.CHECKS,
+    *sources.CHECKS,
     *filtering.CHECKS,
     *damage.CHECKS,
     *memberships.CHECKS,

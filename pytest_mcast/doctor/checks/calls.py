@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pytest_mcast.doctor.check import Check
 
-from . import refused_interfaces, refused_joins, refused_routes, refused_sends
+from . import refused_addresses, refused_interfaces, refused_joins, refused_routes, refused_sends
 
 __all__ = ["CHECKS"]
 
 #: Checks of refused calls.
 CHECKS: tuple[Check, ...] = (
     *refused_interfaces.CHECKS,
+    *refused_addresses.CHECKS,
     *refused_routes.CHECKS,
     *refused_joins.CHECKS,
     *refused_sends.CHECKS,

@@ -74,7 +74,7 @@ def _no_memory(flow: Flow) -> Iterator[Match]:
     memory = end.facts.sysctl_int(name)
     if not failed or memory >= _needed(flow):
         return
-    evidence = (f"{name} is {memory}", f"{failed} of {came} fragments were given up (ReasmFails)")
+    evidence = (f"{name} is {memory}", f"{packets(failed)} given up, of {came} (ReasmFails, ReasmReqds)")
     yield Match("certain", evidence, {"host": end.name, "memory": memory, "setting": name, "enough": _ENOUGH})
 
 
@@ -88,8 +88,8 @@ def _fragments(flow: Flow) -> Iterator[Match]:
     if found is None or any(True for _ in _no_memory(flow)):
         return
     end, came, failed = found
-    evidence = [f"{end.name} has got {came} fragments, and no datagram was whole (ReasmReqds, ReasmOKs)"]
-    evidence += [f"{failed} were given up (ReasmFails)"] if failed else []
+    evidence = [f"of {came} fragments, none made a datagram whole (ReasmReqds, ReasmOKs)"]
+    evidence += [f"{packets(failed)} given up (ReasmFails)"] if failed else []
     fits = "the MTU"
     if flow.sender is not None:
         try:

@@ -33,7 +33,8 @@ def _unicast(flow: Flow) -> Iterator[Match]:
     for _, ear, _, group, _ in _cases(flow):
         if not ipaddress.ip_address(group).is_multicast and not ear.address:
             seen = f"{ear.name} is bound to no address; the datagram was sent to {group}, which is no group"
-            yield Match("certain", (seen,), {"address": group, "group": flow.channel.group})
+            values = {"address": group, "group": flow.channel.group}
+            yield Match("certain" if ear.known else "likely", (seen,), values)
 
 
 def _of_others(flow: Flow) -> Iterator[Match]:
@@ -43,11 +44,10 @@ def _of_others(flow: Flow) -> Iterator[Match]:
         if ear.joined is not None and _by(ear, group, interface) is not None:
             continue
         if end.facts.memberships(group, interface):
+            mine = "has" if ear.joined is None else "has not, but it has"
             seen = (
                 f"{end.name} has joined {group} on {interface}",
-                f"{ear.name} has {'not ' if ear.joined is not None else ''}IP_MULTICAST_ALL=1"
-                if ear.joined is None
-                else f"{ear.name} has not, but has IP_MULTICAST_ALL=1 (IPV6_MULTICAST_ALL), the default",
+                f"{ear.name} {mine} IP_MULTICAST_ALL=1 (IPV6_MULTICAST_ALL), the default",
             )
             yield Match("certain" if ear.joined is not None else "likely", seen, {"group": flow.channel.group})
 

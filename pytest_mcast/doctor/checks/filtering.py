@@ -12,6 +12,7 @@ from pytest_mcast.doctor.flow import Flow
 
 __all__ = ["CHECKS"]
 
+_OTHER_LOSSES = ("Ip.InHdrErrors", "Ip.InAddrErrors", "Ip.InDiscards", "Ip.ReasmReqds", "Udp.InErrors")
 _WHERE = {
     "ingress": "as they come in by {interface}",
     "prerouting": "before they are routed",
@@ -24,8 +25,8 @@ def _stops(flow: Flow) -> Iterator[tuple[Stop, Confidence]]:
     end = flow.receiver
     if end is None:
         return
-    interface = "lo" if flow.same_host else end.interface  # what a host hears of itself comes by loopback
-    found = stops(end.facts.firewall(), datagram(flow, incoming=interface), *INCOMING)
+    # What a host hears of itself comes by the interface that it was sent out of (net/core/dev.c, dev_loopback_xmit).
+    found = stops(end.facts.firewall(), datagram(flow, incoming=end.interface), *INCOMING)
     for stop in found:
         if stop.sure:
             yield stop, "certain"
@@ -38,6 +39,8 @@ def _may_be_lost(flow: Flow, stop: Stop) -> bool:
     """Return whether something may be missing from there on, by the counters; True when nobody has counted."""
     family = flow.channel.family
     assert flow.receiver is not None
+    if flow.sent is not None and flow.received is not None and flow.received >= flow.sent:
+        return False
     try:
         missing = came_in(flow.receiver, family) - delivered(flow.receiver, family)
     except NotRead:
@@ -46,22 +49,26 @@ def _may_be_lost(flow: Flow, stop: Stop) -> bool:
 
 
 def _is_lost(flow: Flow, stop: Stop) -> bool:
-    """Return whether the counters of IPv4 say that all that was lost was lost there.
+    """Return whether the counters say that all that was lost was lost at ``input``, where nothing else can be at work.
 
-    Those of IPv6 count the reports of other hosts as well.
+    Those of IPv6 do not, because they count the reports of other hosts as well.
     """
     end = flow.receiver
     assert end is not None
-    if flow.channel.family != "ipv4" or stop.place == "ingress":
+    if flow.channel.family != "ipv4" or stop.place != "input":
         return False
     try:
-        routed, lost = end.changes["IpExt.InMcastPkts"], came_in(end, "ipv4") - end.changes["Ip.InDelivers"]
-        others = [end.changes[name] for name in ("Ip.InHdrErrors", "Ip.InAddrErrors", "Ip.ReasmReqds", "Udp.InErrors")]
-        others.append(end.changes["TcpExt.IPReversePathFilter"])
-        legacy = end.facts.read("firewall_legacy")
+        lost = came_in(end, "ipv4") - end.changes["Ip.InDelivers"]
+        if not 0 < lost <= end.changes["IpExt.InMcastPkts"] or any(end.changes[name] for name in _OTHER_LOSSES):
+            return False
     except NotRead:
         return False
-    return lost > 0 and not any(others) and not legacy and (stop.place != "input" or routed >= lost)
+    if stop.packets is not None:
+        return stop.packets >= lost
+    try:  # other rules, that nobody sees
+        return not end.facts.read("firewall_legacy")
+    except NotRead:
+        return False
 
 
 def _match(flow: Flow, stop: Stop, confidence: Confidence) -> Match:
@@ -73,8 +80,11 @@ def _match(flow: Flow, stop: Stop, confidence: Confidence) -> Match:
     packet = datagram(flow, incoming=interface)
     evidence = [f"{stop}{counted}"]
     if not stop.sure:
-        evidence.append("whether it stops these datagrams cannot be told from the rules alone")
+        evidence.append("whether that is for these datagrams cannot be told from the rules")
+        if confidence == "certain":
+            evidence.append("by the counters, all that was lost was lost there, and nothing else there can stop it")
     values = {
+        "may": "stops" if confidence == "certain" else "may stop",
         "host": flow.receiver.name,
         "where": _WHERE[stop.place].format(interface=interface),
         "group": flow.channel.group,
@@ -180,7 +190,7 @@ CHECKS: tuple[Check, ...] = (
         id="firewall.unclear",
         stage="receiver",
         condition=_unclear,
-        sentence="the firewall of {host} has a rule that may stop the datagrams {where}",
+        sentence="the firewall of {host} has a rule that {may} the datagrams {where}",
         cure=_CURE,
         command="{command}",
         reads=_READS,

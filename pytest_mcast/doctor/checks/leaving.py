@@ -9,7 +9,7 @@ from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.firewall import stops
 from pytest_mcast.doctor.flow import End, Flow
 
-from .refusals import link_of, link_local_ipv4
+from .refusals import add_route, covering, ipsec_exemption, link_local_ipv4, link_of, table
 from .refused_sends import packet_of
 
 __all__ = ["CHECKS"]
@@ -60,24 +60,24 @@ def _other_routed(flow: Flow) -> Iterator[Match]:
     end, sock = known
     group = flow.channel.group
     other = end.facts.route_to(group).get("interface")
-    if _chosen(end, sock) is not None or other in (None, end.interface) or link_of(end) is None:
+    link = link_of(end)
+    if _chosen(end, sock) is not None or other in (None, end.interface) or link is None:
         return
     # An IPv4 socket does not tell the index that it was given, but what was sent tells.
     here, there = (end.changes[f"{name}.tx_packets"] for name in (end.interface, other))
-    if here and not there:
+    if flow.channel.family == "ipv4" and here and not there:
         return
-    command = (
-        f"ip -6 route add multicast {group}/128 dev {end.interface} table local"
-        if flow.channel.family == "ipv6"
-        else f"ip route add {group}/32 dev {end.interface}"
-    )
     yield Match(
-        "certain" if there and not here else "likely",
+        "certain" if flow.channel.family == "ipv6" or (there and not here) else "likely",
         (
             f"the route of {end.name} to {group} is by {other}, and the socket names no interface",
             f"packets sent meanwhile: {there} by {other}, {here} by {end.interface}",
         ),
-        {"other": other, "interface": end.interface, "command": command},
+        {
+            "other": other,
+            "interface": end.interface,
+            "command": add_route(link, f"{group}/{128 if flow.channel.family == 'ipv6' else 32}"),
+        },
     )
 
 
@@ -100,6 +100,21 @@ def _no_carrier(flow: Flow) -> Iterator[Match]:
         yield Match("certain", (seen,), {"interface": end.interface, "host": end.name})
 
 
+def _loopback_route(flow: Flow) -> Iterator[Match]:
+    found = _out_by_meant(flow)
+    if found is None or flow.channel.family == "ipv4":
+        return
+    end, link = found
+    if "loopback" not in link["flags"]:
+        return
+    for route in [each for each in covering(end.facts, flow) if each["index"] == link["index"]][:1]:
+        if route["kind"] != "local":
+            wrong = f"{route['kind']} {route['destination']} dev {end.interface} table {table(route['table'])}"
+            command = f"ip -6 route del {wrong} metric {route['metric']} && {add_route(link, 'ff00::/8')}"
+            values = {"interface": end.interface, "kind": route["kind"], "command": command}
+            yield Match("certain", (f"{end.name} has the route {wrong}",), values)
+
+
 def _no_source(flow: Flow) -> Iterator[Match]:
     found = _out_by_meant(flow)
     if found is None or flow.channel.family == "ipv6" or flow.source is not None:
@@ -119,16 +134,37 @@ def _queue_drops(flow: Flow) -> Iterator[Match]:
     counter = "Udp.SndbufErrors" if flow.channel.family == "ipv4" else "Udp6SndbufErrors"
     dropped = end.changes[counter]
     for queue in end.facts.read("queues"):
-        if queue["index"] == link["index"] and queue["root"] and queue["handle"] and queue["drops"]:
-            yield Match(
-                # One that drops everything says nothing even to the kernel.
-                "certain" if dropped or queue["kind"] == "blackhole" else "possible",
-                (
-                    f"the queue of {end.interface} is {queue['kind']}, and has dropped {queue['drops']} packets so far",
-                    f"{end.name} has counted {counter} +{dropped}",
-                ),
-                {"interface": end.interface, "kind": queue["kind"]},
-            )
+        # A blackhole says nothing even to the kernel, which takes its drops for sent.
+        if queue["index"] != link["index"] or not queue["root"] or not queue["drops"]:
+            continue
+        if not dropped and queue["kind"] != "blackhole":
+            continue
+        usual = queue["handle"] == 0  # the kernel has put it there by itself: it is full, and that is all
+        yield Match(
+            "likely" if usual else "certain",
+            (
+                f"the queue of {end.interface} is {queue['kind']}, and has dropped {queue['drops']} packets so far",
+                *([f"{end.name} has counted {counter} +{dropped}"] if dropped else []),
+            ),
+            {
+                "interface": end.interface,
+                "kind": queue["kind"],
+                "cure": "send more slowly" if usual else "go back to the usual queue, or send more slowly",
+                "command": "" if usual else f"tc qdisc del dev {end.interface} root",
+            },
+            "code" if usual else None,
+        )
+
+
+def _no_security(flow: Flow) -> Iterator[Match]:
+    found = _out_by_meant(flow)
+    if found is None:
+        return
+    end, _ = found
+    dropped = end.changes["XfrmOutNoStates"]
+    if dropped:
+        seen = f"{end.name} has counted XfrmOutNoStates +{dropped}"
+        yield Match("certain", (seen,), {"group": flow.channel.group, "command": ipsec_exemption(flow)})
 
 
 def _egress(flow: Flow) -> Iterator[Match]:
@@ -181,6 +217,17 @@ CHECKS: tuple[Check, ...] = (
         place="sender",
     ),
     Check(
+        id="route.loopback-not-local",
+        stage="sender",
+        condition=_loopback_route,
+        sentence="IPv6 groups go over {interface} by a route of type {kind}, by which nothing is delivered",
+        cure="put one of type local in its place",
+        command="{command}",
+        reads=("links", "routes"),
+        reference="ip-route(8), type local",
+        place="sender",
+    ),
+    Check(
         id="source.none",
         stage="sender",
         condition=_no_source,
@@ -196,10 +243,21 @@ CHECKS: tuple[Check, ...] = (
         stage="sender",
         condition=_queue_drops,
         sentence="the queue of {interface} ({kind}) drops the datagrams, and send() says nothing",
-        cure="go back to the usual queue, or send more slowly",
-        command="tc qdisc del dev {interface} root",
+        cure="{cure}",
+        command="{command}",
         reads=("queues", "Udp SndbufErrors, Udp6SndbufErrors"),
         reference="tc(8); send(2), ENOBUFS",
+        place="sender",
+    ),
+    Check(
+        id="ipsec.no-state",
+        stage="sender",
+        condition=_no_security,
+        sentence="an IPsec policy wants {group} protected, and there is no key for it: send() says nothing",
+        cure="exempt the group, or add a state for it",
+        command="{command}",
+        reads=("counters: XfrmOutNoStates (/proc/net/xfrm_stat)",),
+        reference="RFC 4301 section 4.4; ip-xfrm(8)",
         place="sender",
     ),
     Check(

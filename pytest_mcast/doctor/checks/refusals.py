@@ -13,11 +13,13 @@ from pytest_mcast.doctor.flow import End, Flow
 
 __all__ = [
     "LOCAL_TABLE",
+    "add_route",
     "caller",
     "covering",
     "covers",
     "eui64",
     "ip",
+    "ipsec_exemption",
     "link_local_ipv4",
     "link_of",
     "place",
@@ -27,6 +29,7 @@ __all__ = [
 
 LOCAL_TABLE = 255  # RT_TABLE_LOCAL
 _TABLES = {253: "default", 254: "main", 255: "local"}
+_OF_SENDER = ("open", "send")
 _CALLS = {"join": "join", "open": "open the sender", "send": "send"}
 
 
@@ -34,12 +37,12 @@ def caller(flow: Flow, *codes: int) -> End | None:
     """Return the end whose call was refused with one of the codes; None when it was another code, or nobody is known."""
     if flow.errno not in codes:
         return None
-    return flow.receiver if flow.call == "join" else flow.sender
+    return flow.sender if flow.call in _OF_SENDER else flow.receiver
 
 
 def place(flow: Flow) -> Place:
     """Return where that end is."""
-    return "receiver" if flow.call == "join" else "sender"
+    return "sender" if flow.call in _OF_SENDER else "receiver"
 
 
 def said(flow: Flow) -> str:
@@ -56,6 +59,18 @@ def link_of(end: End) -> Mapping[str, Any] | None:
 def ip(flow: Flow) -> str:
     """Return the program of the cure: ``ip``, for IPv6 with the option."""
     return "ip -6" if flow.channel.family == "ipv6" else "ip"
+
+
+def add_route(link: Mapping[str, Any], network: str) -> str:
+    """Return the command that adds a route to a group, or to all, by an interface."""
+    name = link["name"]
+    if ":" not in network:
+        return f"ip route add {network} dev {name}"
+    # Over loopback IPv6 delivers nothing by a route of another type than local (measured, Linux 6.18).
+    # The metric leaves the choice to real interfaces, for those who name none.
+    if "loopback" in link["flags"]:
+        return f"ip -6 route add local {network} dev {name} table local metric 4096"
+    return f"ip -6 route add multicast {network} dev {name} table local"
 
 
 def table(number: int) -> str:
@@ -95,3 +110,9 @@ def link_local_ipv4(mac: str) -> str:
     """Return a link-local address that is made of an Ethernet address (RFC 3927: 169.254.1.0 to 169.254.254.255)."""
     third, fourth = bytes.fromhex(mac.replace(":", ""))[-2:]
     return f"169.254.{third % 254 + 1}.{fourth}"
+
+
+def ipsec_exemption(flow: Flow) -> str:
+    """Return the command that lets the group go out as it is, whatever other IPsec policies say."""
+    everybody, length = ("::/0", 128) if flow.channel.family == "ipv6" else ("0.0.0.0/0", 32)
+    return f"ip xfrm policy add dir out src {everybody} dst {flow.channel.group}/{length} action allow priority 1"

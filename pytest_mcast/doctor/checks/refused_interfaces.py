@@ -1,4 +1,4 @@
-"""Causes of a refused call at the interface: it is gone, down, without IPv6, or its address cannot be used."""
+"""Causes of a refused call at the interface: it is gone, down, without IPv6, or not the socket's."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.flow import End, Flow
 
-from .refusals import caller, eui64, link_local_ipv4, link_of, place, said
+from .refusals import caller, link_of, place, said
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "NO_ADDRESS", "ipv6_off", "mtu_too_small", "with_interface_up"]
 
 _NO_DEVICE = (errno.ENODEV, errno.ENXIO, errno.EADDRNOTAVAIL, errno.ENETUNREACH)
-_NO_ADDRESS = (errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.ENODEV)
+#: What the kernel says when an interface, or its address, cannot be used.
+NO_ADDRESS = (errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.ENODEV)
 _LEAST_MTU = 1280  # RFC 8200 section 5
 
 
@@ -22,15 +23,15 @@ def _gone(flow: Flow) -> Iterator[Match]:
     end = caller(flow, *_NO_DEVICE)
     if end is None or link_of(end) is not None:
         return
-    names = ", ".join(link["name"] for link in end.facts.links())
+    names = ", ".join(link["name"] for link in end.facts.links() if "loopback" not in link["flags"]) or "lo"
     yield Match(
         "certain",
-        (said(flow), f"{end.name} has the interfaces {names}"),
+        (said(flow), f"{end.name} has {names}"),
         {"interface": end.interface, "host": end.name, "names": names},
     )
 
 
-def _up(flow: Flow, *codes: int) -> tuple[End, Mapping[str, Any]] | None:
+def with_interface_up(flow: Flow, *codes: int) -> tuple[End, Mapping[str, Any]] | None:
     """Return the end whose call was refused, and its interface if that is up."""
     end = caller(flow, *codes)
     link = None if end is None else link_of(end)
@@ -38,7 +39,7 @@ def _up(flow: Flow, *codes: int) -> tuple[End, Mapping[str, Any]] | None:
 
 
 def _down(flow: Flow) -> Iterator[Match]:
-    end = caller(flow, *_NO_ADDRESS)
+    end = caller(flow, *NO_ADDRESS)
     link = None if end is None else link_of(end)
     if end is None or link is None or "up" in link["flags"]:
         return
@@ -50,9 +51,10 @@ def _down(flow: Flow) -> Iterator[Match]:
     )
 
 
-def _ipv6_off(flow: Flow) -> Iterator[Match]:
-    found = _up(flow, *_NO_ADDRESS)
-    if found is None or flow.channel.family == "ipv4":
+def ipv6_off(flow: Flow) -> Iterator[Match]:
+    """Yield a match if IPv6 is switched off on the interface, which is up."""
+    found = with_interface_up(flow, *NO_ADDRESS)
+    if found is None or flow.channel.family == "ipv4" or any(mtu_too_small(flow)):  # then there is no such sysctl
         return
     end, _ = found
     name = f"net.ipv6.conf.{end.interface.replace('.', '/')}.disable_ipv6"
@@ -65,8 +67,9 @@ def _ipv6_off(flow: Flow) -> Iterator[Match]:
         )
 
 
-def _mtu_too_small(flow: Flow) -> Iterator[Match]:
-    found = _up(flow, *_NO_ADDRESS)
+def mtu_too_small(flow: Flow) -> Iterator[Match]:
+    """Yield a match if the MTU of the interface, which is up, is too small for IPv6."""
+    found = with_interface_up(flow, *NO_ADDRESS)
     if found is None or flow.channel.family == "ipv4":
         return
     end, link = found
@@ -79,98 +82,23 @@ def _mtu_too_small(flow: Flow) -> Iterator[Match]:
         )
 
 
-def _works(flow: Flow) -> tuple[End, Mapping[str, Any]] | None:
-    """Return the same if IPv6, as far as it is needed, is there, so that it must be the address."""
-    found = _up(flow, *_NO_ADDRESS)
-    return None if found is None or any(_ipv6_off(flow)) or any(_mtu_too_small(flow)) else found
-
-
-def _flagged(flow: Flow, flag: str, *, without: str = "") -> Iterator[tuple[End, Mapping[str, Any]]]:
-    end = caller(flow, errno.EADDRNOTAVAIL)
-    if end is None or link_of(end) is None or flow.channel.family == "ipv4" or flow.call == "join":
+def _device_conflict(flow: Flow) -> Iterator[Match]:
+    end = caller(flow, errno.EINVAL)
+    if end is None or flow.call != "open" or not end.sockets:
         return
-    addresses = end.facts.addresses(end.interface, "ipv6")
-    usable = [each for each in addresses if not {"tentative", "dadfailed"} & set(each["flags"])]
-    for address in addresses:
-        if flag in address["flags"] and without not in address["flags"] and _meant(flow, address, usable):
-            yield end, address
-            return
-
-
-def _meant(flow: Flow, address: Mapping[str, Any], usable: list[Mapping[str, Any]]) -> bool:
-    """Return whether it is the address to send from: the channel's source; or one of this scope, with none that is usable."""
-    if flow.channel.source is not None:
-        return bool(address["address"] == flow.channel.source)
-    return not any(each["scope"] == address["scope"] for each in usable)
-
-
-def _tentative(flow: Flow) -> Iterator[Match]:
-    for end, address in _flagged(flow, "tentative", without="dadfailed"):
-        text = f"{address['address']}/{address['prefix']}"
+    device = end.sockets[0].get("device")
+    if device and device != end.interface:
         yield Match(
             "certain",
-            (said(flow), f"{address['address']} on {end.interface} is tentative"),
-            {"address": text, "interface": end.interface},
-            place(flow),
+            (said(flow), f"the socket is bound to {device} (SO_BINDTODEVICE); {end.interface} is meant"),
+            {"device": device, "interface": end.interface},
         )
 
 
-def _duplicate(flow: Flow) -> Iterator[Match]:
-    for end, address in _flagged(flow, "dadfailed"):
-        link = end.facts.link(end.interface)
-        new = eui64(address["address"], link["mac"])
-        if new == address["address"]:
-            continue  # two hosts with one Ethernet address: no other address helps
-        yield Match(
-            "certain",
-            (said(flow), f"{address['address']} on {end.interface} has failed duplicate address detection (dadfailed)"),
-            {
-                "address": address["address"],
-                "old": f"{address['address']}/{address['prefix']}",
-                "new": f"{new}/{address['prefix']}",
-                "interface": end.interface,
-            },
-            place(flow),
-        )
-
-
-def _no_address(flow: Flow) -> Iterator[Match]:
-    found = _works(flow)
-    if found is None:
-        return
-    end, link = found
-    family = flow.channel.family
-    if end.facts.addresses(end.interface, family) or (family == "ipv6" and flow.call == "join"):
-        return
-    if family == "ipv6":
-        command = f"ip -6 addr add {eui64('fe80::', link['mac'])}/64 dev {end.interface} nodad"
-    else:
-        command = f"ip addr add {link_local_ipv4(link['mac'])}/16 dev {end.interface}; "
-        command += f"ip route add 224.0.0.0/4 dev {end.interface}"
-    yield Match(
-        "certain",
-        (said(flow), f"{end.interface} of {end.name} has no {family} address"),
-        {"interface": end.interface, "family": {"ipv4": "IPv4", "ipv6": "IPv6"}[family], "command": command},
-        place(flow),
-    )
-
-
-def _foreign_address(flow: Flow) -> Iterator[Match]:
-    codes = (errno.ENODEV,) if flow.call == "join" else (errno.EADDRNOTAVAIL,)
-    end = caller(flow, *codes)
-    found = _works(flow)
-    if end is None or found is None or (flow.call == "join" and flow.channel.family == "ipv6"):
-        return
-    own = [each["address"] for each in end.facts.addresses(end.interface, flow.channel.family)]
-    if not own or any(_flagged(flow, "tentative")):
-        return
-    if flow.call == "join" and "error" in end.facts.route_to(flow.channel.group):
-        return  # it may be that no address was named at all
-    yield Match(
-        "certain",
-        (said(flow), f"{end.name} has on {end.interface}: {', '.join(own)}"),
-        {"host": end.name, "interface": end.interface, "address": own[0]},
-    )
+def _no_family(flow: Flow) -> Iterator[Match]:
+    end = caller(flow, errno.EAFNOSUPPORT)
+    if end is not None and flow.channel.family == "ipv6":
+        yield Match("certain", (said(flow),), {"host": end.name})
 
 
 #: Checks of the interface of a refused call.
@@ -199,7 +127,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         id="ipv6.disabled",
         stage="call",
-        condition=_ipv6_off,
+        condition=ipv6_off,
         sentence="IPv6 is switched off on {interface}",
         cure="switch it on",
         command="sysctl -w {name}=0",
@@ -210,7 +138,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         id="ipv6.mtu",
         stage="call",
-        condition=_mtu_too_small,
+        condition=mtu_too_small,
         sentence="the MTU of {interface} is {mtu}: below 1280 there is no IPv6",
         cure="raise the MTU, and let the kernel make the addresses anew",
         command="ip link set {interface} mtu 1500",
@@ -219,46 +147,24 @@ CHECKS: tuple[Check, ...] = (
         place="sender",
     ),
     Check(
-        id="address.tentative",
+        id="device.conflict",
         stage="call",
-        condition=_tentative,
-        sentence="{address} is still being checked for duplicates, and nothing can be sent from it before",
-        cure="wait 1 to 2 s; or have the address without the check",
-        command="ip -6 addr del {address} dev {interface} && ip -6 addr add {address} dev {interface} nodad",
-        reads=("links", "addresses"),
-        reference="RFC 4862 section 5.4",
-        place="sender",
-    ),
-    Check(
-        id="address.duplicate",
-        stage="call",
-        condition=_duplicate,
-        sentence="another host on the link of {interface} has the address {address}, so that it is not used here",
-        cure="take another address, such as that of the Ethernet address, which is unique",
-        command="ip -6 addr del {old} dev {interface} && ip -6 addr add {new} dev {interface} nodad",
-        reads=("links", "addresses"),
-        reference="RFC 4862 section 5.4.5",
-        place="sender",
-    ),
-    Check(
-        id="address.missing",
-        stage="call",
-        condition=_no_address,
-        sentence="{interface} has no {family} address",
-        cure="give it one, of its network or a link-local one",
-        command="{command}",
-        reads=("links", "addresses", "net.ipv6.conf.*.disable_ipv6"),
-        reference="RFC 4291 section 2.5.6; RFC 3927",
-        place="sender",
-    ),
-    Check(
-        id="address.foreign",
-        stage="call",
-        condition=_foreign_address,
-        sentence="the address that the call has named belongs to no interface of {host}",
-        cure="name an address of {interface}, such as {address}",
-        reads=("links", "addresses", "route_to"),
-        reference="ip(7), IP_MULTICAST_IF, IP_ADD_MEMBERSHIP; bind(2), EADDRNOTAVAIL",
+        condition=_device_conflict,
+        sentence="a socket that is bound to {device} cannot be told to send out of {interface}",
+        cure="bind it to {interface}, or to no interface: SO_BINDTODEVICE",
+        reads=("the sender's socket: SO_BINDTODEVICE",),
+        reference="socket(7), SO_BINDTODEVICE; ip(7), IP_MULTICAST_IF",
         place="code",
+    ),
+    Check(
+        id="ipv6.missing",
+        stage="call",
+        condition=_no_family,
+        sentence="the kernel of {host} has no IPv6",
+        cure="start it without ipv6.disable=1, and with the module ipv6",
+        reads=("the errno of socket(2)",),
+        reference="socket(2), EAFNOSUPPORT",
+        place="code",
+        verified=False,
     ),
 )

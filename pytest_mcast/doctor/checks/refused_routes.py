@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.flow import Flow
 
-from .refusals import caller, covering, covers, ip, link_of, place, said, table
+from .refusals import add_route, caller, covering, covers, ip, link_of, place, said, table
 
 __all__ = ["CHECKS"]
 
@@ -39,9 +39,7 @@ def _missing(flow: Flow) -> Iterator[Match]:
         {
             "group": group,
             "where": f" by {end.interface}" if ipv6 else "",
-            "command": f"ip -6 route add multicast ff00::/8 dev {end.interface} table local"
-            if ipv6
-            else f"ip route add 224.0.0.0/4 dev {end.interface}",
+            "command": add_route(link, "ff00::/8" if ipv6 else "224.0.0.0/4"),
         },
         place(flow),
     )

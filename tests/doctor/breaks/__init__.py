@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from tests.doctor.scene import Break, Stray
 
-from . import calls, damage, deliveries, filtering, memberships, network, receiving, reports, sending, snooping, sockets
+from . import (
+    calls,
+    damage,
+    deliveries,
+    filtering,
+    memberships,
+    network,
+    receiving,
+    reports,
+    sending,
+    snooping,
+    sockets,
+    sources,
+)
 
 BREAKS: tuple[Break, ...] = (
     *calls.BREAKS,
@@ -13,6 +26,7 @@ BREAKS: tuple[Break, ...] = (
     *snooping.BREAKS,
     *reports.BREAKS,
     *receiving.BREAKS,
+    *sources.BREAKS,
     *filtering.BREAKS,
     *damage.BREAKS,
     *memberships.BREAKS,

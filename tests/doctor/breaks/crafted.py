@@ -31,17 +31,16 @@ def plain_sender(scene: Scene, source: str | None = None) -> PlainSender:
 class _Injector(PlainSender):
     """Sends with what is wrong on purpose: arguments of ``udp(...).with_checksum``, ``with_length`` and ``with_ip``."""
 
-    def __init__(self, scene: Scene, source: str | None, wrong: dict[str, Any]) -> None:
-        plain = plain_sender(scene, source)
+    def __init__(self, scene: Scene, wrong: dict[str, Any]) -> None:
+        plain = plain_sender(scene, scene.tx.source(scene.family) if scene.family == "ipv4" else None)
         super().__init__(plain.socket, (scene.channel.group, scene.channel.port))
         self._scene = scene
-        self._source = source
         self._wrong = wrong
 
     def send(self, payload: bytes) -> object:
         """Inject a datagram."""
         scene, wrong = self._scene, self._wrong
-        source = self._source or scene.tx.source(scene.family)
+        source = scene.tx.source(scene.family)
         packet = udp(scene.channel, payload, source=source, source_port=40000)
         packet = packet.as_frame(source_mac=scene.tx.injector().mac)
         packet = packet.with_checksum(wrong.get("checksum"), ip=wrong.get("ip_checksum"))
@@ -49,6 +48,6 @@ class _Injector(PlainSender):
         return None
 
 
-def crafted(scene: Scene, source: str | None = None, **wrong: Any) -> None:
-    """Have the sender inject datagrams with what is wrong (``checksum="bad"``), perhaps from another source."""
-    scene.open_sender = lambda: _Injector(scene, source, wrong)
+def crafted(scene: Scene, **wrong: Any) -> None:
+    """Have the sender inject datagrams with what is wrong (``checksum="bad"``)."""
+    scene.open_sender = lambda: _Injector(scene, wrong)

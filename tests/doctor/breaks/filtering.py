@@ -77,5 +77,5 @@ BREAKS = (
     *_twice("reject", "firewall.reject", _table("input", *_USUAL, "ours reject")),
     Break("rate", "firewall.limit", _used_up, needs=("nft",)),
     Break("rate, ipv6", "firewall.limit", _used_up, scene=ipv6, certain=False, needs=("nft",)),
-    Break("not understood", "firewall.unclear", _table("input", "ours meta iifgroup 0 drop"), needs=("nft",)),
+    Break("not understood", "firewall.unclear", _table("input", "ours meta iifgroup 0 counter drop"), needs=("nft",)),
 )

@@ -40,18 +40,23 @@ def _left(scene: Scene) -> PlainReceiver:
     return receiver
 
 
-def _where_the_route_is(scene: Scene) -> PlainReceiver:
+def _ours_left(scene: Scene) -> Receives:
+    receiver = scene.rx.receiver(scene.channel)
+    receiver.subscription.leave()
+    return receiver
+
+
+def _ours(scene: Scene) -> None:
+    scene.open_receiver = lambda: scene.rx.receiver(scene.channel)
+
+
+def _where_the_route_is(scene: Scene) -> None:
     """Join without an interface; the route to the group is by the other one."""
-    net = (
-        "-6 route add multicast ff00::/8 dev eth9 table local metric 1"
-        if scene.family == "ipv6"
-        else "route add 224.0.0.0/4 dev eth9"
-    )
-    scene.sh(scene.rx, f"ip {net}")
-    try:
-        return plain(scene, interface=None)
-    finally:
-        scene.sh(scene.rx, f"ip {net.replace(' add ', ' del ')}")
+    if scene.family == "ipv6":
+        scene.sh(scene.rx, "ip -6 route add multicast ff00::/8 dev eth9 table local metric 1")
+    else:
+        scene.sh(scene.rx, "ip route add 224.0.0.0/4 dev eth9")
+    scene.open_receiver = lambda: plain(scene, interface=None)
 
 
 def _of_another(scene: Scene) -> Receives:
@@ -136,14 +141,15 @@ BREAKS = (
     ),
     Break("left again", "membership.none", opens(_left), right),
     Break("left again, IPv6", "membership.none", opens(_left), right, ipv6),
+    Break("left again by our own", "membership.none", opens(_ours_left), _ours),
     Break("joined on the other interface", "membership.other-interface", _ELSEWHERE, right, two_interfaces),
     Break("joined on the other interface, IPv6", "membership.other-interface", _ELSEWHERE, right, two_interfaces_ipv6),
     Break("joined on lo", "membership.other-interface", opens(lambda scene: plain(scene, interface="lo")), right),
-    Break("joined where the route is", "membership.other-interface", opens(_where_the_route_is), right, two_interfaces),
+    Break("joined where the route is", "membership.other-interface", _where_the_route_is, right, two_interfaces),
     Break(
         "joined where the route is, IPv6",
         "membership.other-interface",
-        opens(_where_the_route_is),
+        _where_the_route_is,
         right,
         two_interfaces_ipv6,
     ),

@@ -1,4 +1,4 @@
-"""What is broken at the receiver's host: its interface, addresses and routes."""
+"""What is broken at the receiver's host: its interface and IPsec."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ from collections.abc import Callable
 
 from pytest_mcast import LabView
 from tests.doctor.scene import Break, Scene
-
-from .crafted import crafted, plain_sender
-
-FOREIGN = "192.0.2.1"  # RFC 5737: an address that nobody has
 
 
 def ipv6(lab: LabView) -> Scene:
@@ -39,59 +35,45 @@ def _mtu(scene: Scene) -> None:
     scene.sh(scene.rx, "ip link set eth0 mtu 1300")
 
 
-def _own_address(scene: Scene) -> None:
-    scene.sh(scene.rx, f"ip address add {scene.tx.source('ipv4')}/16 dev eth0")
+def _without_our_cable(family: str) -> Callable[[LabView], Scene]:
+    """Return a scene in which we see nothing of what is at the other end of the receiver's cable: a bridge is between."""
 
+    def make(lab: LabView) -> Scene:
+        scene = Scene(lab, family)
+        with scene.rx.inside():
+            addresses = scene.rx.interface.addresses
+        commands = [
+            "ip link set eth0 down",
+            "ip link set eth0 name cable0",
+            "ip link add eth0 type bridge mcast_snooping 0",
+            "ip link set cable0 up master eth0",
+            "ip link set eth0 up",
+            *(f"ip address add {each}/{64 if ':' in each else 16} dev eth0" for each in addresses),
+        ]
+        scene.sh(scene.rx, "; ".join(commands))
+        return scene
 
-def _own_address_elsewhere(scene: Scene) -> None:
-    scene.sh(scene.rx, f"ip address add {scene.tx.source('ipv4')}/32 dev lo")
-
-
-def _from(address: str, device: str = "eth0") -> Callable[[Scene], None]:
-    def breaks(scene: Scene) -> None:
-        scene.sh(scene.tx, f"ip address add {address} dev {device}")
-        scene.sender_options["source"] = address.partition("/")[0]
-
-    return breaks
-
-
-def _from_localhost(scene: Scene) -> None:
-    scene.open_sender = lambda: plain_sender(scene, "::1")
-
-
-def _from_localhost_elsewhere(scene: Scene) -> None:
-    """Send what a host of another system may send for a socket that is bound to localhost; Linux refuses (EINVAL)."""
-    crafted(scene, "127.0.0.1")
-
-
-def _bound_right(scene: Scene) -> None:
-    scene.open_sender = lambda: plain_sender(scene)
-
-
-def _from_nowhere(scene: Scene) -> None:
-    scene.sh(scene.tx, "ip -4 address flush dev eth0")
-    _bound_right(scene)
-
-
-def _an_address(scene: Scene) -> None:
-    scene.sh(scene.tx, "ip address add 10.65.99.99/16 dev eth0")
-
-
-def _other_way(scene: Scene) -> None:
-    scene.sh(scene.rx, "ip link add eth1 type veth peer name eth2; ip link set eth1 up; ip link set eth2 up")
-    scene.sh(scene.rx, f"ip route add {scene.tx.source('ipv4')}/32 dev eth1; sysctl -qw net.ipv4.conf.all.rp_filter=1")
-
-
-def _no_way(mode: int) -> Callable[[Scene], None]:
-    def breaks(scene: Scene) -> None:
-        _from(f"{FOREIGN}/32")(scene)
-        scene.sh(scene.rx, f"ip route del default; sysctl -qw net.ipv4.conf.eth0.rp_filter={mode}")
-
-    return breaks
+    return make
 
 
 _BRIDGE = "ip link add br0 type bridge; ip link set br0 up; ip link set eth0 master br0"
 _NO_IPV6 = "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1"
+
+_XFRM = "/proc/net/xfrm_stat"
+
+
+def _unplug(scene: Scene) -> None:
+    scene.sh(scene.rx, "ip link set cable0 down")
+
+
+def _plug_in(scene: Scene) -> None:
+    scene.sh(scene.rx, "ip link set cable0 up")
+
+
+def _ipsec(everything: str, action: str) -> Callable[[Scene], None]:
+    command = f"ip xfrm policy add src {everything} dst {everything} dir in priority 100 action {action}"
+    return lambda scene: scene.sh(scene.rx, command)
+
 
 BREAKS = (
     Break("interface down", "receiver-interface.down", after_join("ip link set eth0 down")),
@@ -101,12 +83,9 @@ BREAKS = (
     Break("ipv6 off after the join", "receiver-interface.no-ipv6", after_join(_NO_IPV6), scene=ipv6),
     Break("mtu of the receiver", "receiver-interface.mtu", _mtu),
     Break("mtu of the receiver, ipv6", "receiver-interface.mtu", _mtu, scene=ipv6),
-    Break("the same address twice", "source.own-address", _own_address),
-    Break("the same address on loopback", "source.own-address", _own_address_elsewhere),
-    Break("bound to localhost", "source.impossible", _from_localhost_elsewhere, _bound_right),
-    Break("bound to localhost, ipv6", "source.impossible", _from_localhost, _bound_right, scene=ipv6),
-    Break("no address at the sender", "source.none", _from_nowhere, _an_address),
-    Break("strict rp_filter", "rp-filter.strict", _other_way),
-    Break("strict rp_filter, no route", "rp-filter.no-route", _no_way(1)),
-    Break("loose rp_filter, no route", "rp-filter.no-route", _no_way(2)),
+    Break("no carrier", "receiver-interface.no-carrier", _unplug, _plug_in, scene=_without_our_cable("ipv4")),
+    Break("no carrier, ipv6", "receiver-interface.no-carrier", _unplug, _plug_in, scene=_without_our_cable("ipv6")),
+    Break("ipsec", "ipsec.policy", _ipsec("0.0.0.0/0", "block"), needs=(_XFRM,)),
+    Break("ipsec, ipv6", "ipsec.policy", _ipsec("::/0", "block"), scene=ipv6, needs=(_XFRM,)),
+    Break("ipsec by esp", "ipsec.policy", _ipsec("0.0.0.0/0", "allow tmpl proto esp"), needs=(_XFRM,)),
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 from pytest_mcast import LabView
 from tests.doctor.scene import Break, PlainReceiver, PlainSender, Scene
 
+from .address_events import DADFAILED, AddressEvents
 from .plain import ipv6, plain, right
 from .plain_sender import plain_sender, plain_socket, run
 
@@ -18,11 +20,29 @@ def _sends_plainly(lab: LabView) -> Scene:
 
 
 def _sends_plainly_ipv6(lab: LabView) -> Scene:
-    """IPv6 that makes its own link-local address, as it does on most machines."""
     scene = Scene(lab, "ipv6")
     scene.open_sender = lambda: plain_sender(scene)
-    scene.sh(scene.tx, "ip link set eth0 addrgenmode eui64")
     return scene
+
+
+def _without_ipv6(command: str) -> Callable[[Scene], None]:
+    """Return what takes IPv6 off, which makes its own link-local address when it is back, as on most machines."""
+
+    def change(scene: Scene) -> None:
+        scene.sh(scene.tx, f"ip link set eth0 addrgenmode eui64; {command}")
+        events = AddressEvents(scene.tx)
+
+        def back() -> PlainSender:
+            events.wait()
+            return plain_sender(scene)
+
+        def off() -> PlainSender:
+            scene.open_sender = back
+            return plain_sender(scene)
+
+        scene.open_sender = off
+
+    return change
 
 
 def _names_no_interface(lab: LabView) -> Scene:
@@ -70,9 +90,9 @@ _CHECK_AT_ONCE = (
 
 def _same_address(scene: Scene) -> None:
     """Give the sender the receiver's address, and wait until it has noticed."""
-    monitor = scene.tx.popen(["ip", "-6", "monitor", "address", "label", "dev", "eth0"])
+    events = AddressEvents(scene.tx)
     scene.sh(scene.tx, _CHECK_AT_ONCE.format(scene.tx.source("ipv6"), scene.rx.source("ipv6")))
-    monitor.expect("dadfailed", 10.0)
+    events.wait(DADFAILED)
 
 
 def _foreign_join(scene: Scene) -> None:
@@ -106,6 +126,27 @@ def _sender_right(scene: Scene) -> None:
     scene.open_sender = sender
 
 
+def _address_goes(scene: Scene) -> None:
+    """Take the address away while the socket is open."""
+    address = scene.tx.source("ipv4")
+
+    def right_sender() -> PlainSender:
+        return plain_sender(scene, bind=(address, 0))
+
+    def sender() -> PlainSender:
+        found = right_sender()
+        scene.sh(scene.tx, f"ip addr add 10.250.0.1/24 dev eth0; ip addr del {address}/16 dev eth0")
+        scene.open_sender = right_sender  # it goes once
+        return found
+
+    scene.open_sender = sender
+
+
+def _conflict(scene: Scene) -> None:
+    device = (socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+    scene.open_sender = lambda: plain_sender(scene, options=(device,))
+
+
 BREAKS = (
     Break("join on an interface that is gone", "interface.gone", _rename, _name_the_new_one),
     Break("send by an interface that is gone", "interface.gone", _rename_sender, _sender_names_the_new_one),
@@ -113,10 +154,10 @@ BREAKS = (
     Break(
         "ipv6 off",
         "ipv6.disabled",
-        run("tx", "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1"),
+        _without_ipv6("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1"),
         scene=_sends_plainly_ipv6,
     ),
-    Break("mtu below ipv6", "ipv6.mtu", run("tx", "ip link set eth0 mtu 1000"), scene=_sends_plainly_ipv6),
+    Break("mtu below ipv6", "ipv6.mtu", _without_ipv6("ip link set eth0 mtu 1000"), scene=_sends_plainly_ipv6),
     Break("tentative address", "address.tentative", _check_address, scene=ipv6),
     Break("duplicate address", "address.duplicate", _same_address, scene=ipv6),
     Break("join without an address", "address.missing", run("rx", "ip addr flush dev eth0"), scene=_names_no_interface),
@@ -125,5 +166,8 @@ BREAKS = (
     Break("join at a foreign address", "address.foreign", _foreign_join, right),
     Break("bind to a foreign address", "address.foreign", _foreign_bind, _sender_right),
     Break("bind to a foreign address, ipv6", "address.foreign", _foreign_bind, _sender_right, ipv6),
+    Break("address gone", "address.gone", _address_goes),
+    Break("bound to lo", "device.conflict", _conflict, _sender_right),
+    Break("bound to lo, ipv6", "device.conflict", _conflict, _sender_right, ipv6),
     Break("send by a foreign address", "address.foreign", _foreign_interface, _sender_right, _sends_plainly),
 )

@@ -9,7 +9,8 @@ from pytest_mcast import Channel, LabView
 from tests.doctor.scene import Break, Scene
 
 from .plain import ipv6
-from .plain_sender import plain_sender, run
+from .plain_sender import over_loopback, plain_sender, run
+from .refused_sends import ipsec
 
 # TTL, scope, loopback
 
@@ -71,6 +72,9 @@ def _one_host(family: str) -> Callable[[LabView], Scene]:
     return make
 
 
+_NOT_LOCAL = "ip -6 route del local ff00::/8 dev lo table local; ip -6 route add {}ff00::/8 dev lo{}"
+
+
 def _no_loopback(scene: Scene) -> None:
     scene.sender_options["loopback"] = False
 
@@ -122,6 +126,10 @@ def _names_none(scene: Scene) -> None:
     scene.open_sender = lambda: plain_sender(scene, interface=None)
 
 
+def _no_interface(scene: Scene) -> None:
+    scene.open_sender = lambda: plain_sender(scene, interface=None)
+
+
 def _pull_cable(scene: Scene) -> None:
     scene.tx.plugged[scene.tx.interface.index].down()
 
@@ -170,6 +178,19 @@ BREAKS = (
         Break(f"loopback off, {family}", "loopback.off", _no_loopback, _loopback, _one_host(family))
         for family in ("ipv4", "ipv6")
     ),
+    Break(
+        "loopback by a multicast route",
+        "route.loopback-not-local",
+        run("tx", _NOT_LOCAL.format("multicast ", " table local metric 4096")),
+        scene=over_loopback,
+    ),
+    Break(
+        "loopback by a unicast route",
+        "route.loopback-not-local",
+        run("tx", _NOT_LOCAL.format("", "")),
+        scene=over_loopback,
+    ),
+    Break("loopback, names no interface", "sender.route-elsewhere", _no_interface, scene=over_loopback),
     Break("names eth9", "sender.other-interface", _names_eth9, _names_eth0, _two_interfaces("ipv6")),
     Break(
         "names eth9 by its address",
@@ -196,6 +217,8 @@ BREAKS = (
         for name, queue in _QUEUES.items()
         for suffix, scene in (("", Scene), (", ipv6", ipv6))
     ),
+    Break("no ipsec state", "ipsec.no-state", ipsec("tmpl proto esp mode transport")),
+    Break("no ipsec state, ipv6", "ipsec.no-state", ipsec("tmpl proto esp mode transport"), scene=ipv6),
     Break("egress filter", "firewall.egress", _filter_egress),
     Break("egress filter, ipv6", "firewall.egress", _filter_egress, scene=ipv6),
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import socket
 import struct
+from collections.abc import Callable
 
-from pytest_mcast import LabView, Sender, VirtualHost
+from pytest_mcast import Channel, LabView, Sender, VirtualHost
 from tests.doctor.scene import Break, PlainReceiver, Receives, Scene
 
 from .plain import (
@@ -182,6 +183,30 @@ def _shares_its_port_properly(scene: Scene) -> None:
 _ON_ETH9 = opens(lambda scene: plain(scene, device="eth9"))
 _ELSEWHERE = opens(lambda scene: plain(scene, host=scene.lab.host("elsewhere")))
 
+
+def _ours(scene: Scene) -> None:
+    scene.open_receiver = lambda: scene.rx.receiver(scene.channel)
+
+
+def _ours_on_eth9(scene: Scene) -> Receives:
+    return scene.rx.receiver(scene.channel, interface="eth9")
+
+
+def _ours_of_another_group(scene: Scene) -> Receives:
+    return scene.rx.receiver(Channel(scene.lab.channel(scene.family).group, scene.channel.port))
+
+
+def _hidden(make: Callable[[LabView], Scene]) -> Callable[[LabView], Scene]:
+    """The doctor is not told which socket receives."""
+
+    def scene(lab: LabView) -> Scene:
+        made = make(lab)
+        made.shows_socket = False
+        return made
+
+    return scene
+
+
 BREAKS = (
     Break("bound to a unicast address", "bind.unicast", opens(_bound_to_unicast), right),
     Break("bound to a unicast address, IPv6", "bind.unicast", opens(_bound_to_unicast), right, ipv6),
@@ -224,5 +249,31 @@ BREAKS = (
         _misroutes,
         _shares_its_port_properly,
         healthy=False,
+    ),
+    # A mistake that shows twice, in the bind and in the join, is one cause.
+    Break("our own on another interface", "device.other", opens(_ours_on_eth9), _ours, two_interfaces),
+    Break("our own on another interface, IPv6", "scope.other", opens(_ours_on_eth9), _ours, _link_local),
+    Break("our own of another group", "bind.other-group", opens(_ours_of_another_group), _ours),
+    Break("our own of another group, IPv6", "bind.other-group", opens(_ours_of_another_group), _ours, ipv6),
+    # What is known of a socket that the doctor is not told of.
+    Break("bound to another interface, not known", "device.other", _ON_ETH9, right, _hidden(two_interfaces)),
+    Break(
+        "connected to another host, not known", "peer.connected", opens(_connected_to_another), right, unknown_socket
+    ),
+    Break(
+        "an IPv6 socket that takes IPv6 only, not known",
+        "family.v6only",
+        opens(_v6only),
+        opens(_both_families),
+        unknown_socket,
+    ),
+    Break("a small buffer, not known", "buffer.full", _small_buffer, right, unknown_socket, certain=False),
+    Break(
+        "another socket is read, not known",
+        "socket.unread",
+        opens(_reads_another),
+        right,
+        unknown_socket,
+        certain=False,
     ),
 )

@@ -1,0 +1,120 @@
+"""Multicast databases, router ports: as bridge(8) tells them; offloads: as ethtool(8) does."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pytest_mcast import LabView, VirtualHost
+from pytest_mcast.evidence.mdb import entries, router_ports
+from pytest_mcast.evidence.offloads import offloads
+from pytest_mcast.lab import Switch
+
+from .support import needs, said, say
+
+FAMILIES = pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+
+
+@pytest.fixture
+def switch(mcast_lab: LabView) -> Switch:
+    return mcast_lab.switch("snooping", snooping=True)
+
+
+@pytest.fixture
+def host(mcast_lab: LabView, switch: Switch) -> VirtualHost:
+    return mcast_lab.host(interfaces={"eth0": switch})
+
+
+def read(switch: Switch) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]:
+    """Return the entries and router ports of a switch, and what bridge says of them."""
+    bridge = f"switch{switch.number}"
+    with switch.namespace:
+        ours, routers, (theirs,) = entries(), router_ports(), json.loads(said("bridge -json -details -statistics mdb"))
+    return (
+        [each for each in ours if each["bridge"] == bridge],
+        [each for each in routers if each["bridge"] == bridge],
+        {
+            "mdb": [each for each in theirs["mdb"] if each["dev"] == bridge],
+            "router": theirs["router"].get(bridge, []),
+        },
+    )
+
+
+def comparable(entry: dict[str, Any]) -> tuple[object, ...]:
+    names = ("port", "group", "source", "permanent", "mode", "sources", "blocked")
+    return tuple(str(entry[name]) for name in names)
+
+
+@FAMILIES
+def test_entries_are_as_bridge_says(switch: Switch, host: VirtualHost, mcast_lab: LabView, family: str) -> None:
+    source = host.source(family)
+    channels = [mcast_lab.channel(family), mcast_lab.channel(family, source=source)]
+    for channel in channels:
+        host.receiver(channel)
+        switch.wait_for_entry(channel, host)
+    permanent = mcast_lab.channel(family).group
+    with switch.namespace:
+        said(f"bridge mdb add dev switch{switch.number} port {switch.port(host).device} grp {permanent} permanent")
+    ours, _, theirs = read(switch)
+    expected = [
+        {
+            "port": each["port"],
+            "group": each["grp"],
+            "source": each.get("src"),
+            "permanent": each["state"] == "permanent",
+            "mode": each.get("filter_mode", ""),
+            "sources": sorted(one["address"] for one in each.get("source_list", ())),
+            "blocked": "blocked" in each["flags"],
+        }
+        for each in theirs["mdb"]
+    ]
+    assert sorted(map(comparable, ours)) == sorted(map(comparable, expected))
+    by_channel = {(each["group"], each["source"]): each for each in ours}
+    any_source, specific = (by_channel[channel.group, channel.source] for channel in channels)
+    assert any_source["port"] == specific["port"] == switch.port(host).device
+    assert (any_source["mode"], specific["mode"]) == ("exclude", "include")
+    assert any_source["timer_s"] > 0
+    assert by_channel[permanent, None]["permanent"]
+    assert by_channel[permanent, None]["timer_s"] == 0
+    timers = {each["grp"]: float(each["timer"]) for each in theirs["mdb"] if "src" not in each}
+    assert 0 <= any_source["timer_s"] - timers[channels[0].group] < 5
+
+
+def test_router_ports_are_as_bridge_says(switch: Switch, host: VirtualHost, mcast_lab: LabView) -> None:
+    other = mcast_lab.host(interfaces={"eth0": switch})
+    assert read(switch)[1] == []
+    with switch.namespace:
+        said(f"ip link set {switch.port(other).device} type bridge_slave mcast_router 2")
+    with host.querier(source="10.64.0.1") as querier:
+        querier.query()
+    _, ours, theirs = read(switch)
+    assert {(each["port"], each["type"]) for each in ours} == {
+        (each["port"], each["type"]) for each in theirs["router"]
+    }
+    assert {each["port"]: each["type"] for each in ours}[switch.port(other).device] == "permanent"
+    timers = {each["port"]: each["timer_s"] for each in ours}
+    assert timers[switch.port(host).device] > 0
+    assert timers[switch.port(other).device] == 0
+
+
+@needs("ethtool")
+def test_offloads_are_as_ethtool_says(host: VirtualHost) -> None:
+    names = {
+        "rx-checksum": "rx-checksumming",
+        "tx-checksum": "tx-checksumming",
+        "tso": "tcp-segmentation-offload",
+        "gso": "generic-segmentation-offload",
+        "gro": "generic-receive-offload",
+        "lro": "large-receive-offload",
+    }
+    for state in ("off", "on"):
+        say(host, f"ethtool -K eth0 rx {state} gro {state}")
+        with host.inside():
+            found = offloads()
+        assert set(found) == {"lo", "eth0"}
+        assert (found["eth0"]["rx-checksum"], found["eth0"]["gro"]) == (state == "on",) * 2
+        for interface, features in found.items():
+            lines = dict(line.strip().split(": ") for line in say(host, f"ethtool -k {interface}").splitlines()[1:])
+            assert features == {name: lines[theirs].split()[0] == "on" for name, theirs in names.items()}

@@ -1,0 +1,189 @@
+"""The section ``mcast doctor`` in the reports of failures, and ``--mcast-doctor``."""
+
+from __future__ import annotations
+
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from ..conftest import Runner
+from ..support.terminal import Terminal
+
+PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-W", "error"]
+
+# Each test fails for the reason in its name, which is the word that its section must have.
+SUITE = """
+    import socket
+    import struct
+    import unittest
+
+    import pytest
+
+    pytestmark = pytest.mark.mcast(family="ipv4", mode="asm", timeout=0.05)
+
+    def member(group, port):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(("", port))
+        request = socket.inet_aton(group) + struct.pack("=4xi", 0)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+        sock.settimeout(0.05)
+        return sock
+
+    def lost(lab, **options):
+        a, b = lab.hosts(2)
+        channel = lab.channel()
+        a.receiver(channel)
+        receiver, sender = b.receiver(channel), a.sender(channel, **options)
+        sender.send(b"lost")
+        return receiver
+
+    def test_ttl(mcast_lab):
+        lost(mcast_lab, ttl=0).recv(0.05)
+
+    def test_ttl_of_what_is_closed_by_now(mcast_lab):
+        with lost(mcast_lab, ttl=0) as receiver:
+            receiver.recv(0.05)
+
+    def test_ttl_in_a_group(mcast_lab):
+        try:
+            lost(mcast_lab, ttl=0).recv(0.05)
+        except Exception as error:
+            raise ExceptionGroup("several", [ValueError("another"), error])
+
+    def test_silent(mcast_receiver, mcast_sender):
+        mcast_receiver.recv()
+
+    def test_elsewhere(mcast_lab):
+        a, b = mcast_lab.hosts(2)
+        receiver = b.receiver(mcast_lab.channel())
+        a.sender(mcast_lab.channel()).send(b"elsewhere")
+        receiver.recv(0.05)
+
+    def test_limit(mcast_lab):
+        host = mcast_lab.host()
+        with host, open("/proc/sys/net/ipv4/igmp_max_memberships", "w") as file:
+            file.write("0")
+        host.receiver(mcast_lab.channel())
+
+    def test_healthy(mcast_receiver, mcast_sender):
+        mcast_sender.send(b"unread")
+        assert 1 == 2
+
+    def test_none_of_ours():
+        assert 1 == 2
+
+    def test_fine(mcast_receiver, mcast_sender):
+        mcast_sender.send(b"fine")
+        mcast_receiver.recv()
+"""
+# What users have: with --mcast-lab, and without fixtures of ours but one.
+PLAIN = """
+    class TestPlain(unittest.TestCase):
+        @pytest.fixture(autouse=True)
+        def endpoints(self, mcast_channel, mcast_sender):
+            self.channel, self.sender = mcast_channel, mcast_sender
+
+        def setUp(self):
+            self.socket = member("239.1.1.1", self.channel.port)
+
+        def tearDown(self):
+            self.socket.close()
+
+        def test_joined(self):
+            self.sender.send(b"to another group")
+            self.socket.recv(100)
+"""
+SAID = {
+    "ttl": "certain: datagrams with TTL (hop limit) 0 do not leave",
+    "silent": "certain: nothing was sent to 239.255.",
+    "elsewhere": "likely: nobody sends to 239.255.",
+    "limit": "certain: a socket may join 0 IPv4 groups",
+    "joined": "certain: the socket has joined 239.1.1.1, but the datagrams go to",
+}
+
+
+def _sections(output: str) -> dict[str, list[str]]:
+    """Return the lines of the section of each test that has failed, by its name; an empty list for none."""
+    found: dict[str, list[str]] = {}
+    name, inside = "", False
+    for line in output.splitlines():
+        if line.startswith("____") and line.endswith("____"):
+            name, inside = line.strip("_ ").partition("[")[0].rpartition(".")[2], False
+            found[name] = []
+        elif line.startswith(("===", "---", "mcast: ")):
+            inside = " mcast doctor " in line
+        elif inside and name:
+            found[name].append(line)
+    return found
+
+
+def _check(sections: dict[str, list[str]]) -> None:
+    for name, lines in sections.items():
+        word = name.removeprefix("test_").partition("_")[0]
+        if word in SAID:
+            assert lines[0].startswith(SAID[word]), (name, lines)
+            assert 3 < len(lines) <= 25
+            assert max(map(len, lines)) <= 80
+        else:
+            assert lines == [], name
+
+
+@pytest.mark.parametrize("options", [["--mcast-lab"], ["--mcast-lab", "-n2"]], ids=" ".join)
+def test_each_failure_says_why(run: Runner, monkeypatch: pytest.MonkeyPatch, options: list[str]) -> None:
+    monkeypatch.setenv("MCAST_DOCTOR_RAISES", "1")
+    run.write(SUITE + PLAIN)
+    result = run([*PYTEST, "--mcast-require=all", "--junit-xml=junit.xml", "--tb=short", *options])
+    assert "9 failed, 1 passed" in result.stdout, result.stdout
+    sections = _sections(result.stdout)
+    assert len(sections) == 9
+    _check(sections)
+    assert any(line.startswith("sent once more: it got to sender's socket; not to") for line in sections["test_ttl"])
+    cases = ElementTree.parse(run.home / "junit.xml").iter("testcase")  # noqa: S314 - it is ours
+    failures = {case.get("name"): failure.text or "" for case in cases for failure in case.iter("failure")}
+    assert SAID["ttl"] in failures["test_ttl"]
+    assert "mcast doctor" not in failures["test_healthy[ipv4-asm]"]
+
+
+def test_off_and_brief(home: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCAST_DOCTOR_RAISES", "1")
+    home.write(SUITE)
+    command = [*PYTEST, "--mcast-lab", "-k", "silent or fine"]
+    assert "mcast doctor" not in home([*command, "--mcast-doctor=off"]).stdout
+    brief = home([*command, "-o", "mcast_doctor=brief"])
+    assert "mcast: lab on (--mcast-lab), doctor brief (mcast_doctor in -o)" in brief.stdout
+    lines = _sections(brief.stdout)["test_silent"]
+    assert lines[0].startswith(SAID["silent"])
+    assert lines[1:] == ["  cure: send before you receive"]
+    wrong = home([*command, "--mcast-doctor=always"])
+    assert wrong.returncode == 4
+    assert "--mcast-doctor: 'always' is not one of on, brief, off" in wrong.stderr
+
+
+def test_a_doctor_that_fails_is_a_line_and_what_passes_says_nothing(home: Runner) -> None:
+    home.write(SUITE)
+    home.write(
+        """
+        import pytest_mcast.doctor
+
+        def broken(*_, **__):
+            raise ValueError("no idea")
+
+        def pytest_runtest_setup(item):
+            pytest_mcast.doctor.explain = broken
+        """,
+        "conftest.py",
+    )
+    result = home([*PYTEST, "--mcast-lab", "-k", "silent or fine"])
+    assert _sections(result.stdout)["test_silent"] == ["the doctor has failed: ValueError: no idea"]
+    assert "1 failed, 1 passed" in result.stdout
+    passing = home([*PYTEST, "--mcast-lab", "-k", "fine"])
+    assert "mcast doctor" not in passing.stdout + passing.stderr
+
+
+def test_on_a_terminal_of_80_columns(home: Runner) -> None:
+    home.write(SUITE)
+    with Terminal([*PYTEST, "--mcast-lab", "--color=yes", "-k", "elsewhere"], home.home) as terminal:
+        shown = terminal.expect(None)
+    assert "- mcast doctor -" in shown
+    assert all(len(line) <= 80 for line in shown.split("mcast doctor")[1].splitlines()[1:6])
