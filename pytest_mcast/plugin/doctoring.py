@@ -50,7 +50,7 @@ class Doctor:
         if item is not None:
             _listen_to_unittest(item, self._keep_moment)
 
-    def examine(self, report: pytest.TestReport, error: BaseException) -> None:
+    def examine(self, item: pytest.Item, report: pytest.TestReport, error: BaseException) -> None:
         """Explain a failure in its report."""
         new: set[int] = set()
         if report.when == "call" and self._process is not None:
@@ -59,7 +59,7 @@ class Doctor:
             new = own_inodes() - self._before
         text = self._explain(error, again=report.when == "call") if self._hosts else ""
         if text:
-            _add_section(report, text)
+            _add_section(item, report, text)
         self._stale |= new
 
     @pytest.hookimpl(tryfirst=True)
@@ -134,13 +134,17 @@ class Doctor:
             self._observation.close()
 
 
-def _add_section(report: pytest.TestReport, text: str) -> None:
+def _add_section(item: pytest.Item, report: pytest.TestReport, text: str) -> None:
     """Put it where terminal, JUnit and HTML show it: below the failure itself, whose first line stays the first."""
     longrepr: Any = report.longrepr
     if hasattr(longrepr, "addsection"):
         longrepr.addsection(_TITLE, text)
     elif isinstance(longrepr, str):  # of a failure without traceback, or of a cell
-        report.longrepr = f"{longrepr}\n{f' {_TITLE} ':-^{_WIDTH}}\n{text}"
+        section = f"{f' {_TITLE} ':-^{_WIDTH}}\n{text}"
+        report.longrepr = f"{longrepr}\n{section}"
+        details = getattr(item, "mcast_details", {})
+        if details.get("log", [])[-1:] == longrepr.splitlines()[-1:]:  # of a cell, whose log ends with its failure
+            details["log"] = [*details["log"], *section.splitlines()]
     else:
         report.sections.append((_TITLE, text))
 
