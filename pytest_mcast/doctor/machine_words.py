@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -37,6 +37,7 @@ class Line:
 def words(health: Health, width: int = 80) -> list[Line]:
     """Say all that is known of a machine, in lines of at most ``width`` columns (where words are short enough)."""
     lines: list[Line] = []
+    refused: set[str] = set()
     sections: tuple[tuple[str, Callable[[Facts], Iterable[str]]], ...] = (
         ("system", _system),
         ("interfaces", _interfaces),
@@ -54,10 +55,11 @@ def words(health: Health, width: int = 80) -> list[Line]:
             if missing.what not in health.facts.snapshot.readings:
                 continue  # there is no such thing on this system
             told = [f"not read: {missing}"]
+            refused.add(str(missing))
         if told:
             lines.append(Line(heading, "heading"))
             lines += [Line(line) for text in told for line in _wrap(text, width)]
-    return [*lines, *_findings(health, width), *_verdicts(health, width)]
+    return [*lines, *_unchecked(health, refused, width), *_findings(health, width), *_verdicts(health, width)]
 
 
 def _wrap(text: str, width: int, hang: int = 4, start: int = 2) -> list[str]:
@@ -191,14 +193,14 @@ def _bridges(facts: Facts) -> Iterator[str]:
 
 
 def _filter(facts: Facts) -> Iterator[str]:
-    legacy = facts.read("firewall_legacy")
-    if legacy:
-        yield f"legacy tables, not read: {', '.join(legacy)}"
     listing = facts.firewall()
     rules = sum("rule" in each for each in listing)
     chains = [each["chain"] for each in listing if "hook" in each.get("chain", {})]
     hooks = [f"{each['family']} {each['table']} {each['name']} ({each.get('policy', 'accept')})" for each in chains]
     yield f"nftables: {rules} rules; {', '.join(hooks)}" if hooks else "nftables: no rules"
+    legacy = facts.read("firewall_legacy")
+    if legacy:
+        yield f"legacy tables, not read: {', '.join(legacy)}"
 
 
 def _limits(facts: Facts) -> Iterator[str]:
@@ -221,14 +223,19 @@ def _private(facts: Facts) -> Iterator[str]:
         yield f"cure: {missing['remedy']}"
 
 
-def _findings(health: Health, width: int) -> Iterator[Line]:
-    if health.unchecked:
-        yield Line("not checked", "heading")
-        reasons: dict[str, list[str]] = {}
-        for check, reason in health.unchecked.items():
+def _unchecked(health: Health, refused: Container[str], width: int) -> Iterator[Line]:
+    """Say which checks could not be asked, unless it was said above that what they read could not be read."""
+    reasons: dict[str, list[str]] = {}
+    for check, reason in health.unchecked.items():
+        if reason not in refused:
             reasons.setdefault(reason, []).append(check)
-        for reason, checks in reasons.items():
-            yield from (Line(line) for line in _wrap(f"{', '.join(checks)}: {reason}", width))
+    if reasons:
+        yield Line("not checked", "heading")
+    for reason, checks in reasons.items():
+        yield from (Line(line) for line in _wrap(f"{', '.join(checks)}: {reason}", width))
+
+
+def _findings(health: Health, width: int) -> Iterator[Line]:
     if health.findings:
         yield Line("findings", "heading")
     for finding in health.findings:

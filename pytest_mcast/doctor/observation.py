@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -19,6 +20,7 @@ from .asking import ask
 from .counters import changes_between
 from .facts import Facts
 from .flow import Apart, Changes, End, Flow, Segment
+from .holders import with_holders
 from .moment import Moment, endpoints_of, fleeting, fleeting_of_switches, own_sockets
 
 if TYPE_CHECKING:
@@ -94,12 +96,16 @@ class Observation:
             if host in self._pulses:
                 self._marks[host] = self._pulses[host].read()
 
-    def moment(self, hosts: Iterable[Host], process: Host | None = None) -> Moment:
-        """Keep what is gone as soon as sockets are closed, of these hosts; ``process`` is that which this process is itself."""
+    def moment(self, hosts: Iterable[Host], process: Host | None = None, stale: Iterable[int] = ()) -> Moment:
+        """Keep what is gone as soon as sockets are closed, of these hosts; ``process`` is that which this process is itself.
+
+        ``stale`` are the inodes of sockets that are of no interest.
+        """
         readings = {host: fleeting(host) for host in hosts}
         endpoints = [found for host in readings for found in endpoints_of(host, _memberships(readings[host]))]
         if process in readings and process is not None:
-            endpoints += own_sockets(process, _memberships(readings[process]), endpoints)
+            known = {endpoint.options.get("inode", 0) for endpoint in endpoints}
+            endpoints += own_sockets(process, _memberships(readings[process]), known.union(stale))
         changes = {host: self.changes(host) for host in readings}
         return Moment(tuple(endpoints), readings, changes, fleeting_of_switches(readings))
 
@@ -131,6 +137,8 @@ class Observation:
             facts = {host: _with(facts_of(host, _asked(channel)), moment.readings[host]) for host in hosts}
         origin = None if sender is None else self._end(sender, channel, facts, changed)
         destination = None if receiver is None else self._end(receiver, channel, facts, changed)
+        if destination is not None and getattr(error, "errno", None) == errno.EADDRINUSE and not _remote(receiver):
+            destination = with_holders(destination, channel.port)
         known = {
             **_of_sender(origin, channel),
             **({} if sender is None or receiver is None else _between(sender, receiver, moment)),
@@ -168,6 +176,10 @@ class Observation:
 
 def _memberships(readings: Mapping[str, Reading]) -> list[Mapping[str, Any]]:
     return readings.get("memberships", Reading()).value or []
+
+
+def _remote(party: Party | None) -> bool:
+    return party is not None and isinstance(party.host, RemoteHost)
 
 
 def _with(facts: Facts, readings: Mapping[str, Reading]) -> Facts:

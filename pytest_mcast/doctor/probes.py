@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import FAMILIES, MODES
 from pytest_mcast.core.errors import HostError, McastError, MissingCapability, ProgramError
 from pytest_mcast.core.groups import ChannelPicker
-from pytest_mcast.core.receiver import Receiver
-from pytest_mcast.core.sender import Sender
 from pytest_mcast.core.system import LINUX
 from pytest_mcast.hosts import LocalHost, RemoteHost
 
 from .diagnosis import diagnose
+from .flow import End
 from .observation import Observation, Party
 
 if TYPE_CHECKING:
-    import socket
-
     from pytest_mcast.core.channels import Channel
     from pytest_mcast.hosts import Host
 
@@ -29,6 +27,7 @@ __all__ = ["CAPABILITIES", "probe_channel", "probe_namespaces", "probe_packets",
 
 CAPABILITIES = (*(f"{family}-{mode}" for family in FAMILIES for mode in MODES), "namespaces", "packets", "programs")
 
+_ALL_GROUPS = {"ipv4": "224.0.0.0/4", "ipv6": "ff00::/8"}
 _NO_PROGRAM = "allow PID namespaces (CAP_SYS_ADMIN), or run pytest with --mcast-lab"
 
 
@@ -49,10 +48,10 @@ def probe_channel(
             payload = secrets.token_bytes(16)
             call = "join"
             member = stack.enter_context(receiver.receiver(channel, timeout=timeout))
-            ends["receiver"] = _sockets(member, lambda: member.subscription.socket)
+            ends["receiver"] = () if isinstance(receiver, RemoteHost) else (member.subscription.socket,)
             call = "open"
             origin = stack.enter_context(sender.sender(channel, timeout=timeout))
-            ends["sender"] = _sockets(origin, lambda: origin.socket)
+            ends["sender"] = () if isinstance(sender, RemoteHost) else (origin.socket,)
             call = "send"
             origin.send(payload)
             call = "receive"
@@ -70,26 +69,38 @@ def probe_channel(
                 }
                 found = _cause(observation, channel, parties, call, error)
                 what, remedy, cause = found or (what, remedy, "")
+                what, remedy = _general(what, channel), _general(remedy, channel)
             missing = MissingCapability(name, f"{name} multicast does not work {where} ({what})", remedy)
             missing.__cause__, missing.cause = error, cause
             return missing
     return None
 
 
-def _sockets(endpoint: object, get: Callable[[], socket.socket]) -> tuple[socket.socket, ...]:
-    """Return the socket of an endpoint of this process; none of a remote one."""
-    return (get(),) if isinstance(endpoint, (Receiver, Sender)) else ()
-
-
 def _cause(
     observation: Observation, channel: Channel, parties: Mapping[str, Party], call: str, error: BaseException
 ) -> tuple[str, str, str] | None:
-    """Return cause and cure, as the engine finds them, in one line each, and the id of the check; None when it finds none, or only may."""
+    """Return cause and cure, as the engine finds them, in one line each, and the id of the check.
+
+    None when it finds none, or none that is more than possible.
+    """
     flow = observation.flow(channel, call=call, error=error, **parties)  # type: ignore[arg-type] # their names are fixed
+    flow = replace(flow, sender=_named(flow.sender), receiver=_named(flow.receiver))
     found = next((one for one in diagnose(flow).findings if one.confidence != "possible"), None)
     if found is None:
         return None
-    return found.cause, found.cure + (f": {found.command}" if found.command else ""), found.check
+    cure = found.cure + (f": {found.command}" if found.command else "")
+    local = all(isinstance(party.host, LocalHost) for party in parties.values())
+    return found.cause, f"run pytest with --mcast-lab, or {cure}" if local else cure, found.check
+
+
+def _general(text: str, channel: Channel) -> str:
+    """Leave the channel out, which was made up for the probe: all groups fare like it, and the same is said of each."""
+    text = text.replace(f"{channel.group} udp dport {channel.port}", _ALL_GROUPS[channel.family])
+    return text.replace(str(channel), "the channel").replace(channel.group, "the group")
+
+
+def _named(end: End | None) -> End | None:
+    return replace(end, name="this machine") if end is not None and end.name == "local" else end
 
 
 def _where(sender: Host, receiver: Host) -> str:

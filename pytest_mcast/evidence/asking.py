@@ -12,7 +12,10 @@ _SECONDS = 15.0  # PowerShell takes one to start, and more when it is the first
 
 
 def answer(command: Sequence[str], seconds: float = _SECONDS) -> str:
-    """Return what a program prints, in the language of programs; raises ``OSError`` with the reason."""
+    """Return what a program prints, in the language of programs; raises ``OSError`` with the reason.
+
+    ``ChildProcessError``: it has failed; ``TimeoutError``: it goes on; ``FileNotFoundError``: there is none.
+    """
     environment = {**os.environ, "LC_ALL": "C"}
     try:
         done = subprocess.run(command, capture_output=True, timeout=seconds, check=False, env=environment)
@@ -20,5 +23,5 @@ def answer(command: Sequence[str], seconds: float = _SECONDS) -> str:
         raise TimeoutError(f"{command[0]} has not answered within {seconds:g} s") from None
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
-        raise OSError(f"{' '.join(command[:3])} failed: {said or done.returncode}")
+        raise ChildProcessError(f"{' '.join(command[:3])} failed: {said or done.returncode}")
     return done.stdout.decode("utf-8", "replace")

@@ -6,7 +6,7 @@ Unverified: written after the manual pages and recordings of what these programs
 from __future__ import annotations
 
 import re
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 from .asking import answer
@@ -14,27 +14,32 @@ from .asking import answer
 __all__ = ["addresses", "links", "memberships", "readers", "route_to", "routes"]
 
 _HEAD = re.compile(r"^(\S+): flags=\w+<([A-Z0-9_,]*)>.*?\bmtu (\d+)")
+# An address: no link#4, and no Ethernet address, which is six numbers.
+_HOP = re.compile(r"(?![0-9a-f]+(:[0-9a-f]+){5}$)[0-9a-f]*[.:]")
 _GROUP = re.compile(r"^\s*([0-9a-f.:]+)(?:%\S+)?\s+\S+\s+(\S+)\s*$")
 _TUNNELS = {"utun": "tun", "tun": "tun", "ppp": "ppp", "ipsec": "xfrm", "gif": "ipip", "wg": "wireguard"}
 
 
 def readers(groups: Sequence[str]) -> Dict[str, Callable[[], Any]]:
     """Return what can be read, by the names of the readings; ``groups`` are those whose way is asked for."""
+    asked = lru_cache(None)(answer)  # each program once
     return {
-        "ifconfig": partial(answer, ["ifconfig", "-a"]),
-        "netstat": partial(answer, ["netstat", "-rn"]),
-        "links": lambda: links(answer(["ifconfig", "-a"])),
-        "addresses": lambda: addresses(answer(["ifconfig", "-a"])),
-        "routes": lambda: routes(answer(["netstat", "-rn"])),
-        "memberships": lambda: memberships(answer(["netstat", "-gn"])),
+        # What they print as it is, for what is not understood here.
+        "ifconfig": partial(asked, ("ifconfig", "-a")),
+        "netstat": partial(asked, ("netstat", "-rn")),
+        "groups": partial(asked, ("netstat", "-gn")),
+        "links": lambda: links(asked(("ifconfig", "-a"))),
+        "addresses": lambda: addresses(asked(("ifconfig", "-a"))),
+        "routes": lambda: routes(asked(("netstat", "-rn"))),
+        "memberships": lambda: memberships(asked(("netstat", "-gn"))),
         "route_to": lambda: {group: route_to(_way(group)) for group in groups},
     }
 
 
 def _way(group: str) -> Optional[str]:
     try:
-        return answer(["route", "-n", "get", *(["-inet6"] if ":" in group else []), group])
-    except OSError:  # it fails when there is none
+        return answer(("route", "-n", "get", *(("-inet6",) if ":" in group else ()), group))
+    except ChildProcessError:  # it fails when there is none
         return None
 
 
@@ -101,7 +106,8 @@ def _address(index: int, family: str, address: str, prefix: int, words: List[str
 def routes(text: str) -> List[Dict[str, Any]]:
     """Read the routes out of ``netstat -rn``; they have no metric."""
     found: List[Dict[str, Any]] = []
-    family, columns = "", []  # type: ignore[var-annotated] # a list of words
+    family = ""
+    columns: List[str] = []
     for line in text.splitlines():
         words = line.split()
         if line.startswith("Internet"):
@@ -110,7 +116,7 @@ def routes(text: str) -> List[Dict[str, Any]]:
             columns = words
         elif len(words) >= 4 and family and columns:
             row = dict(zip(columns, words))
-            gateway = row["Gateway"] if re.match(r"[0-9a-f]*[.:]", row["Gateway"]) else None
+            gateway = row["Gateway"] if _HOP.match(row["Gateway"]) else None
             kind = "blackhole" if "B" in row["Flags"] else "unreachable" if "R" in row["Flags"] else "unicast"
             destination = _destination(row["Destination"], family)
             found.append(

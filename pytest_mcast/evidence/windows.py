@@ -60,7 +60,7 @@ def readers() -> Dict[str, Callable[[], Any]]:
     names = ("links", "addresses", "routes", "firewall_profiles", "connection_profiles")
     return {
         **{name: partial(understood, name) for name in names},
-        "joins": lambda: answer(["netsh", "interface", "ipv4", "show", "joins"]),
+        "joins": lambda: answer(("netsh", "interface", "ipv4", "show", "joins")),
     }
 
 

@@ -173,6 +173,25 @@ def test_what_is_missing_is_said_with_its_cure(mcast_lab: LabView) -> None:
     assert "2 of 7 capabilities are missing; " in said
 
 
+def test_the_reason_of_a_verdict_is_the_cause(mcast_lab: LabView) -> None:
+    host = _host(mcast_lab)
+    # What a host hears of itself comes in by the interface that it went out by, not by lo.
+    sh(
+        host,
+        "nft add table ip t; nft add chain ip t c '{ type filter hook input priority 0; policy drop; }';"
+        "nft add rule ip t c iif lo accept",
+    )
+    with host:
+        health = look_at_machine(Interface.find("eth0"), wait=0)
+    missing = {name: each for name, each in health.verdicts.items() if each is not None}
+    assert set(missing) == {"ipv4-asm", "ipv4-ssm"}
+    for name, each in missing.items():
+        assert each["reason"].startswith(f"{name} multicast does not work on eth0 (the firewall of this machine drops")
+        sh(host, each["remedy"].partition(": ")[2])
+    with host:
+        assert not look_at_machine(Interface.find("eth0"), wait=0).verdicts["ipv4-asm"]
+
+
 @pytest.mark.parametrize("document", [{"format": 99}, {"readings": {}}, {"system": "linux"}, {"snapshot": 1}])
 def test_other_documents_are_refused(document: dict[str, Any]) -> None:
     with pytest.raises(UnreadableDocument):

@@ -159,7 +159,11 @@ def test_a_missing_capability_is_a_skip_or_if_required_a_failure(pytester: pytes
         unshare(CLONE_NEWNET)
         netlink.Netlink().run(netlink.link(1, up=True))
     """)
-    reason = "ipv6-asm multicast does not work on lo (*); *: ip -6 route add *"
+    reason = (
+        "ipv6-asm multicast does not work on lo (there is no route to the group by lo, so that the kernel does not know an "
+        "interface for it); run pytest with --mcast-lab, or add a route to all groups: ip -6 route add local ff00::/8 dev "
+        "lo table local*"
+    )
     result = pytester.runpytest_subprocess("-rs", "--mcast-iface=lo")
     result.assert_outcomes(skipped=2)
     result.stdout.fnmatch_lines([f"SKIPPED * mcast: {reason}"])

@@ -35,21 +35,21 @@ def _packets(interface: str) -> Iterator[_Asked]:
 def _stopped(facts: Facts) -> Iterator[Match]:
     listing = facts.firewall()
     named = tried(facts)
-    names = {
-        link["name"]: link["name"] == (named or {}).get("name")
-        for link in (*in_use(facts), *([named] if named else ()))
-    }
-    # Each rule or policy once: what it stops, of what, and the command that lets it pass.
-    found: dict[tuple[str, bool], tuple[Stop, dict[str, None], dict[str, None], dict[str, None]]] = {}
+    names = {link["name"]: link is named for link in ([named] if named else []) + in_use(facts)}
+    # Each rule or policy once: what it stops, where, and the commands that let it pass.
+    found: dict[str, tuple[Stop, dict[str, None], dict[str, None], dict[str, None]]] = {}
+    certain: set[str] = set()
     for interface, is_named in names.items():
         for what, packet, places in _packets(interface):
             for stop in stops(listing, packet, *places):
-                sure = stop.sure and is_named and not stop.limited
-                _, whats, where, commands = found.setdefault((str(stop), sure), (stop, {}, {}, {}))
+                if stop.sure and is_named and not stop.limited:
+                    certain.add(str(stop))
+                _, whats, where, commands = found.setdefault(str(stop), (stop, {}, {}, {}))
                 selector = packet.selector.replace(packet.destination, _ALL[packet.family])
                 whats[what] = where[interface] = commands[stop.accepting(selector)] = None
-    for (words, sure), (stop, whats, where, commands) in found.items():
-        confidence: Confidence = "certain" if sure else "likely" if stop.sure and not stop.limited else "possible"
+    for words, (stop, whats, where, commands) in found.items():
+        fits: Confidence = "likely" if stop.sure and not stop.limited else "possible"
+        confidence: Confidence = "certain" if words in certain else fits
         verb = "stops" if stop.sure else "may stop"
         values = {
             "what": ", ".join(whats),
