@@ -11,6 +11,7 @@ from . import (
     filtering,
     memberships,
     network,
+    queues,
     receiving,
     sending,
     sockets,
@@ -30,5 +31,6 @@ CHECKS: tuple[Check, ...] = (
     *damage.CHECKS,
     *memberships.CHECKS,
     *sockets.CHECKS,
+    *queues.CHECKS,
     *deliveries.CHECKS,
 )

@@ -11,6 +11,7 @@ from . import (
     filtering,
     memberships,
     network,
+    queues,
     receiving,
     reports,
     sending,
@@ -31,6 +32,7 @@ BREAKS: tuple[Break, ...] = (
     *damage.BREAKS,
     *memberships.BREAKS,
     *sockets.BREAKS,
+    *queues.BREAKS,
 )
 #: What is delivered and should not be.
 STRAYS: tuple[Stray, ...] = deliveries.STRAYS
