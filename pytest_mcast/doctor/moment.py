@@ -20,7 +20,16 @@ from pytest_mcast.hosts import Host, RemoteHost
 
 from .flow import Changes
 
-__all__ = ["Endpoint", "Moment", "describe_socket", "endpoints_of", "fleeting", "fleeting_of_switches", "own_sockets"]
+__all__ = [
+    "Endpoint",
+    "Moment",
+    "describe_socket",
+    "endpoints_of",
+    "fleeting",
+    "fleeting_of_switches",
+    "own_inodes",
+    "own_sockets",
+]
 
 # Readings that change with each socket; the others are still there when the test has failed.
 _FLEETING = ("memberships", "sockets")
@@ -107,12 +116,25 @@ def _readings(names: Iterable[str]) -> dict[str, Reading]:
     return found
 
 
-def own_sockets(host: Host, memberships: Iterable[Mapping[str, Any]], known: Iterable[Endpoint]) -> list[Endpoint]:
-    """Return the UDP sockets of this process in a host that it is itself, but for those that are known.
+def own_inodes() -> set[int]:
+    """Return the numbers of the sockets of this process (about 0.05 ms)."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            link = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:  # closed by now
+            continue
+        if link.startswith("socket:["):
+            found.add(int(link[8:-1]))
+    return found
+
+
+def own_sockets(host: Host, memberships: Iterable[Mapping[str, Any]], known: Iterable[int]) -> list[Endpoint]:
+    """Return the UDP sockets of this process in a host that it is itself, but for those whose inodes are known.
 
     One that has joined groups is a receiver of each, on its port; one that has joined none is a sender to any group.
     """
-    inodes = {endpoint.options.get("inode") for endpoint in known}
+    inodes = set(known)
     with host.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
         cookie = namespace_cookie(here)
         inodes.add(os.fstat(here.fileno()).st_ino)

@@ -96,12 +96,16 @@ class Observation:
             if host in self._pulses:
                 self._marks[host] = self._pulses[host].read()
 
-    def moment(self, hosts: Iterable[Host], process: Host | None = None) -> Moment:
-        """Keep what is gone as soon as sockets are closed, of these hosts; ``process`` is that which this process is itself."""
+    def moment(self, hosts: Iterable[Host], process: Host | None = None, stale: Iterable[int] = ()) -> Moment:
+        """Keep what is gone as soon as sockets are closed, of these hosts; ``process`` is that which this process is itself.
+
+        ``stale`` are the inodes of sockets that are of no interest.
+        """
         readings = {host: fleeting(host) for host in hosts}
         endpoints = [found for host in readings for found in endpoints_of(host, _memberships(readings[host]))]
         if process in readings and process is not None:
-            endpoints += own_sockets(process, _memberships(readings[process]), endpoints)
+            known = {endpoint.options.get("inode", 0) for endpoint in endpoints}
+            endpoints += own_sockets(process, _memberships(readings[process]), known.union(stale))
         changes = {host: self.changes(host) for host in readings}
         return Moment(tuple(endpoints), readings, changes, fleeting_of_switches(readings))
 
