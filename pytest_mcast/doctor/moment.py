@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.echo import EchoResponder
-from pytest_mcast.core.errors import ChannelError
+from pytest_mcast.core.errors import ChannelError, McastError
 from pytest_mcast.core.receiver import Receiver
 from pytest_mcast.core.sender import Sender
 from pytest_mcast.core.system import LINUX
@@ -62,6 +63,8 @@ class Moment:
     changes: Mapping[Host, Changes]
     #: What the switches say that the hosts are plugged into, by the descriptor of their namespace.
     switches: Mapping[int, Mapping[str, Reading]] = field(default_factory=dict)
+    #: What the hosts were called.
+    names: Mapping[Host, str] = field(default_factory=dict)
 
 
 def describe_socket(
@@ -205,9 +208,20 @@ def _endpoint(host: Host, each: object, memberships: list[Mapping[str, Any]]) ->
     else:
         return None
     if not isinstance(sock, socket.socket):  # of a remote host
-        return found
+        return replace(found, options=_of_remote(each)) if isinstance(each, Sender) else found
     with host.inside():
         return replace(found, options=describe_socket(sock, memberships, each.channel.group))
+
+
+def _of_remote(sender: Sender) -> dict[str, Any]:
+    with suppress(McastError, OSError):  # a host that is lost
+        return {
+            "family": sender.channel.family,
+            "local": list(sender.source),
+            "multicast_ttl": sender.ttl,
+            "multicast_loop": int(sender.loopback),
+        }
+    return {}
 
 
 def _index(interface: str) -> int:

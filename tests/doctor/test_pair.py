@@ -163,6 +163,10 @@ def test_the_hop_is_named_at_which_datagrams_stop(pair: Pair, ends: tuple[Party,
     assert stopped[0] is not None
     assert evidence in stopped[0].evidence
     assert [leg.delivered for leg in legs] == [there is None, back is None]
+    if what == "isolated":
+        for leg in legs:
+            assert leg.diagnosis is not None
+            assert [finding.check for finding in leg.diagnosis.findings] == ["network.loses"]
     assert [leg.diagnosis is None for leg in legs] == [leg.delivered or leg.channel is None for leg in legs]
 
 
@@ -190,7 +194,7 @@ def test_an_ordinary_user_there_sees_less_and_that_is_said(pair: Pair, capsys: p
     far = pair.far.source("ipv4")
     hops = {hop["name"]: hop for hop in there["hops"]}
     assert hops[f"{far}: eth1"]["reached"] is True  # by counters, and these are
-    assert "IpExt.InMcastPkts +1 (no packet socket: Operation not permitted)" in hops[f"{far}: eth1"]["evidence"]
+    assert "IpExt.InMcastPkts +1; no packet socket: Operation not permitted" in hops[f"{far}: eth1"]["evidence"]
     assert there["stopped_at"] == f"{far}: IP"
     assert back["delivered"]
 

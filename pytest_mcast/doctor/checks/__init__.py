@@ -16,6 +16,7 @@ from . import (
     sending,
     sockets,
     sources,
+    way,
 )
 
 __all__ = ["CHECKS"]
@@ -25,6 +26,7 @@ CHECKS: tuple[Check, ...] = (
     *calls.CHECKS,
     *sending.CHECKS,
     *network.CHECKS,
+    *way.CHECKS,
     *receiving.CHECKS,
     *sources.CHECKS,
     *filtering.CHECKS,

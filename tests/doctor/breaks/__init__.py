@@ -18,6 +18,7 @@ from . import (
     snooping,
     sockets,
     sources,
+    way,
 )
 
 BREAKS: tuple[Break, ...] = (
@@ -33,6 +34,7 @@ BREAKS: tuple[Break, ...] = (
     *memberships.BREAKS,
     *sockets.BREAKS,
     *queues.BREAKS,
+    *way.BREAKS,
 )
 #: What is delivered and should not be.
 STRAYS: tuple[Stray, ...] = deliveries.STRAYS
