@@ -9,11 +9,12 @@ from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.firewall import stops
 from pytest_mcast.doctor.flow import End, Flow
 
-from .refusals import add_route, covering, ipsec_exemption, link_local_ipv4, link_of, table
+from .refusals import add_route, covering, covers, ipsec_exemption, link_local_ipv4, link_of, table
 from .refused_sends import packet_of
 
 __all__ = ["CHECKS"]
 
+_MAIN_TABLE = 254  # RT_TABLE_MAIN
 _ANY = ("", "0.0.0.0", "::")  # noqa: S104 - what is looked for
 
 
@@ -61,7 +62,7 @@ def _other_routed(flow: Flow) -> Iterator[Match]:
     group = flow.channel.group
     other = end.facts.route_to(group).get("interface")
     link = link_of(end)
-    if _chosen(end, sock) is not None or other in (None, end.interface) or link is None:
+    if _chosen(end, sock) is not None or other in (None, end.interface) or link is None or any(_other_by_rule(flow)):
         return
     # An IPv4 socket does not tell the index that it was given, but what was sent tells.
     here, there = (end.changes[f"{name}.tx_packets"] for name in (end.interface, other))
@@ -79,6 +80,37 @@ def _other_routed(flow: Flow) -> Iterator[Match]:
             "command": add_route(link, f"{group}/{128 if flow.channel.family == 'ipv6' else 32}"),
         },
     )
+
+
+def _other_by_rule(flow: Flow) -> Iterator[Match]:
+    known = _socket(flow)
+    if known is None or flow.channel.family == "ipv6":  # groups are in the local table of IPv6, which is asked before
+        return
+    end, sock = known
+    if _chosen(end, sock) is not None or link_of(end) is None:
+        return
+    mark = sock.get("mark", 0)
+    for rule in end.facts.rules("ipv4"):
+        if rule["table"] == _MAIN_TABLE:
+            return
+        if rule["action"] != "lookup" or rule["source"] or rule["iif"] or rule["oif"]:
+            continue
+        if rule.get("mark") not in (None, mark) or not covers(rule["destination"], flow.channel.group):
+            continue
+        for route in covering(end.facts, flow, rule["table"])[:1]:
+            if route["interface"] in (None, end.interface):
+                return
+            marked = f" with mark {mark}" if rule.get("mark") else ""
+            to = rule["destination"] or "all"
+            yield Match(
+                "certain",
+                (
+                    f"{end.name} has the rule {rule['priority']}: to {to}{marked} lookup {table(rule['table'])}",
+                    f"there {route['destination']} is by {route['interface']}, and the socket names no interface",
+                ),
+                {"other": route["interface"], "interface": end.interface, "priority": rule["priority"]},
+            )
+            return
 
 
 def _out_by_meant(flow: Flow) -> tuple[End, Mapping[str, Any]] | None:
@@ -204,6 +236,17 @@ CHECKS: tuple[Check, ...] = (
         command="{command}",
         reads=("the sender's socket: IP_MULTICAST_IF, IPV6_MULTICAST_IF", "route_to", "proc/net/dev"),
         reference="RFC 1112 section 6.1; ip(7), IP_MULTICAST_IF; ipv6(7), IPV6_MULTICAST_IF",
+        place="sender",
+    ),
+    Check(
+        id="sender.rule-elsewhere",
+        stage="sender",
+        condition=_other_by_rule,
+        sentence="a routing rule leads the datagrams out of {other}, not of {interface}",
+        cure="delete the rule, or name the interface in the code (IP_MULTICAST_IF)",
+        command="ip rule del priority {priority}",
+        reads=("the sender's socket: IP_MULTICAST_IF, SO_MARK", "rules", "routes"),
+        reference="ip-rule(8); socket(7), SO_MARK",
         place="sender",
     ),
     Check(

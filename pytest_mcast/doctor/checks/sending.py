@@ -13,6 +13,9 @@ from . import leaving
 __all__ = ["CHECKS"]
 
 
+_USUAL_TTL = 64  # ip-sysctl, ip_default_ttl; IPv6 hop_limit
+
+
 def _ttl_zero(flow: Flow) -> Iterator[Match]:
     if flow.ttl != 0 or flow.same_host or flow.sender is None:
         return
@@ -49,8 +52,14 @@ def _ttl_one(flow: Flow) -> Iterator[Match]:
     found = _behind_router(flow)
     if found is None or flow.ttl != 1 or flow.channel.scope in ("interface-local", "link-local"):
         return
-    _, _, words = found
-    yield Match("certain", ("the socket sends with TTL (hop limit) 1, the default", words))
+    sender, _, words = found
+    evidence = ["the socket sends with TTL (hop limit) 1, the default", words]
+    for sock in sender.sockets[:1]:
+        usual = int(sender.facts.read("sysctl").get("net.ipv4.ip_default_ttl", _USUAL_TTL))
+        unicast = sock.get("unicast_ttl", usual)
+        if unicast not in (usual, _USUAL_TTL):
+            evidence.append(f"its IP_TTL (IPV6_UNICAST_HOPS) is {unicast}, but that is for unicast only")
+    yield Match("certain", tuple(evidence))
 
 
 def _link_local_group(flow: Flow) -> Iterator[Match]:
@@ -93,7 +102,7 @@ CHECKS: tuple[Check, ...] = (
         condition=_ttl_one,
         sentence="datagrams with TTL (hop limit) 1 end at the first router, and the receiver is behind one",
         cure="set a TTL of one more than there are routers: Sender(ttl=2), IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS",
-        reads=("the sender's socket: IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS", "addresses of both ends"),
+        reads=("the sender's socket: IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS", "addresses of both ends", "sysctl"),
         reference="RFC 1112 section 6.1; RFC 3493 section 5.2",
         place="code",
     ),

@@ -24,7 +24,7 @@ def _ttl(scene: Scene) -> None:
     scene.sender_options["ttl"] = 1
 
 
-def _behind_router(family: str) -> Callable[[LabView], Scene]:
+def behind_router(family: str) -> Callable[[LabView], Scene]:
     """The receiver is on another link than the sender, and a router between them forwards."""
 
     def make(lab: LabView) -> Scene:
@@ -42,6 +42,22 @@ def _behind_router(family: str) -> Callable[[LabView], Scene]:
 
 def _more_ttl(scene: Scene) -> None:
     scene.sender_options["ttl"] = 2
+
+
+_UNICAST = {"ipv4": (socket.IPPROTO_IP, socket.IP_TTL), "ipv6": (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)}
+_MULTICAST = {
+    "ipv4": (socket.IPPROTO_IP, socket.IP_MULTICAST_TTL),
+    "ipv6": (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS),
+}
+
+
+def unicast_ttl(scene: Scene) -> None:
+    """Set the TTL that is not for groups, as is often done."""
+    scene.open_sender = lambda: plain_sender(scene, options=((*_UNICAST[scene.family], 16),))
+
+
+def _more_ttl_plainly(scene: Scene) -> None:
+    scene.open_sender = lambda: plain_sender(scene, options=((*_MULTICAST[scene.family], 16),))
 
 
 # On links of the test's own.
@@ -130,6 +146,21 @@ def _no_interface(scene: Scene) -> None:
     scene.open_sender = lambda: plain_sender(scene, interface=None)
 
 
+_RULE = "ip route add 224.0.0.0/4 dev eth9 table 100; ip rule add priority 50 {} lookup 100"
+_SO_MARK = 36  # asm-generic/socket.h
+
+
+def _rule(scene: Scene) -> None:
+    scene.sh(scene.tx, _RULE.format(f"to {scene.channel.group}"))
+    scene.open_sender = lambda: plain_sender(scene, interface=None)
+
+
+def _rule_for_mark(scene: Scene) -> None:
+    scene.sh(scene.tx, _RULE.format("fwmark 7"))
+    option = (socket.SOL_SOCKET, _SO_MARK, 7)
+    scene.open_sender = lambda: plain_sender(scene, interface=None, options=(option,))
+
+
 def _pull_cable(scene: Scene) -> None:
     scene.tx.plugged[scene.tx.interface.index].down()
 
@@ -160,16 +191,18 @@ BREAKS = (
     Break("ttl 0", "ttl.zero", _no_ttl, _ttl),
     Break("hop limit 0", "ttl.zero", _no_ttl, _ttl, ipv6),
     *(
-        Break(f"{kind} 1 behind a router", "ttl.one", _ttl, _more_ttl, _behind_router(family))
+        Break(f"{kind} 1 behind a router", "ttl.one", _ttl, _more_ttl, behind_router(family))
         for kind, family in (("ttl", "ipv4"), ("hop limit", "ipv6"))
     ),
+    Break("ttl of unicast behind a router", "ttl.one", unicast_ttl, _more_ttl_plainly, behind_router("ipv4")),
+    Break("hop limit of unicast behind a router", "ttl.one", unicast_ttl, _more_ttl_plainly, behind_router("ipv6")),
     *(
         Break(
             f"link-local group behind a router, {family}",
             "scope.link-local",
             _narrow,
             _wide_again,
-            _behind_router(family),
+            behind_router(family),
         )
         for family in ("ipv4", "ipv6")
     ),
@@ -210,7 +243,9 @@ BREAKS = (
     ),
     Break("route by eth9", "sender.route-elsewhere", _names_none, scene=_two_interfaces("ipv4")),
     Break("route by eth9, ipv6", "sender.route-elsewhere", _names_none, scene=_two_interfaces("ipv6")),
-    Break("cable pulled", "sender.no-carrier", _pull_cable, _plug_in, _behind_router("ipv4")),
+    Break("rule by eth9", "sender.rule-elsewhere", _rule, scene=_two_interfaces("ipv4")),
+    Break("rule by eth9 for a mark", "sender.rule-elsewhere", _rule_for_mark, scene=_two_interfaces("ipv4")),
+    Break("cable pulled", "sender.no-carrier", _pull_cable, _plug_in, behind_router("ipv4")),
     Break("no source address", "source.none", run("tx", "ip addr flush dev eth0"), scene=_sends_plainly),
     *(
         Break(f"queue: {name}{suffix}", "queue.drops", run("tx", f"tc qdisc add dev eth0 root {queue}"), scene=scene)

@@ -1,0 +1,18 @@
+"""What the doctor adds to a cause at the sender."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_mcast import LabView
+
+from .breaks.sending import behind_router, unicast_ttl
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_a_ttl_that_is_for_unicast_is_pointed_out(mcast_lab: LabView, family: str) -> None:
+    scene = behind_router(family)(mcast_lab)
+    unicast_ttl(scene)
+    (finding,) = scene.fails().findings
+    assert finding.check == "ttl.one"
+    assert "its IP_TTL (IPV6_UNICAST_HOPS) is 16, but that is for unicast only" in finding.evidence
