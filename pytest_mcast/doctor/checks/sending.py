@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.flow import End, Flow
 
-from . import leaving
+from . import choosing, leaving
 
 __all__ = ["CHECKS"]
 
@@ -136,5 +136,6 @@ CHECKS: tuple[Check, ...] = (
         reference="RFC 1112 section 6.1; ip(7), IP_MULTICAST_LOOP",
         place="code",
     ),
+    *choosing.CHECKS,
     *leaving.CHECKS,
 )
