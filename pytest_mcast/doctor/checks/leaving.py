@@ -52,13 +52,14 @@ def _loopback_route(flow: Flow) -> Iterator[Match]:
 
 def _no_source(flow: Flow) -> Iterator[Match]:
     found = _out_by_meant(flow)
-    if found is None or flow.channel.family == "ipv6" or flow.source is not None:
+    if found is None or flow.channel.family == "ipv6" or flow.source is not None or not found[0].sockets:
         return
     end, link = found
-    if not end.facts.addresses(end.interface, "ipv4"):
-        seen = f"{end.interface} of {end.name} has no IPv4 address, and the socket is bound to none"
+    # The address of another interface is taken if there is one (net/ipv4/devinet.c, inet_select_addr).
+    if not [each for each in end.facts.addresses(family="ipv4") if each["scope"] != "host"]:
+        seen = f"{end.name} has no IPv4 address but those of lo, and the socket is bound to none"
         address = link_local_ipv4(link["mac"])
-        yield Match("certain", (seen,), {"interface": end.interface, "address": address})
+        yield Match("certain", (seen,), {"interface": end.interface, "host": end.name, "address": address})
 
 
 def _queue_drops(flow: Flow) -> Iterator[Match]:
@@ -145,8 +146,8 @@ CHECKS: tuple[Check, ...] = (
         id="source.none",
         stage="sender",
         condition=_no_source,
-        sentence="{interface} has no IPv4 address, so that the datagrams come from 0.0.0.0, which receivers drop",
-        cure="give it one, of its network or a link-local one",
+        sentence="{host} has no IPv4 address, so that the datagrams come from 0.0.0.0, which receivers drop",
+        cure="give {interface} one, of its network or a link-local one",
         command="ip addr add {address}/16 dev {interface}",
         reads=("links", "addresses", "the sender's socket: getsockname(2)"),
         reference="RFC 1122 section 3.2.1.3; RFC 3927",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from pytest_mcast.doctor.check import Check, Match
+from pytest_mcast.doctor.check import Check, Confidence, Match
 from pytest_mcast.doctor.flow import End, Flow
 
 from . import choosing, leaving
@@ -48,6 +48,11 @@ def _behind_router(flow: Flow) -> tuple[End, End, str] | None:
     return sender, receiver, words
 
 
+def _sure(flow: Flow) -> Confidence:
+    """Return how sure that is: two networks may be on one link, where nobody has seen the links."""
+    return "certain" if flow.apart is not None else "likely"
+
+
 def _ttl_one(flow: Flow) -> Iterator[Match]:
     found = _behind_router(flow)
     if found is None or flow.ttl != 1 or flow.channel.scope in ("interface-local", "link-local"):
@@ -59,7 +64,7 @@ def _ttl_one(flow: Flow) -> Iterator[Match]:
         unicast = sock.get("unicast_ttl", usual)
         if unicast not in (usual, _USUAL_TTL):
             evidence.append(f"its IP_TTL (IPV6_UNICAST_HOPS) is {unicast}, but that is for unicast only")
-    yield Match("certain", tuple(evidence))
+    yield Match(_sure(flow), tuple(evidence))
 
 
 def _link_local_group(flow: Flow) -> Iterator[Match]:
@@ -68,7 +73,7 @@ def _link_local_group(flow: Flow) -> Iterator[Match]:
         return
     _, receiver, words = found
     wider = "ff15::/16" if flow.channel.family == "ipv6" else "239.255.0.0/16"
-    yield Match("certain", (words,), {"group": flow.channel.group, "receiver": receiver.name, "wider": wider})
+    yield Match(_sure(flow), (words,), {"group": flow.channel.group, "receiver": receiver.name, "wider": wider})
 
 
 def _interface_local_group(flow: Flow) -> Iterator[Match]:

@@ -102,7 +102,7 @@ def _loopback(scene: Scene) -> None:
 # The way out
 
 
-def _two_interfaces(family: str) -> Callable[[LabView], Scene]:
+def two_interfaces(family: str) -> Callable[[LabView], Scene]:
     """The sender has eth9 too, which is on another link."""
 
     def make(lab: LabView) -> Scene:
@@ -178,7 +178,8 @@ def _sends_plainly(lab: LabView) -> Scene:
 _QUEUES = {"blackhole": "blackhole", "too short": "pfifo limit 0", "shaper": "tbf rate 8bit burst 10 latency 1ms"}
 
 
-def _filter_egress(scene: Scene) -> None:
+def filter_egress(scene: Scene) -> None:
+    """Drop what goes out behind the back of the sender's stack."""
     scene.sh(
         scene.tx,
         "nft add table netdev t;"
@@ -224,27 +225,27 @@ BREAKS = (
         scene=over_loopback,
     ),
     Break("loopback, names no interface", "sender.route-elsewhere", _no_interface, scene=over_loopback),
-    Break("names eth9", "sender.other-interface", _names_eth9, _names_eth0, _two_interfaces("ipv6")),
+    Break("names eth9", "sender.other-interface", _names_eth9, _names_eth0, two_interfaces("ipv6")),
     Break(
         "names eth9 by its address",
         "sender.other-interface",
         _names_eth9_by_address,
         _names_eth0,
-        _two_interfaces("ipv4"),
+        two_interfaces("ipv4"),
     ),
-    Break("bound to eth9", "sender.other-interface", _bound_to_eth9, _names_eth0, _two_interfaces("ipv4")),
-    Break("bound to eth9, ipv6", "sender.other-interface", _bound_to_eth9, _names_eth0, _two_interfaces("ipv6")),
+    Break("bound to eth9", "sender.other-interface", _bound_to_eth9, _names_eth0, two_interfaces("ipv4")),
+    Break("bound to eth9, ipv6", "sender.other-interface", _bound_to_eth9, _names_eth0, two_interfaces("ipv6")),
     Break(
         "from the address of eth9",
         "sender.other-interface",
         _from_address_of_eth9,
         _names_eth0,
-        _two_interfaces("ipv4"),
+        two_interfaces("ipv4"),
     ),
-    Break("route by eth9", "sender.route-elsewhere", _names_none, scene=_two_interfaces("ipv4")),
-    Break("route by eth9, ipv6", "sender.route-elsewhere", _names_none, scene=_two_interfaces("ipv6")),
-    Break("rule by eth9", "sender.rule-elsewhere", _rule, scene=_two_interfaces("ipv4")),
-    Break("rule by eth9 for a mark", "sender.rule-elsewhere", _rule_for_mark, scene=_two_interfaces("ipv4")),
+    Break("route by eth9", "sender.route-elsewhere", _names_none, scene=two_interfaces("ipv4")),
+    Break("route by eth9, ipv6", "sender.route-elsewhere", _names_none, scene=two_interfaces("ipv6")),
+    Break("rule by eth9", "sender.rule-elsewhere", _rule, scene=two_interfaces("ipv4")),
+    Break("rule by eth9 for a mark", "sender.rule-elsewhere", _rule_for_mark, scene=two_interfaces("ipv4")),
     Break("cable pulled", "sender.no-carrier", _pull_cable, _plug_in, behind_router("ipv4")),
     Break("no source address", "source.none", run("tx", "ip addr flush dev eth0"), scene=_sends_plainly),
     *(
@@ -254,6 +255,6 @@ BREAKS = (
     ),
     Break("no ipsec state", "ipsec.no-state", ipsec("tmpl proto esp mode transport")),
     Break("no ipsec state, ipv6", "ipsec.no-state", ipsec("tmpl proto esp mode transport"), scene=ipv6),
-    Break("egress filter", "firewall.egress", _filter_egress),
-    Break("egress filter, ipv6", "firewall.egress", _filter_egress, scene=ipv6),
+    Break("egress filter", "firewall.egress", filter_egress),
+    Break("egress filter, ipv6", "firewall.egress", filter_egress, scene=ipv6),
 )
