@@ -79,7 +79,7 @@ def _matters(flow: Flow) -> Iterator[tuple[End, int, tuple[str, ...], bool]]:
         return
     # Measured (Linux 6.18): as soon as somebody has joined a source by IGMPv3 or MLDv2, those who have joined the group by
     # an older version do not get that source. The kernel adds them to its entry only when they report by the newest.
-    entries = [each for each in way.facts.mdb(way.bridge["name"]) if each["group"] == flow.channel.group]
+    entries = way.entries(flow.channel.group)
     others = [each for each in entries if each["source"] == source and not each["blocked"]]
     ours = [each for each in entries if each["port"] == way.receiver.name]
     if others and ours and not any(each["source"] for each in ours):
@@ -167,7 +167,7 @@ def _stopped(flow: Flow) -> Iterator[Match]:
     if flow.call != "report" and way is not None:
         if not matters:
             return
-        entries = [each for each in way.facts.mdb(way.bridge["name"]) if each["group"] == flow.channel.group]
+        entries = way.entries(flow.channel.group)
         if any(each["port"] == way.receiver.name for each in entries):
             return
     end.facts.firewall()  # else it is said that it could not be read

@@ -132,11 +132,17 @@ def _all_systems(scene: Scene) -> None:
 
 
 BREAKS = (
-    *both("nothing is joined", "reports.nothing-joined", _joins_nothing, cure=_joins, scene=ReportScene),
+    *both("nothing is joined", "reports.nothing-joined", _joins_nothing, cure=_joins, scene=ReportScene, needs=()),
     *both(
-        "joined before", "reports.joined-before", _joins_twice, cure=_picks_another, scene=ReportScene, certain=False
+        "joined before",
+        "reports.joined-before",
+        _joins_twice,
+        cure=_picks_another,
+        scene=ReportScene,
+        needs=(),
+        certain=False,
     ),
-    *both("the group of all systems", "reports.never", _all_systems, cure=_picks_another, scene=ReportScene),
+    *both("the group of all systems", "reports.never", _all_systems, cure=_picks_another, scene=ReportScene, needs=()),
     Break(
         "groups of the link are not reported",
         "reports.link-local-off",
@@ -148,15 +154,25 @@ BREAKS = (
         "reports.stopped",
         breaking(forgotten_by_switch, on_receiver(_OUTPUT)),
         scene=scene_of(),
+        needs=("nft",),
     ),
-    *both("reports stopped, nobody hears them", "reports.stopped", on_receiver(_OUTPUT), scene=ReportScene),
+    *both(
+        "reports stopped, nobody hears them", "reports.stopped", on_receiver(_OUTPUT), scene=ReportScene, needs=("nft",)
+    ),
     *both(
         "version forced, and others use the newest",
         "report-version.forced",
         breaking(forgotten_by_switch, _beside_a_newer_one),
         scene=scene_of("ssm"),
+        needs=("sysctl",),
     ),
-    *both("version forced, the newest is expected", "report-version.forced", _force, scene=NewestReportScene),
+    *both(
+        "version forced, the newest is expected",
+        "report-version.forced",
+        _force,
+        scene=NewestReportScene,
+        needs=("sysctl",),
+    ),
     Break(
         "version forced for all interfaces",
         "report-version.forced",
@@ -170,5 +186,11 @@ BREAKS = (
         _wait_for_newest,
         scene=NewestReportScene,
     ),
-    *both("an older report is for routers only", "reports.kept-from-listener", _force, scene=_snooping),
+    *both(
+        "an older report is for routers only",
+        "reports.kept-from-listener",
+        _force,
+        scene=_snooping,
+        needs=("bridge", "sysctl"),
+    ),
 )
