@@ -22,6 +22,7 @@ _RULES = {
     "a rate that is not reached": ("input", "accept", "limit rate over 1000/second drop"),
     "a counter that has not counted": ("input", "accept", "meta mark 7 counter drop"),
     "what nobody understands": ("prerouting", "accept", "meta mark 7 drop"),
+    "a reverse path that is there": ("prerouting", "accept", "fib saddr . iif oif missing drop"),
     "another interface": ("ingress device lo", "drop", "accept"),
 }
 
