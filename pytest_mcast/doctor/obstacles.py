@@ -79,6 +79,9 @@ def obstacles(flow: Flow, end: End, ear: Ear) -> Iterator[Obstacle]:
         only = ", with IPV6_V6ONLY" if ear.v6only else ""
         yield Obstacle(name, (f"{ear.name} is an {ear.family} socket{only}; {channel.group} is {channel.family}",))
         return
+    if ear.device_is_gone:  # and with it all that was joined there
+        yield Obstacle("device.gone", (f"{ear.name} is bound to {ear.device}, an interface that {end.name} has not",))
+        return
     yield from _of_the_address(flow, end, ear)
     yield from _of_memberships(flow, end, ear)
 

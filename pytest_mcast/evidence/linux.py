@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Sequence
@@ -79,6 +80,8 @@ def _sysctls() -> Dict[str, str]:
             continue
         finally:
             os.close(file)
+    if not found:
+        raise FileNotFoundError(errno.ENOENT, "there are no sysctls to read", _SYSCTLS)
     return found
 
 

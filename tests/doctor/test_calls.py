@@ -14,7 +14,7 @@ from pytest_mcast import LabView
 from pytest_mcast.doctor import Facts, Observation, Party, diagnose
 from pytest_mcast.evidence import Reading, Snapshot
 
-from .breaks.calls import plain_socket
+from .breaks.plain_sender import plain_socket
 from .scene import Scene
 
 _CODES = ("EACCES", "EADDRINUSE", "EADDRNOTAVAIL", "EAGAIN", "EHOSTUNREACH", "EINVAL", "EMSGSIZE", "ENETUNREACH",

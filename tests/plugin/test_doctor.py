@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-import xml.etree.ElementTree as ElementTree
+import xml.etree.ElementTree as ET
 
 import pytest
 
@@ -139,7 +139,7 @@ def test_each_failure_says_why(run: Runner, monkeypatch: pytest.MonkeyPatch, opt
     assert len(sections) == 9
     _check(sections)
     assert any(line.startswith("sent once more: it got to sender's socket; not to") for line in sections["test_ttl"])
-    cases = ElementTree.parse(run.home / "junit.xml").iter("testcase")  # noqa: S314 - it is ours
+    cases = ET.parse(run.home / "junit.xml").iter("testcase")  # noqa: S314 - it is ours
     failures = {case.get("name"): failure.text or "" for case in cases for failure in case.iter("failure")}
     assert SAID["ttl"] in failures["test_ttl"]
     assert "mcast doctor" not in failures["test_healthy[ipv4-asm]"]

@@ -162,7 +162,7 @@ def test_a_missing_capability_is_a_skip_or_if_required_a_failure(pytester: pytes
     reason = (
         "ipv6-asm multicast does not work on lo (there is no route to the group by lo, so that the kernel does not know an "
         "interface for it); run pytest with --mcast-lab, or add a route to all groups: ip -6 route add local ff00::/8 dev "
-        "lo table local"
+        "lo table local*"
     )
     result = pytester.runpytest_subprocess("-rs", "--mcast-iface=lo")
     result.assert_outcomes(skipped=2)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pytest_mcast.doctor.check import Match
+from pytest_mcast.doctor.checks.refusals import add_route
 from pytest_mcast.doctor.facts import Facts
 from pytest_mcast.doctor.machine_check import MachineCheck
 
@@ -13,14 +15,7 @@ from .asking import FAMILIES, GROUPS, TUNNELS, in_use, is_loopback, tried
 
 __all__ = ["CHECKS"]
 
-_ROUTES = {
-    "ipv4": "ip route add 224.0.0.0/4 dev {interface}",
-    "ipv6": "ip -6 route add multicast ff00::/8 dev {interface} table local",
-}
-_LOOPBACK_ROUTES = {
-    "ipv4": "ip route add 224.0.0.0/4 dev {interface}",
-    "ipv6": "ip -6 route add local ff00::/8 dev {interface} table local",
-}
+_ALL = {"ipv4": "224.0.0.0/4", "ipv6": "ff00::/8"}
 
 
 def _no_route(facts: Facts) -> Iterator[Match]:
@@ -39,7 +34,7 @@ def _no_route(facts: Facts) -> Iterator[Match]:
         evidence = [f"the kernel has no route to {GROUPS[family]} (ENETUNREACH)"]
         if not able:
             evidence.append(f"no interface but {interface['name']} is up and has an address")
-        command = (_ROUTES if able else _LOOPBACK_ROUTES)[family].format(interface=interface["name"])
+        command = add_route(interface, _ALL[family])
         way = "give groups a way" if able else "run it in a private network (pytest-mcast run), or give groups a way"
         yield Match("likely", tuple(evidence), {"family": name, "command": command, "way": way})
 
@@ -81,20 +76,20 @@ def _elsewhere(facts: Facts) -> Iterator[Match]:
         if (named and wanted is not link and wanted is not None and facts.addresses(wanted["name"], family)) or (
             not named and tunnel
         ):
-            better = wanted["name"] if named and wanted is not None else _best(facts, family)
+            better = wanted if named else _best(facts, family)
             evidence = f"the route to {GROUPS[family]} is by {link['name']}" + f" ({link['kind']})" * bool(link["kind"])
             values = {
                 "family": name,
                 "interface": link["name"],
                 "what": ", a tunnel" if tunnel else "",
-                "command": "" if better is None else _ROUTES[family].format(interface=better),
+                "command": "" if better is None else add_route(better, _ALL[family]),
             }
             yield Match("likely" if tunnel else "possible", (evidence,), values)
 
 
-def _best(facts: Facts, family: str) -> str | None:
+def _best(facts: Facts, family: str) -> Mapping[str, Any] | None:
     able = (link for link in in_use(facts) if link["kind"] not in TUNNELS and "multicast" in link["flags"])
-    return next((link["name"] for link in able if facts.addresses(link["name"], family)), None)
+    return next((link for link in able if facts.addresses(link["name"], family)), None)
 
 
 def _strict(facts: Facts) -> Iterator[Match]:

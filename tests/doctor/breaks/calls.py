@@ -40,12 +40,6 @@ _NO_IPV6_ROUTES = (
 _NO_LOOPBACK_ROUTE = "ip -6 route del local ff00::/8 dev lo table local"
 _REFUSED = (("join", "rx", "prohibit"), *(("send", "tx", kind) for kind in ("prohibit", "blackhole", "unreachable")))
 _ROUTES = (
-    "while ip -6 route del multicast ff00::/8 dev eth0 table local 2>/dev/null; do :; done; ip -6 route del default;"
-    "ip -6 route del local ff00::/8 dev lo table local"
-)
-_NO_LOOPBACK_ROUTE = "ip -6 route del local ff00::/8 dev lo table local"
-_REFUSING = ("prohibit", "blackhole", "unreachable")
-_ROUTES = (
     Break("join without a route", "route.missing", run("rx", "ip route del default"), scene=_plain),
     Break("join without a route, ipv6", "route.missing", run("rx", _NO_IPV6_ROUTES), scene=_plain_ipv6),
     Break("send without a route", "route.missing", run("tx", "ip route del default"), scene=_plain),
