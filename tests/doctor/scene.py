@@ -199,6 +199,7 @@ class Scene:
             call=call,
             error=error,
             size=self.payload_size,
+            sent=getattr(self.sender, "count", None),  # a plain socket does not count
         )
 
     def delivers(self, stray: Stray, host: VirtualHost) -> Diagnosis | None:

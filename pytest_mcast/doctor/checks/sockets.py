@@ -63,8 +63,6 @@ def _filtered(flow: Flow) -> Iterator[Match]:
 
 
 def _unread(flow: Flow) -> Iterator[Match]:
-    if flow.received:
-        return
     listening = _listening(flow)
     for ear in listening:
         if ear.queued:
@@ -75,6 +73,20 @@ def _unread(flow: Flow) -> Iterator[Match]:
             doubtful = not ear.known and len(listening) > 1
             sure = ear.known and not ear.drops
             yield Match("certain" if sure else "possible" if doubtful else "likely", (seen,))
+
+
+def _read_already(flow: Flow) -> Iterator[Match]:
+    end, name = flow.receiver, _errors(flow, "InDatagrams")
+    read, listening = _counted(flow, name), _listening(flow)
+    if end is None or not flow.sent or flow.received or read is None or read < flow.sent or len(listening) != 1:
+        return
+    ear = listening[0]
+    # Counted when they are read, for the whole host: so there must be nobody else who reads.
+    if ear.queued or ear.drops or any(each["inode"] != ear.inode for each in end.facts.sockets()):
+        return
+    seen = (f"{flow.sent} were sent, and {name} has counted {read} that were read since the test began",)
+    alone = f"{ear.name} is the only UDP socket of {end.name}, and nothing is left in it"
+    yield Match("likely", (*seen, alone))
 
 
 def _misrouted(flow: Flow) -> Iterator[Match]:
@@ -273,10 +285,20 @@ CHECKS: tuple[Check, ...] = (
         id="socket.unread",
         stage="socket",
         condition=_unread,
-        sentence="the datagrams have arrived at the socket, and nobody has read them",
-        cure="read from this socket, all that is there, until recv() would block",
+        sentence="the datagrams have arrived at the socket, and nobody has read them: another was waited on, or not for long enough",
+        cure="read from this socket, with a longer time-out, until recv() would block",
         reads=("the receiver's socket: SO_MEMINFO", _LIST),
         reference="udp(7) SIOCINQ",
+        place="code",
+    ),
+    Check(
+        id="socket.read-already",
+        stage="socket",
+        condition=_read_already,
+        sentence="the datagrams were read from the socket already: by another thread or process, or by code that threw them away",
+        cure="let one reader have the socket: a thread, event loop or child process may still hold it, or a copy of it",
+        reads=("counters: Udp.InDatagrams, Udp6InDatagrams", _LIST, "how many were sent and received"),
+        reference="RFC 4113 udpInDatagrams; dup(2), fork(2)",
         place="code",
     ),
 )

@@ -142,6 +142,20 @@ class _Elsewhere(PlainReceiver):
         self._read.close()
 
 
+class _Shared(PlainReceiver):
+    """Its socket is read by somebody else as well, who has a copy of it."""
+
+    def recv(self, timeout: float | None = None) -> bytes:
+        """Return what the other one leaves: nothing."""
+        with self.socket.dup() as other:
+            PlainReceiver(other).recv(timeout)
+        return super().recv(timeout)
+
+
+def _shares_its_socket(scene: Scene) -> Receives:
+    return _Shared(plain(scene).socket)
+
+
 def _reads_another(scene: Scene) -> Receives:
     return _Elsewhere(plain(scene), plain(scene, port=0))
 
@@ -250,6 +264,8 @@ BREAKS = (
         _shares_its_port_properly,
         healthy=False,
     ),
+    Break("another has read it", "socket.read-already", opens(_shares_its_socket), right, certain=False),
+    Break("another has read it, IPv6", "socket.read-already", opens(_shares_its_socket), right, ipv6, certain=False),
     # A mistake that shows twice, in the bind and in the join, is one cause.
     Break("our own on another interface", "device.other", opens(_ours_on_eth9), _ours, two_interfaces),
     Break("our own on another interface, IPv6", "scope.other", opens(_ours_on_eth9), _ours, _link_local),
