@@ -15,6 +15,7 @@ from pytest_mcast import LabView, VirtualHost
 from pytest_mcast.core import Interface
 from pytest_mcast.doctor import CAPABILITIES
 from pytest_mcast.doctor import queriers as queriers_module
+from pytest_mcast.doctor.checks import CHECKS as FLOW_CHECKS
 from pytest_mcast.doctor.machine import Health, UnreadableDocument, judge, look_at_machine
 from pytest_mcast.doctor.machine_check import MachineFinding
 from pytest_mcast.doctor.machine_checks import CHECKS
@@ -78,12 +79,13 @@ def test_the_cause_is_named_and_the_cure_works(mcast_lab: LabView, broken: Machi
 
 
 def test_each_check_that_can_be_proved_here_is() -> None:
-    elsewhere = {"machine.no-querier", "limit.open-files"}  # below
+    elsewhere = {"machine.no-querier", "machine.limit-open-files"}  # below
     assert {check.id for check in CHECKS if check.verified} == {broken.check for broken in BREAKS} | elsewhere
 
 
 def test_checks_are_complete() -> None:
-    assert len({check.id for check in CHECKS}) == len(CHECKS)
+    ids = [check.id for check in (*CHECKS, *FLOW_CHECKS)]
+    assert len(set(ids)) == len(ids)
     for check in CHECKS:
         assert check.reads, check.id
         assert check.reference, check.id
@@ -132,7 +134,7 @@ def test_few_open_files() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     data = {"system": "linux", "readings": {"settings": {"value": json.loads(done.stdout)}}}
-    assert [finding.check for finding in judge(data).findings] == ["limit.open-files"]
+    assert [finding.check for finding in judge(data).findings] == ["machine.limit-open-files"]
 
 
 @pytest.fixture
