@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from . import conformance, endpoints, fixtures, labs, matrix, proofs, startup, subscriptions  # noqa: F401 - they declare the benchmarks, in this order
+from . import bursts, conformance, doctor, endpoints, fixtures, labs, matrix, proofs, startup, subscriptions  # noqa: F401 - they declare the benchmarks, in this order
 from .harness import BENCHMARKS, measure
 from .report import page, table
 

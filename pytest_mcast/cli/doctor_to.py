@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -158,10 +158,9 @@ def _text(heading: str, legs: Sequence[Leg]) -> Iterator[str]:
         there = list(group)
         yield ""
         yield from _table(f"{sender} -> {receiver}", there)
-        for leg in there:
-            if not leg.delivered:
-                yield ""
-                yield from _loss(leg)
+        for alike in _alike(leg for leg in there if not leg.delivered):
+            yield ""
+            yield from _loss(alike)
     yield ""
     lost = sum(not leg.delivered for leg in legs)
     yield f"all {len(legs)} arrived" if not lost else f"{lost} of {len(legs)} did not arrive"
@@ -200,11 +199,24 @@ def _cell(leg: Leg, hop: Hop | None) -> str:
     return "-" if after else _MARKS[hop.reached]
 
 
-def _loss(leg: Leg) -> Iterator[str]:
+def _alike(legs: Iterable[Leg]) -> list[list[Leg]]:
+    """Put those together that stop at one hop for the same causes."""
+    found: dict[object, list[Leg]] = {}
+    for leg in legs:
+        stopped = leg.trace.stopped_at
+        causes = () if leg.diagnosis is None else tuple((each.check, each.cause) for each in leg.diagnosis.findings)
+        found.setdefault((stopped and stopped.name, causes), []).append(leg)
+    return list(found.values())
+
+
+def _loss(legs: Sequence[Leg]) -> Iterator[str]:
+    """Say what is wrong with the first, which is the same with the others."""
+    leg, *others = legs
     stopped = leg.trace.stopped_at
-    to = "" if leg.channel is None else f", {leg.channel}"
+    to = "" if leg.channel is None else f" ({leg.channel})"
+    also = "".join(f", and so for {other.kind}" for other in others[:1]) + "".join(f", {o.kind}" for o in others[1:])
     where = f"does not get to {stopped.name!r}" if stopped is not None else "is not seen to arrive"
-    yield from textwrap.wrap(f"{leg.kind} from {leg.sender} to {leg.receiver}{to}: {where}", _WIDTH)
+    yield from textwrap.wrap(f"{leg.kind} from {leg.sender} to {leg.receiver}{to} {where}{also}", _WIDTH)
     if leg.diagnosis is not None:
         yield from (f"  {line}" for line in leg.diagnosis.lines(width=_WIDTH - 2))
     elif stopped is not None:

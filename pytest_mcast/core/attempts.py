@@ -14,14 +14,15 @@ __all__ = ["Attempt"]
 class Attempt:
     """What was attempted when the kernel refused: ``of(error)`` says it of an ``OSError`` of ours, None of others.
 
-    ``call`` is join (with the bind before it), leave, block, unblock, open (a sender) or send. ``host`` is that on which
-    it was attempted, when it was one of ours.
+    ``call`` is join (with the bind before it), leave, block, unblock, open (a sender) or send (``size``
+    bytes, when that was one datagram). ``host`` is that on which it was attempted, when it was one of ours.
     """
 
-    def __init__(self, call: str, channel: Channel, interface: Interface) -> None:
+    def __init__(self, call: str, channel: Channel, interface: Interface, size: Optional[int] = None) -> None:
         self.call = call
         self.channel = channel
         self.interface = interface
+        self.size = size
         self.host: object = None
 
     @staticmethod

@@ -87,8 +87,11 @@ class Delivered(McastError, AssertionError):  # noqa: N818 - reads as the verdic
 class NotReported(McastError, AssertionError, TimeoutError):  # noqa: N818 - reads as the verdict it is
     """The deadline passed without the report or query; the text says what was heard instead."""
 
-    #: What was expected, as ``Listener`` has it; None for anything else.
+    #: What was expected, as ``Listener`` has it, and the name of the host that listened; not set for anything else.
     wanted: object = None
+    listener: str = ""
+    #: What was seen at that moment, by who has set ``Host.lost``.
+    moment: object = None
 
 
 class Reported(McastError, AssertionError):  # noqa: N818 - reads as the verdict it is

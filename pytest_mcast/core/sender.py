@@ -109,16 +109,18 @@ class Sender:
     def send_raw(self, payload: Union[bytes, memoryview], datagrams: int = 1) -> int:
         """Send, and return only when (nanoseconds since 1970); raises as ``send``. It may be several ``datagrams`` in one."""
         deadline = None
+        size = len(payload) if datagrams == 1 else None
         while True:
             now = time.time_ns()  # by the clock of the kernel's time stamps
             try:
                 self.socket.sendto(payload, self._destination)
-            except BlockingIOError:
+            except BlockingIOError as error:
                 deadline = deadline or Deadline(self.timeout)
                 if not self._wait(selectors.EVENT_WRITE, deadline):
+                    Attempt("send", self.channel, self.interface, size).failed(error)
                     raise
             except OSError as error:
-                Attempt("send", self.channel, self.interface).failed(error)
+                Attempt("send", self.channel, self.interface, size).failed(error)
                 raise
             else:
                 self.count += datagrams

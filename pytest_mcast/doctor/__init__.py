@@ -7,7 +7,7 @@ from .diagnosis import Diagnosis, Finding, diagnose
 from .facts import Facts, NotRead
 from .failure import concern_of, explain
 from .flow import Changes, End, Flow, Hop, Segment, Trace, Unwanted
-from .moment import Endpoint, Moment
+from .moment import Endpoint, Moment, own_inodes
 from .observation import Observation, Party, facts_of
 from .probes import CAPABILITIES, probe_channel, probe_namespaces, probe_packets
 from .words import brief
@@ -36,6 +36,7 @@ __all__ = [
     "diagnose",
     "explain",
     "facts_of",
+    "own_inodes",
     "probe_channel",
     "probe_namespaces",
     "probe_packets",

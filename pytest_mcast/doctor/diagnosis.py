@@ -62,6 +62,8 @@ def diagnose(flow: Flow, checks: Iterable[Check] | None = None) -> Diagnosis:
     for number, check in enumerate(checks):
         system = _system(flow, check)
         question = check.stage if check.stage in ("call", "unwanted") else ""
+        if flow.call == "report" and check.stage != "network":  # no datagram was to come
+            continue
         if question != flow.question or (system is not None and system not in check.systems):
             continue
         checked += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -30,6 +30,7 @@ from .moment import Endpoint, Moment
 from .observation import Observation, Party
 from .pairing import paired
 from .trace import trace
+from .unreported import report_flow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,12 +65,14 @@ def explain(
     hosts: Sequence[Host],
     *,
     process: Host | None = None,
+    stale: Collection[int] = (),
     moment: Moment | None = None,
     again: bool = False,
 ) -> list[Diagnosis]:
     """Look at the datagrams that an exception is about, the most suspect first.
 
-    ``hosts`` are those of the test, ``process`` the one that this process is itself, if it is one; what was kept at the
+    ``hosts`` are those of the test, ``process`` the one that this process is itself, if it is one, all whose sockets but
+    the ``stale`` ones (inodes) may be those that are meant; what was kept at the
     ``moment`` of the failure is taken from there. With ``again`` a datagram is sent once more, if that is possible and
     cannot get to a network of others: what was queued at the receiver is read then. A diagnosis without a finding is returned only when it is certain
     which datagrams are meant.
@@ -78,7 +81,10 @@ def explain(
     attempt = Attempt.of(one)
     if attempt is not None:
         return [_refused(one, attempt, observation, hosts)]
-    moment = getattr(one, "moment", None) or moment or observation.moment(hosts, process)
+    moment = getattr(one, "moment", None) or moment or observation.moment(hosts, process, stale)
+    report = report_flow(one, observation, hosts, moment) if isinstance(one, NotReported) else None
+    if report is not None:
+        return [diagnose(report)]
     receiver = getattr(one, "receiver", None)
     if receiver is not None and concern == "ours":
         return [_lost(one, receiver, observation, hosts, moment, again=again)]
@@ -107,7 +113,10 @@ def _refused(error: BaseException, attempt: Attempt, observation: Observation, h
         host = candidates[0] if candidates else LocalHost(attempt.interface)
     party = Party(host, _sockets_of(host, attempt), attempt.interface.name)
     sender, receiver = (party, None) if attempt.call in ("open", "send") else (None, party)
-    return diagnose(observation.flow(attempt.channel, sender=sender, receiver=receiver, call=attempt.call, error=error))
+    flow = observation.flow(
+        attempt.channel, sender=sender, receiver=receiver, call=attempt.call, error=error, size=attempt.size
+    )
+    return diagnose(flow)
 
 
 def _sockets_of(host: Host, attempt: Attempt) -> list[Mapping[str, object]]:

@@ -11,6 +11,7 @@ from .flow import End, Flow
 
 __all__ = ["Ear", "Joined", "ears"]
 
+_INDEX = "index "
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - that is what is looked for
 
 
@@ -53,6 +54,11 @@ class Ear:
     queued: int = 0
     drops: int = 0
     buffer: int | None = None
+
+    @property
+    def device_is_gone(self) -> bool:
+        """Whether it is bound to an interface that is there no more."""
+        return (self.device or "").startswith(_INDEX)
 
 
 def ears(flow: Flow) -> list[Ear]:
@@ -125,9 +131,18 @@ def _flag(options: Mapping[str, Any], name: str) -> bool | None:
 
 def _device(options: Mapping[str, Any], facts: Facts) -> str | None:
     device: str | None = options.get("device")
-    if device or not options.get("scope"):
-        return device
-    return _name(options["scope"], facts)
+    if not device and options.get("scope"):
+        return _name(options["scope"], facts)
+    # SO_BINDTODEVICE cannot be read when the device is gone; the kernel's list of sockets goes on naming its index.
+    return device or _gone(options, facts)
+
+
+def _gone(options: Mapping[str, Any], facts: Facts) -> str | None:
+    try:
+        listed = [each for each in facts.sockets(options["local"][1]) if each["inode"] == options.get("inode")]
+        return next((name for each in listed if (name := _name(each["interface"] or 0, facts))), None)
+    except NotRead:
+        return None
 
 
 def _joined(options: Mapping[str, Any], facts: Facts) -> tuple[Joined, ...] | None:
@@ -145,7 +160,7 @@ def _name(index: int, facts: Facts) -> str:
     try:
         return str(facts.link(index)["name"])
     except NotRead:  # of another namespace, or gone
-        return f"index {index}"
+        return f"{_INDEX}{index}"
 
 
 def _plain(address: str) -> str:

@@ -85,7 +85,7 @@ def left(seen: Seen, interface: str, family: str) -> Hop:
         return Hop(name, None, f"nobody can see: {seen.refused}")
     counter = "IpExt.OutMcastPkts" if family == "ipv4" else "Ip6OutMcastPkts"
     multicast, frames = seen.counted.get(counter, 0), seen.packets[interface][1]
-    evidence = f"{counter} +{multicast}, {frames} frames went out ({seen.refused})"
+    evidence = f"{counter} +{multicast}, {frames} frames went out; {seen.refused}"
     return Hop(name, multicast > 0 and frames > 0, evidence)
 
 
@@ -103,7 +103,7 @@ def came_in(seen: Seen, interface: str, family: str) -> Hop:
         return Hop(name, None, f"nobody can see: {seen.refused}")
     counter = _multicast_counter(family)
     frames, multicast = seen.packets[interface][0], seen.counted.get(counter, 0)
-    evidence = f"{frames} frames came in, {counter} +{multicast} ({seen.refused})"
+    evidence = f"{frames} frames came in, {counter} +{multicast}; {seen.refused}"
     # Frames of others come in as well; that there were none is certain.
     return Hop(name, False if not frames else True if multicast else None, evidence)
 
@@ -123,7 +123,8 @@ def ip_took_it(seen: Seen, family: str) -> Hop:
     reasons = [
         f"{key} +{value}" for key, value in counted.items() if key.removeprefix("Ip6").rpartition(".")[2] in _REASONS
     ]
-    good = multicast > 0 and delivered > others
+    # A route of type local counts no multicast: what was delivered may be ours then, or anybody's.
+    good = delivered > others and (True if multicast else None)
     return Hop(name, good, ", ".join([evidence, *([] if good else reasons)]))
 
 

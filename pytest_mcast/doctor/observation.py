@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from .asking import ask
 from .counters import changes_between
 from .facts import Facts
 from .flow import Apart, Changes, End, Flow, Segment
+from .holders import with_holders
 from .moment import Moment, endpoints_of, fleeting, fleeting_of_switches, own_sockets
 
 if TYPE_CHECKING:
@@ -94,14 +96,19 @@ class Observation:
             if host in self._pulses:
                 self._marks[host] = self._pulses[host].read()
 
-    def moment(self, hosts: Iterable[Host], process: Host | None = None) -> Moment:
-        """Keep what is gone as soon as sockets are closed, of these hosts; ``process`` is that which this process is itself."""
+    def moment(self, hosts: Iterable[Host], process: Host | None = None, stale: Iterable[int] = ()) -> Moment:
+        """Keep what is gone as soon as sockets are closed, of these hosts; ``process`` is that which this process is itself.
+
+        ``stale`` are the inodes of sockets that are of no interest.
+        """
         readings = {host: fleeting(host) for host in hosts}
         endpoints = [found for host in readings for found in endpoints_of(host, _memberships(readings[host]))]
         if process in readings and process is not None:
-            endpoints += own_sockets(process, _memberships(readings[process]), endpoints)
+            known = {endpoint.options.get("inode", 0) for endpoint in endpoints}
+            endpoints += own_sockets(process, _memberships(readings[process]), known.union(stale))
         changes = {host: self.changes(host) for host in readings}
-        return Moment(tuple(endpoints), readings, changes, fleeting_of_switches(readings))
+        names = {host: str(host) for host in readings}
+        return Moment(tuple(endpoints), readings, changes, fleeting_of_switches(readings), names)
 
     def changes(self, host: Host) -> Changes:
         """Return what has been counted on a host since the mark."""
@@ -128,12 +135,19 @@ class Observation:
         changed = {host: self.changes(host) if moment is None else moment.changes[host] for host in hosts}
         facts: dict[Host, Facts] = {}
         if moment is not None:
-            facts = {host: _with(facts_of(host, _asked(channel)), moment.readings[host]) for host in hosts}
+            facts = {host: _since(host, channel, moment) for host in hosts}
         origin = None if sender is None else self._end(sender, channel, facts, changed)
         destination = None if receiver is None else self._end(receiver, channel, facts, changed)
+        if destination is not None and getattr(error, "errno", None) == errno.EADDRINUSE and not _remote(receiver):
+            destination = with_holders(destination, channel.port)
+        if moment is not None:  # a host may be another's by now
+            origin, destination = (
+                _named(end, party, moment) for end, party in ((origin, sender), (destination, receiver))
+            )
+        gone = any(_is_gone(host) for host in hosts)
         known = {
             **_of_sender(origin, channel),
-            **({} if sender is None or receiver is None else _between(sender, receiver, moment)),
+            **({} if sender is None or receiver is None or gone else _between(sender, receiver, moment)),
             **known,
         }
         return Flow(channel, origin, destination, call=call, error=error, **known)
@@ -168,6 +182,32 @@ class Observation:
 
 def _memberships(readings: Mapping[str, Reading]) -> list[Mapping[str, Any]]:
     return readings.get("memberships", Reading()).value or []
+
+
+def _remote(party: Party | None) -> bool:
+    return party is not None and isinstance(party.host, RemoteHost)
+
+
+def _is_gone(host: Host) -> bool:
+    """Whether a host of a lab has been closed."""
+    namespace = getattr(host, "namespace", None)
+    return namespace is not None and namespace.descriptor < 0
+
+
+def _since(host: Host, channel: Channel, moment: Moment) -> Facts:
+    """Return what is read now, and what was kept at a moment; only that of a host that is gone."""
+    return _with(_nothing() if _is_gone(host) else facts_of(host, _asked(channel)), moment.readings[host])
+
+
+def _nothing() -> Facts:
+    from pytest_mcast.evidence.linux import READERS
+
+    names = (*READERS, "route_to", "namespace")
+    return Facts(Snapshot("linux", {name: Reading(refused="the host is gone") for name in names}))
+
+
+def _named(end: End | None, party: Party | None, moment: Moment) -> End | None:
+    return None if end is None or party is None else replace(end, name=moment.names.get(party.host, end.name))
 
 
 def _with(facts: Facts, readings: Mapping[str, Reading]) -> Facts:

@@ -79,6 +79,9 @@ def obstacles(flow: Flow, end: End, ear: Ear) -> Iterator[Obstacle]:
         only = ", with IPV6_V6ONLY" if ear.v6only else ""
         yield Obstacle(name, (f"{ear.name} is an {ear.family} socket{only}; {channel.group} is {channel.family}",))
         return
+    if ear.device_is_gone:  # and with it all that was joined there
+        yield Obstacle("device.gone", (f"{ear.name} is bound to {ear.device}, an interface that {end.name} has not",))
+        return
     yield from _of_the_address(flow, end, ear)
     yield from _of_memberships(flow, end, ear)
 
@@ -147,8 +150,16 @@ def _of_memberships(flow: Flow, end: End, ear: Ear) -> Iterator[Obstacle]:
             f"{interface} of {end.name} is a member, by another socket; {ear.name} is none and has IP_MULTICAST_ALL=0"
         )
         yield Obstacle("multicast-all.off", (seen,), values)
-    else:
+    elif not _same_mistake(flow, end, ear):
         yield _not_joined(flow, end, ear, joined)
+
+
+def _same_mistake(flow: Flow, end: End, ear: Ear) -> bool:
+    """Whether a socket is bound to the very group, or interface, that it has joined instead: that is one cause, not two."""
+    groups = {each.group for each in ear.joined or ()}
+    interfaces = {each.interface for each in ear.joined or ()}
+    other_group = bool(ear.address) and flow.channel.group not in groups and groups == {ear.address}
+    return other_group or (interfaces == {ear.device} and ear.device != end.interface)
 
 
 def _of_host(flow: Flow, end: End, ear: Ear, memberships: list[Mapping[str, Any]]) -> Iterator[Obstacle]:

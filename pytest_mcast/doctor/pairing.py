@@ -48,12 +48,12 @@ def _silent(flow: Flow) -> Finding | None:
     if flow.sent != 0 or flow.sender is None:
         return None
     counter = "Udp6OutDatagrams" if flow.channel.family == "ipv6" else "Udp.OutDatagrams"
-    confidence: Confidence = "likely"
+    confidence: Confidence = "possible"
     evidence = ["the test has not told its sender to send"]
     try:
         others = flow.sender.changes[counter]
-        evidence.append(f"{flow.sender.name} has sent {others} UDP datagrams since the test began ({counter})")
-        confidence = "certain" if others == 0 else "likely"
+        evidence.append(f"{flow.sender.name} has sent {others or 'no'} UDP datagrams since the test began ({counter})")
+        confidence = "certain" if others == 0 else "possible"
     except NotRead:
         pass
     return _finding(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .observation import Party
 
-__all__ = ["Ports", "is_virtual"]
+__all__ = ["Counted", "Ports", "is_virtual"]
 
 
 class Ports:

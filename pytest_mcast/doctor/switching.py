@@ -68,6 +68,17 @@ class Way:
         """Whether it is a port of this bridge."""
         return bool(port.link["master"] == self.bridge["index"])
 
+    def shuts_out(self, port: Port) -> bool:
+        """Whether it takes nothing from who is at a port: that is locked, and the station not known there (802.1X)."""
+        if not port.options.get("locked"):
+            return False
+        mac = port.end.facts.link(port.end.interface)["mac"]
+        return not any((each["mac"], each["port"]) == (mac, port.name) for each in self.facts.read("fdb"))
+
+    def entries(self, group: str) -> list[Mapping[str, Any]]:
+        """Return its multicast entries of a group."""
+        return [each for each in self.facts.mdb(self.bridge["name"]) if each["group"] == group]
+
     def asks(self, family: str) -> bool:
         """Whether the bridge itself asks for memberships: for IPv6 it needs a link-local address for that."""
         if not self.options.get("querier"):

@@ -95,20 +95,25 @@ def _traced(diagnosis: Diagnosis, width: int) -> list[str]:
 
 def _unchecked(unchecked: Mapping[str, str], width: int) -> list[str]:
     """Name what could not be read, once each: many checks may have needed it."""
-    reasons = list(dict.fromkeys(_ERRNO.sub("", reason) for reason in unchecked.values()))
-    if not reasons:
+    if not unchecked:
         return []
-    what = [f"{name} ({why})" for name, _, why in (reason.partition(": ") for reason in reasons)]
-    lines = list(_wrap(f"not looked at: {', '.join(what)}", width, "", "  "))
+    by_reason: dict[str, dict[str, None]] = {}
+    for reason in unchecked.values():
+        name, _, why = _ERRNO.sub("", reason).partition(": ")
+        by_reason.setdefault(why, {})[name] = None
+    what = [f"{', '.join(names)} ({why})" for why, names in by_reason.items()]
+    lines = list(_wrap(f"not looked at: {'; '.join(what)}", width, "", "  "))
     return _cut(lines, 3, width)
 
 
 def _nothing(diagnosis: Diagnosis, width: int) -> Iterator[str]:
     flow = diagnosis.flow
     ends = [f"{role} {end.name}" for role, end in (("sender", flow.sender), ("receiver", flow.receiver)) if end]
-    yield from _wrap(
-        f"no cause found for {flow.channel} by {diagnosis.checked} checks of {' and '.join(ends)}", width, "", "  "
-    )
+    by = f"by {diagnosis.checked} checks of {' and '.join(ends)}"
+    if flow.unwanted is not None:
+        yield from _wrap(f"nothing wrong found {by}: it was sent to {flow.channel}", width, "", "  ")
+        return
+    yield from _wrap(f"no cause found for {flow.channel} {by}", width, "", "  ")
     if flow.sender is None and not flow.refused:
         yield from _wrap("this test has no open sender, as far as is known", width, "  seen: ", "        ")
     elif flow.sent is not None and not flow.refused:

@@ -10,8 +10,10 @@ from typing import Any, Dict, List
 from pytest_mcast.wire.attributes import attributes
 from pytest_mcast.wire.rtnetlink import Netlink, Request
 
-__all__ = ["learned"]
+__all__ = ["MOST", "learned"]
 
+#: Stations that are read, at the most.
+MOST = 20_000
 _GETNEIGH = 30  # linux/rtnetlink.h
 _LLADDR, _MASTER = 2, 9  # NDA_*
 
@@ -19,11 +21,11 @@ _LLADDR, _MASTER = 2, 9  # NDA_*
 def learned() -> List[Dict[str, Any]]:
     """Return which station is behind which port: ``bridge``, ``port``, ``mac``; raises ``OSError``.
 
-    What the switch itself answers to is among them; the multicast filters of the interfaces are not.
+    That also when there are more than ``MOST``. What the switch itself answers to is among them; the multicast filters of the interfaces are not.
     """
     request = Request(_GETNEIGH, 0, struct.pack("=BxxxiHBB", socket.AF_BRIDGE, 0, 0, 0, 0), "read where stations are")
     with closing(Netlink()) as netlink:
-        bodies = netlink.ask(request, dump=True)
+        bodies = netlink.ask(request, dump=True, most=MOST)
         names = dict(socket.if_nameindex())
     found = []
     for body in bodies:

@@ -79,6 +79,8 @@ def legacy_tables() -> List[str]:
     for family, name in (("ip", "ip_tables_names"), ("ip6", "ip6_tables_names")):
         try:
             found += [f"{family} {table}" for table in (_PROC / name).read_text("ascii").split()]
-        except FileNotFoundError:  # without the module there are none
-            continue
+        except FileNotFoundError:
+            if not _PROC.exists():
+                raise
+            continue  # without the module there are none
     return found

@@ -19,7 +19,7 @@ _ROOT = 0xFFFFFFFF  # TC_H_ROOT
 
 
 def queues() -> List[Dict[str, Any]]:
-    """Return the queues: ``index`` of the link, ``kind``, ``root``, ``handle``, ``drops``; raises ``OSError``.
+    """Return the queues: ``index`` of the link, ``kind``, ``root``, ``handle``, ``backlog`` (bytes), ``drops``; raises ``OSError``.
 
     ``handle`` is 0 for one that the kernel has put there by itself.
     """
@@ -31,11 +31,13 @@ def queues() -> List[Dict[str, Any]]:
 def _queue(body: bytes) -> Dict[str, Any]:
     index, handle, parent = struct.unpack_from("=4xiII", body)
     found = dict(attributes(body, 20))
-    counts = dict(attributes(found.get(_STATS2, b""))).get(_STATS_QUEUE, b"")
+    counts = dict(attributes(found.get(_STATS2, b""))).get(_STATS_QUEUE, bytes(12))
+    backlog, drops = struct.unpack_from("=4xII", counts)
     return {
         "index": index,
         "kind": found.get(_KIND, b"").rstrip(b"\0").decode("ascii", "replace"),
         "root": parent == _ROOT,
         "handle": handle,
-        "drops": struct.unpack_from("=8xI", counts)[0] if len(counts) >= 12 else 0,
+        "backlog": backlog,
+        "drops": drops,
     }

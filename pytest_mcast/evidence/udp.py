@@ -88,8 +88,10 @@ def by_proc() -> List[Dict[str, Any]]:
     for name, family in _FAMILIES.items():
         try:
             lines = (_PROC / name).read_text("ascii").splitlines()[1:]
-        except FileNotFoundError:  # no IPv6
-            continue
+        except FileNotFoundError:
+            if family == socket.AF_INET6:  # no IPv6
+                continue
+            raise
         found += [_listed(family, line.split()) for line in lines]
     return found
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pytest_mcast.core.channels import Channel
-    from pytest_mcast.core.errors import NotReceived
+    from pytest_mcast.core.errors import NotReceived, NotReported
     from pytest_mcast.wire import Membership
 
 __all__ = ["Host", "Task"]
@@ -47,8 +47,8 @@ class Host:
         self._endpoints: list[_Closable] = []
         self._enough = 64  # then those that were closed are forgotten
         self._tasks: list[Task] = []
-        #: What receivers opened from now on tell of a loss; see ``Receiver.lost``.
-        self.lost: Callable[[NotReceived], object] | None = None
+        #: What receivers and listeners opened from now on tell of a loss; see ``Receiver.lost``.
+        self.lost: Callable[[NotReceived | NotReported], object] | None = None
         #: What is called when the host comes to its end, if it does.
         self.ends: list[Callable[[], object]] = []
 

@@ -46,6 +46,7 @@ class Ears:
             self._open = [one for one in self._open if one is not listener]
 
         listener = Listener(str(self._host), self._tap(), self.querier, release, self._host.mark)
+        listener.failed = self._host.lost
         self._open.append(listener)
         return listener
 

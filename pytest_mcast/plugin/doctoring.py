@@ -14,7 +14,7 @@ from .place import SESSION
 from .stash import LAB
 
 if TYPE_CHECKING:
-    from pytest_mcast.core.errors import NotReceived
+    from pytest_mcast.core.errors import NotReceived, NotReported
     from pytest_mcast.doctor import Diagnosis, Moment, Observation
     from pytest_mcast.hosts import Host
 
@@ -39,6 +39,8 @@ class Doctor:
         self._hosts: dict[Host, None] = {}  # of the running test, in order
         self._moment: Moment | None = None
         self._moments = 0
+        self._before: set[int] = set()  # sockets of this process that were there when the test function began
+        self._stale: set[int] = set()  # that were left by those that failed, whose frames are kept
         watch.arrivals.append(self._arrive)
 
     def begin(self, item: pytest.Item | None) -> None:
@@ -48,11 +50,25 @@ class Doctor:
         if item is not None:
             _listen_to_unittest(item, self._keep_moment)
 
-    def examine(self, report: pytest.TestReport, error: BaseException) -> None:
+    def examine(self, item: pytest.Item, report: pytest.TestReport, error: BaseException) -> None:
         """Explain a failure in its report."""
+        new: set[int] = set()
+        if report.when == "call" and self._process is not None:
+            from pytest_mcast.doctor import own_inodes
+
+            new = own_inodes() - self._before
         text = self._explain(error, again=report.when == "call") if self._hosts else ""
         if text:
-            _add_section(report, text)
+            _add_section(item, report, text)
+        self._stale |= new
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self) -> None:
+        """Look at the sockets that are no test function's own."""
+        if self._process is not None:
+            from pytest_mcast.doctor import own_inodes
+
+            self._before = own_inodes()
 
     def _arrive(self, host: Host) -> None:
         """Count on a host from now on."""
@@ -71,7 +87,7 @@ class Doctor:
         network = self._config.stash.get(LAB, None)
         return None if network is None else network.lab.host(SESSION)
 
-    def _keep_loss(self, error: NotReceived) -> None:
+    def _keep_loss(self, error: NotReceived | NotReported) -> None:
         """Keep what is gone when the test, on its way out, closes what it has opened."""
         self._moments += 1
         if self._observation is not None and self._moments <= _MOMENTS:
@@ -80,7 +96,7 @@ class Doctor:
     def _keep_moment(self) -> None:
         """Keep the same before the tearDown() of a TestCase, which pytest takes for a part of the test."""
         if self._observation is not None and self._moment is None:
-            self._moment = self._observation.moment(list(self._hosts), self._process)
+            self._moment = self._observation.moment(list(self._hosts), self._process, self._stale)
 
     def _explain(self, error: BaseException, *, again: bool) -> str:
         """Say why, in at most 25 lines of 80 columns; empty when there is nothing to say. It raises nothing."""
@@ -99,7 +115,13 @@ class Doctor:
 
         assert self._observation is not None
         diagnoses = explain(
-            error, self._observation, list(self._hosts), process=self._process, moment=self._moment, again=again
+            error,
+            self._observation,
+            list(self._hosts),
+            process=self._process,
+            stale=self._stale,
+            moment=self._moment,
+            again=again,
         )
         if self._brief:
             return [line for diagnosis in diagnoses[:1] for line in brief(diagnosis, _WIDTH)]
@@ -112,13 +134,17 @@ class Doctor:
             self._observation.close()
 
 
-def _add_section(report: pytest.TestReport, text: str) -> None:
+def _add_section(item: pytest.Item, report: pytest.TestReport, text: str) -> None:
     """Put it where terminal, JUnit and HTML show it: below the failure itself, whose first line stays the first."""
     longrepr: Any = report.longrepr
     if hasattr(longrepr, "addsection"):
         longrepr.addsection(_TITLE, text)
     elif isinstance(longrepr, str):  # of a failure without traceback, or of a cell
-        report.longrepr = f"{longrepr}\n{f' {_TITLE} ':-^{_WIDTH}}\n{text}"
+        section = f"{f' {_TITLE} ':-^{_WIDTH}}\n{text}"
+        report.longrepr = f"{longrepr}\n{section}"
+        details = getattr(item, "mcast_details", {})
+        if details.get("log", [])[-1:] == longrepr.splitlines()[-1:]:  # of a cell, whose log ends with its failure
+            details["log"] = [*details["log"], *section.splitlines()]
     else:
         report.sections.append((_TITLE, text))
 

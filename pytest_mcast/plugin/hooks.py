@@ -254,7 +254,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
     cell = getattr(item, "mcast_cell", None)
     doctor = item.config.stash.get(DOCTOR, None)
     if doctor is not None and report.failed and call.excinfo is not None:
-        doctor.examine(report, call.excinfo.value)
+        doctor.examine(item, report, call.excinfo.value)
     captures = item.config.stash.get(CAPTURES, None)
     artifacts = [] if captures is None else captures.follow(item, report)
     missing = getattr(call.excinfo and call.excinfo.value, "mcast_missing", None)

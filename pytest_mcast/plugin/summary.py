@@ -53,8 +53,10 @@ class Summary:
 
     def _lacks(self) -> Iterator[str]:
         """Yield what was missing, with the number of tests, and what would change that; each in a line, to be copied."""
-        for (outcome, _, remedy), found in self._missing.items():
+        for (outcome, _, remedy), found in sorted(self._missing.items()):
             tests = "1 test" if len(found) == 1 else f"{len(found)} tests"
-            also = sorted({each["capability"] for each in found} - {found[0]["capability"]})
-            yield f"mcast: {tests} {outcome}: {found[0]['reason']}{'; also ' * bool(also)}{', '.join(also)}"
+            # In whatever order the workers ran them.
+            reasons = {each["capability"]: each["reason"] for each in found}
+            first, *others = sorted(reasons)
+            yield f"mcast: {tests} {outcome}: {reasons[first]}{'; also ' * bool(others)}{', '.join(others)}"
             yield f"  cure: {remedy}"

@@ -303,7 +303,9 @@ class CellRun:
         amount = "no datagram" if got == 0 else f"only {got} of {count} datagrams"
         where = f"{member.station.interface.name} of {member.station.name}"
         text = f"{amount} for {self.channel} on {where} within {self._timeout:g} s"
-        return NotReceived("\n".join([text, *str(error).splitlines()[1:]]))
+        lost = NotReceived("\n".join([text, *str(error).splitlines()[1:]]))
+        lost.receiver, lost.moment = error.receiver, error.moment  # for the doctor
+        return lost
 
     def _ttl(self) -> int:
         return 1 if self.cell.ttl is None else self.cell.ttl

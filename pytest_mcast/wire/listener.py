@@ -47,6 +47,8 @@ class Listener:
         comment: Callable[[Callable[[bytes], bool], str], object] = lambda *_: None,
     ) -> None:
         self.name = name
+        #: Is told of an expectation that fails, before anything is closed.
+        self.failed: Callable[[NotReported], object] | None = None
         self._comment = comment
         self._tap: Tap | None = tap
         self._querier = querier
@@ -237,7 +239,9 @@ class Listener:
             if message is None:
                 amount = "no" if count == 1 else f"only {len(found)} times in {count}, a"
                 error = NotReported("\n".join([f"{amount} {what}, within {timeout:g} s", *self.account()]))
-                error.wanted = wanted
+                error.wanted, error.listener = wanted, self.name
+                if self.failed is not None:
+                    self.failed(error)
                 raise error
             found.append(message)
             self._comment(partial(_holds, message), f"expected: {what}")

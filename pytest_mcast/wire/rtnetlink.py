@@ -73,10 +73,10 @@ class Netlink:
         if refused is not None:
             raise refused
 
-    def ask(self, request: Request, *, dump: bool = False) -> list[bytes]:
+    def ask(self, request: Request, *, dump: bool = False, most: float = math.inf) -> list[bytes]:
         """Return the bodies of the answers to a request: to one for a ``dump`` all there are, else one.
 
-        Raises ``NetlinkError``.
+        Raises ``NetlinkError``; with EOVERFLOW when there are more than ``most``, and the socket is of no use after that.
         """
         while True:
             self._sequence += 1
@@ -94,6 +94,8 @@ class Netlink:
                         raise NetlinkError(code, f"cannot {request.what}: {_extended(body) or os.strerror(code)}")
                     if not done:
                         bodies.append(body)
+                if len(bodies) > most:
+                    raise NetlinkError(errno.EOVERFLOW, f"cannot {request.what}: there are more than {most:,}")
             if not interrupted:
                 return bodies
 

@@ -8,13 +8,13 @@ import socket
 import struct
 import subprocess
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pytest_mcast import Channel, LabView, NotReceived, Receiver, Sender, VirtualHost
 from pytest_mcast.doctor import Diagnosis, Finding, Observation, Party, Unwanted, diagnose
-from pytest_mcast.lab import Link, bridge
+from pytest_mcast.lab import Link, bridge, netlink
 
 # How long a datagram is waited for that is to be lost. In a lab everything is over when send() returns, but for timers.
 SHORT = 0.05
@@ -118,9 +118,19 @@ class Scene:
         return self.tx.sender(self.channel, **self.sender_options)
 
     def sh(self, host: VirtualHost, command: str) -> None:
-        """Run a shell command on a host; it must succeed."""
+        """Run a shell command on a host; it must succeed. Returns when its links that are up can be used."""
         program = host.popen(["sh", "-ec", command])
         assert program.wait() == 0, f"{command!r} on {host}: {program.stdout} {program.stderr}"
+        with host.inside():
+            there = netlink.Netlink()
+            indexes = [index for index, _ in socket.if_nameindex()]
+        with closing(there):
+            up = {index for index in indexes if _is_up(bridge.link_state(there, index))}
+            for index, port in host.plugged.items():
+                if index not in up or not _is_up(bridge.link_state(port.link.connection, port.index)):
+                    continue
+                port.link.connection.wait_until_up(port.index)
+                there.wait_until_up(index)
 
     @property
     def switch(self) -> Link:
@@ -189,6 +199,7 @@ class Scene:
             call=call,
             error=error,
             size=self.payload_size,
+            sent=getattr(self.sender, "count", None),  # a plain socket does not count
         )
 
     def delivers(self, stray: Stray, host: VirtualHost) -> Diagnosis | None:

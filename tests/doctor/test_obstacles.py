@@ -21,7 +21,7 @@ from .breaks.plain import MULTICAST_ALL, act, plain
 from .scene import Scene
 
 _READ = ("links", "memberships", "namespace", "route_to", "sockets")
-_SOCKETS = 60
+_SOCKETS = 40
 
 
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from pytest_mcast import Lab, RemoteHost, VirtualHost
+from pytest_mcast import Lab, LabView, RemoteHost, VirtualHost
 from pytest_mcast.cli import main
 from pytest_mcast.doctor import Party
-from pytest_mcast.doctor.path import Wanted, walk
+from pytest_mcast.doctor.path import Wanted, walk, way
 from pytest_mcast.hosts import LocalHost
 from pytest_mcast.lab import Link, netlink
 from tests.conftest import AS_USER, Runner
@@ -163,6 +163,10 @@ def test_the_hop_is_named_at_which_datagrams_stop(pair: Pair, ends: tuple[Party,
     assert stopped[0] is not None
     assert evidence in stopped[0].evidence
     assert [leg.delivered for leg in legs] == [there is None, back is None]
+    if what == "isolated":
+        for leg in legs:
+            assert leg.diagnosis is not None
+            assert [finding.check for finding in leg.diagnosis.findings] == ["network.loses"]
     assert [leg.diagnosis is None for leg in legs] == [leg.delivered or leg.channel is None for leg in legs]
 
 
@@ -190,7 +194,7 @@ def test_an_ordinary_user_there_sees_less_and_that_is_said(pair: Pair, capsys: p
     far = pair.far.source("ipv4")
     hops = {hop["name"]: hop for hop in there["hops"]}
     assert hops[f"{far}: eth1"]["reached"] is True  # by counters, and these are
-    assert "IpExt.InMcastPkts +1 (no packet socket: Operation not permitted)" in hops[f"{far}: eth1"]["evidence"]
+    assert "IpExt.InMcastPkts +1; no packet socket: Operation not permitted" in hops[f"{far}: eth1"]["evidence"]
     assert there["stopped_at"] == f"{far}: IP"
     assert back["delivered"]
 
@@ -244,6 +248,20 @@ def test_another_python_of_this_machine_is_reached_by_loopback(capsys: pytest.Ca
     said = capsys.readouterr().out
     assert code == 0, said
     assert "between local (lo) and far (lo)" in said
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_within_a_machine_nothing_comes_in_by_an_interface(mcast_lab: LabView, broken: bool) -> None:
+    """The copy for its own receivers gets from IP to IP: that no packet socket sees it says nothing."""
+    host = mcast_lab.host("machine", interfaces={"eth0": "lan"})
+    with host, closing(RemoteHost("far", f"popen//python={oldest()}", "eth0")) as far:
+        if broken:
+            rule = "table inet t { chain c { type filter hook input priority 0; meta l4proto udp drop; }; }"
+            subprocess.run(["nft", rule], check=True, timeout=10)
+        leg = way(Party(LocalHost("eth0")), Party(far), "ipv4-asm", Wanted(), timeout=0.3 if broken else 5.0)
+    assert [hop.name for hop in leg.trace.hops] == ["sender's socket", "far: IP", "far: UDP", "receiver's socket"]
+    assert leg.delivered is not broken
+    assert (leg.trace.stopped_at and leg.trace.stopped_at.name) == ("far: IP" if broken else None)
 
 
 @pytest.mark.parametrize("snooping", [[], ["--snooping"]])

@@ -17,7 +17,7 @@ from pytest_mcast.doctor import Party, Trace
 from pytest_mcast.doctor.hops import Seen, came_in, ip_took_it, left
 from pytest_mcast.doctor.trace import MARK, trace
 from pytest_mcast.evidence import Watch
-from pytest_mcast.lab import Link
+from pytest_mcast.lab import Link, netlink
 from pytest_mcast.wire import DropReasons
 
 _SHORT = 0.05  # seconds that a datagram is waited for that does not come
@@ -109,6 +109,15 @@ def test_what_arrives_has_been_seen_at_every_hop(mcast_lab: LabView, family: str
     assert found.delivered
     assert found.stopped_at is None
     assert found.receiver_changes["Udp.InDatagrams" if family == "ipv4" else "Udp6InDatagrams"] == 1
+
+
+def test_by_a_route_of_type_local_nothing_counts_as_multicast(mcast_lab: LabView) -> None:
+    """As users make it for loopback."""
+    host = mcast_lab.host("tx")
+    host.configure(netlink.route("ff00::/8", index=1, kind="local", table=255))
+    end = Party(host, interface="lo")
+    found = trace(mcast_lab.channel("ipv6"), end, end)
+    assert all(hop.reached for hop in found.hops), told(found)
 
 
 def test_between_two_ends_of_a_cable_there_is_no_switch(mcast_lab: LabView) -> None:

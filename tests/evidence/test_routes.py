@@ -165,3 +165,16 @@ def test_a_host_without_routes_has_none(host: VirtualHost) -> None:
         found = route_to(["239.1.2.3", "ff3e::1"])
         assert [each["interface"] for each in routes() if each["table"] == 254] == []
     assert found == {group: {"error": "ENETUNREACH"} for group in ("239.1.2.3", "ff3e::1")}
+
+
+def test_more_routes_than_can_be_read_soon_are_said(host: VirtualHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_mcast.evidence.routes.MOST", 300)
+    lines = "".join(f"route add 10.70.{number // 200}.{number % 200}/32 dev eth0\n" for number in range(400))
+    say(host, f"ip -batch - <<END\n{lines}END\n")
+    with host.inside(), pytest.raises(OSError, match=r"cannot list the routes: there are more than 300$") as caught:
+        routes()
+    assert caught.value.errno == errno.EOVERFLOW
+    with host.inside():
+        assert route_to(["10.70.0.1"])["10.70.0.1"]["interface"] == "eth0"
+        monkeypatch.undo()
+        assert len(routes()) > 400

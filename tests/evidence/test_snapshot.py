@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from pytest_mcast import LabView, RemoteHost, VirtualHost
 from pytest_mcast.evidence import Reading, Snapshot, linux, take_snapshot
+from pytest_mcast.lab.namespace import CLONE_NEWNET, CLONE_NEWNS, setns, unshare
 
 from ..hosts.support import BARE, oldest
 from ..support.sshd import SSHD, serve
@@ -99,6 +101,25 @@ def _without_counts(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_counts(each) for key, each in value.items() if key not in ("stats", "pending_s")}
     return value
+
+
+def test_without_proc_it_is_said_what_lacks(host: VirtualHost) -> None:
+    def hidden() -> dict[str, Any]:
+        unshare(CLONE_NEWNS)
+        said("mount --make-rprivate / && mount -t tmpfs none /proc")
+        setns(host.namespace.descriptor, CLONE_NEWNET)
+        return take_snapshot(GROUPS)
+
+    with ThreadPoolExecutor(1) as thread:  # which ends there
+        readings = thread.submit(hidden).result()["readings"]
+    refused = {name for name, each in readings.items() if "refused" in each}
+    files = {name for name in READERS if name.startswith("proc/")}
+    assert {"sysctl", "memberships", "firewall_legacy"} | files <= refused
+    assert readings["sysctl"] == {"refused": "/proc/sys/net: there are no sysctls to read"}
+    assert readings["proc/snmp"] == {"refused": "/proc/thread-self/net/snmp: No such file or directory"}
+    asked = {"links", "addresses", "routes", "rules", "route_to", "sockets", "firewall", "mdb", "offloads", "namespace"}
+    assert not asked & refused
+    assert [link["name"] for link in readings["links"]["value"]] == ["lo", "eth0"]
 
 
 def test_sysctls_are_as_sysctl_says(mcast_lab: LabView) -> None:

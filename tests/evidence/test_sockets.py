@@ -40,7 +40,7 @@ def several(host: VirtualHost) -> Iterator[list[socket.socket]]:
         plain, connected, full, both, six = made
         plain.bind(("239.1.2.3", 0))
         plain.setsockopt(socket.IPPROTO_IP, 49, 0)  # IP_MULTICAST_ALL
-        plain.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+        connected.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
         connected.connect(("127.0.0.1", 9))
         full.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         full.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
@@ -96,8 +96,8 @@ def test_sockets_are_as_ss_says(host: VirtualHost, several: list[socket.socket])
             assert sock["multicast_loop"] == ("mc_loop" in other["options"])
         assert sock["uid"] == os.getuid()
     plain, connected, full, both, six = (found[os.fstat(sock.fileno()).st_ino] for sock in several)
-    assert (plain["multicast_all"], plain["multicast_loop"]) == (False, False)
-    assert (connected["multicast_all"], connected["multicast_loop"]) == (True, True)
+    assert (plain["multicast_all"], plain["multicast_loop"]) == (False, True)
+    assert (connected["multicast_all"], connected["multicast_loop"]) == (True, False)
     assert (connected["peer"], connected["peer_port"]) == ("127.0.0.1", 9)
     assert full["drops"] > 0
     assert full["queued"] > 0

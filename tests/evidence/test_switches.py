@@ -1,15 +1,19 @@
-"""Multicast databases, router ports: as bridge(8) tells them; offloads: as ethtool(8) does."""
+"""Multicast databases, router ports: stations: as bridge(8) tells them; queues: as tc(8); offloads: as ethtool(8) does."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 from typing import Any
 
 import pytest
 
 from pytest_mcast import LabView, VirtualHost
+from pytest_mcast.evidence.fdb import learned
 from pytest_mcast.evidence.mdb import entries, router_ports
 from pytest_mcast.evidence.offloads import offloads
+from pytest_mcast.evidence.queues import queues
 from pytest_mcast.lab import Switch
 
 from .support import needs, said, say
@@ -97,6 +101,39 @@ def test_router_ports_are_as_bridge_says(switch: Switch, host: VirtualHost, mcas
     timers = {each["port"]: each["timer_s"] for each in ours}
     assert timers[switch.port(host).device] > 0
     assert timers[switch.port(other).device] == 0
+
+
+def test_stations_are_as_bridge_says(switch: Switch, host: VirtualHost, mcast_lab: LabView) -> None:
+    other = mcast_lab.host(interfaces={"eth0": switch})
+    with other.sender(mcast_lab.channel()) as sender:
+        sender.send(b"here I am")
+    bridge = f"switch{switch.number}"
+    with switch.namespace:
+        ours, theirs = learned(), json.loads(said("bridge -json fdb show"))
+    listed = {(each["master"], each["ifname"], each["mac"]) for each in theirs if "master" in each}
+    assert {(each["bridge"], each["port"], each["mac"]) for each in ours} == listed
+    assert (bridge, switch.port(other).device, mac_of(other)) in listed
+
+
+def mac_of(host: VirtualHost) -> str:
+    address: str = json.loads(say(host, "ip -json link show eth0"))[0]["address"]
+    return address
+
+
+@needs("tc")
+def test_queues_are_as_tc_says(host: VirtualHost) -> None:
+    say(host, "tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 2000")
+    with host.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+        for _ in range(8):
+            with contextlib.suppress(OSError):  # ENOBUFS is one of the things that may be said
+                sock.sendto(bytes(1000), ("239.1.2.3", 9))
+        ours, theirs, names = queues(), json.loads(said("tc -json -s qdisc show")), dict(socket.if_nameindex())
+    listed = {(each["dev"], each["kind"], each.get("root", False), each["drops"]) for each in theirs}
+    assert {(names[each["index"]], each["kind"], each["root"], each["drops"]) for each in ours} >= listed
+    (limited,) = (each for each in ours if each["kind"] == "tbf")
+    assert limited["drops"] > 0
+    assert limited["backlog"] > 0
 
 
 @needs("ethtool")

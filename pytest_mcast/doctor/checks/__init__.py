@@ -15,6 +15,7 @@ from . import (
     sending,
     sockets,
     sources,
+    way,
 )
 
 __all__ = ["CHECKS"]
@@ -24,6 +25,7 @@ CHECKS: tuple[Check, ...] = (
     *calls.CHECKS,
     *sending.CHECKS,
     *network.CHECKS,
+    *way.CHECKS,
     *receiving.CHECKS,
     *sources.CHECKS,
     *filtering.CHECKS,

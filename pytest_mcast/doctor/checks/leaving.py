@@ -9,7 +9,7 @@ from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.firewall import stops
 from pytest_mcast.doctor.flow import End, Flow
 
-from .refusals import add_route, covering, link_local_ipv4, link_of, table
+from .refusals import add_route, covering, ipsec_exemption, link_local_ipv4, link_of, table
 from .refused_sends import packet_of
 
 __all__ = ["CHECKS"]
@@ -135,14 +135,16 @@ def _queue_drops(flow: Flow) -> Iterator[Match]:
     dropped = end.changes[counter]
     for queue in end.facts.read("queues"):
         # A blackhole says nothing even to the kernel, which takes its drops for sent.
-        if queue["index"] != link["index"] or not queue["root"] or not (dropped or queue["kind"] == "blackhole"):
+        if queue["index"] != link["index"] or not queue["root"] or not queue["drops"]:
+            continue
+        if not dropped and queue["kind"] != "blackhole":
             continue
         usual = queue["handle"] == 0  # the kernel has put it there by itself: it is full, and that is all
         yield Match(
             "likely" if usual else "certain",
             (
                 f"the queue of {end.interface} is {queue['kind']}, and has dropped {queue['drops']} packets so far",
-                f"{end.name} has counted {counter} +{dropped}",
+                *([f"{end.name} has counted {counter} +{dropped}"] if dropped else []),
             ),
             {
                 "interface": end.interface,
@@ -152,6 +154,17 @@ def _queue_drops(flow: Flow) -> Iterator[Match]:
             },
             "code" if usual else None,
         )
+
+
+def _no_security(flow: Flow) -> Iterator[Match]:
+    found = _out_by_meant(flow)
+    if found is None:
+        return
+    end, _ = found
+    dropped = end.changes["XfrmOutNoStates"]
+    if dropped:
+        seen = f"{end.name} has counted XfrmOutNoStates +{dropped}"
+        yield Match("certain", (seen,), {"group": flow.channel.group, "command": ipsec_exemption(flow)})
 
 
 def _egress(flow: Flow) -> Iterator[Match]:
@@ -234,6 +247,17 @@ CHECKS: tuple[Check, ...] = (
         command="{command}",
         reads=("queues", "Udp SndbufErrors, Udp6SndbufErrors"),
         reference="tc(8); send(2), ENOBUFS",
+        place="sender",
+    ),
+    Check(
+        id="ipsec.no-state",
+        stage="sender",
+        condition=_no_security,
+        sentence="an IPsec policy wants {group} protected, and there is no key for it: send() says nothing",
+        cure="exempt the group, or add a state for it",
+        command="{command}",
+        reads=("counters: XfrmOutNoStates (/proc/net/xfrm_stat)",),
+        reference="RFC 4301 section 4.4; ip-xfrm(8)",
         place="sender",
     ),
     Check(

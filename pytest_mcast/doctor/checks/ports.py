@@ -75,14 +75,17 @@ def _isolated(flow: Flow) -> Iterator[Match]:
 
 def _locked(flow: Flow) -> Iterator[Match]:
     way = way_through(flow)
-    if way is None or not way.sender.options.get("locked"):
+    if way is None:
         return
-    port = way.sender
-    mac = port.end.facts.link(port.end.interface)["mac"]
-    known = [each for each in way.facts.read("fdb") if (each["mac"], each["port"]) == (mac, port.name)]
-    if not known:
-        seen = f"{_there(port)} is locked, and the switch does not know {mac} there"
-        yield Match("certain", (seen,), {"port": port.name, "host": port.end.name, "mac": mac})
+    reporting = flow.call == "report"
+    if not reporting and way.goes_by_mdb(flow.channel.group):  # nor are reports heard
+        reporting = all(each["port"] != way.receiver.name for each in way.entries(flow.channel.group))
+    ports = [way.receiver] if flow.call == "report" else [way.sender, way.receiver] if reporting else [way.sender]
+    for port in ports:
+        if way.shuts_out(port):
+            mac = port.end.facts.link(port.end.interface)["mac"]
+            seen = f"{_there(port)} is locked, and the switch does not know {mac} there"
+            yield Match("certain", (seen,), {"port": port.name, "host": port.end.name, "mac": mac})
 
 
 def _too_narrow(flow: Flow) -> Iterator[Match]:

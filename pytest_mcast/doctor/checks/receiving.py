@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pytest_mcast.doctor.arrival import conf_name, counted, delivered, from_elsewhere, named, packets
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.flow import Flow
+from pytest_mcast.doctor.obstacles import obstacle
 
 __all__ = ["CHECKS"]
 
@@ -150,5 +151,15 @@ CHECKS: tuple[Check, ...] = (
         reads=("counters: XfrmInPolBlock, XfrmInNoPols, XfrmInTmplMismatch (/proc/net/xfrm_stat)",),
         reference="RFC 4301 section 4.4.1; ip-xfrm(8)",
         place="receiver",
+    ),
+    Check(
+        id="device.gone",
+        stage="socket",
+        condition=obstacle("device.gone"),
+        sentence="the interface that the socket has joined on was removed; one of the same name is another interface",
+        cure="open the socket anew, and join, whenever the interface was made again (rtnetlink(7) tells)",
+        reads=("sockets", "links"),
+        reference="Linux net/ipv4/igmp.c ip_mc_destroy_dev; socket(7), SO_BINDTODEVICE",
+        place="code",
     ),
 )

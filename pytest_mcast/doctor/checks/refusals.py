@@ -19,6 +19,7 @@ __all__ = [
     "covers",
     "eui64",
     "ip",
+    "ipsec_exemption",
     "link_local_ipv4",
     "link_of",
     "place",
@@ -28,6 +29,7 @@ __all__ = [
 
 LOCAL_TABLE = 255  # RT_TABLE_LOCAL
 _TABLES = {253: "default", 254: "main", 255: "local"}
+_OF_SENDER = ("open", "send")
 _CALLS = {"join": "join", "open": "open the sender", "send": "send"}
 
 
@@ -35,12 +37,12 @@ def caller(flow: Flow, *codes: int) -> End | None:
     """Return the end whose call was refused with one of the codes; None when it was another code, or nobody is known."""
     if flow.errno not in codes:
         return None
-    return flow.receiver if flow.call == "join" else flow.sender
+    return flow.sender if flow.call in _OF_SENDER else flow.receiver
 
 
 def place(flow: Flow) -> Place:
     """Return where that end is."""
-    return "receiver" if flow.call == "join" else "sender"
+    return "sender" if flow.call in _OF_SENDER else "receiver"
 
 
 def said(flow: Flow) -> str:
@@ -108,3 +110,9 @@ def link_local_ipv4(mac: str) -> str:
     """Return a link-local address that is made of an Ethernet address (RFC 3927: 169.254.1.0 to 169.254.254.255)."""
     third, fourth = bytes.fromhex(mac.replace(":", ""))[-2:]
     return f"169.254.{third % 254 + 1}.{fourth}"
+
+
+def ipsec_exemption(flow: Flow) -> str:
+    """Return the command that lets the group go out as it is, whatever other IPsec policies say."""
+    everybody, length = ("::/0", 128) if flow.channel.family == "ipv6" else ("0.0.0.0/0", 32)
+    return f"ip xfrm policy add dir out src {everybody} dst {flow.channel.group}/{length} action allow priority 1"

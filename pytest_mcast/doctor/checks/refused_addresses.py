@@ -83,10 +83,11 @@ def _no_address(flow: Flow) -> Iterator[Match]:
     else:
         command = f"ip addr add {link_local_ipv4(link['mac'])}/16 dev {end.interface}; "
         command += f"ip route add 224.0.0.0/4 dev {end.interface}"
+    name = {"ipv4": "IPv4", "ipv6": "IPv6"}[family]
     yield Match(
         "certain",
-        (said(flow), f"{end.interface} of {end.name} has no {family} address"),
-        {"interface": end.interface, "family": {"ipv4": "IPv4", "ipv6": "IPv6"}[family], "command": command},
+        (said(flow), f"{end.interface} of {end.name} has no {name} address"),
+        {"interface": end.interface, "family": name, "command": command},
         place(flow),
     )
 

@@ -23,10 +23,10 @@ def _gone(flow: Flow) -> Iterator[Match]:
     end = caller(flow, *_NO_DEVICE)
     if end is None or link_of(end) is not None:
         return
-    names = ", ".join(link["name"] for link in end.facts.links())
+    names = ", ".join(link["name"] for link in end.facts.links() if "loopback" not in link["flags"]) or "lo"
     yield Match(
         "certain",
-        (said(flow), f"{end.name} has the interfaces {names}"),
+        (said(flow), f"{end.name} has {names}"),
         {"interface": end.interface, "host": end.name, "names": names},
     )
 
@@ -54,7 +54,7 @@ def _down(flow: Flow) -> Iterator[Match]:
 def ipv6_off(flow: Flow) -> Iterator[Match]:
     """Yield a match if IPv6 is switched off on the interface, which is up."""
     found = with_interface_up(flow, *NO_ADDRESS)
-    if found is None or flow.channel.family == "ipv4":
+    if found is None or flow.channel.family == "ipv4" or any(mtu_too_small(flow)):  # then there is no such sysctl
         return
     end, _ = found
     name = f"net.ipv6.conf.{end.interface.replace('.', '/')}.disable_ipv6"

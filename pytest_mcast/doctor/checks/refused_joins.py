@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pytest_mcast.core.errors import MembershipError
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.flow import End, Flow
 
@@ -45,32 +47,35 @@ def _most_groups(flow: Flow) -> Iterator[Match]:
 
 
 def _sources(end: End, flow: Flow) -> int:
-    """Return how many sources of the group are joined; 0 when the group was to be joined from any."""
-    if flow.channel.source is None:
-        return 0
+    """Return how many sources of the group are joined, or blocked; 0 when the group was to be joined from any."""
     here = end.facts.memberships(flow.channel.group, end.interface)
-    return max((len(each["sources"]) for each in here), default=0)
+    which = "blocked" if flow.channel.source is None else "sources"
+    return max((len(each[which]) for each in here), default=0)
+
+
+def _filtered(flow: Flow) -> str:
+    return "blocked" if flow.channel.source is None else "joined"
 
 
 def _most_sources(flow: Flow) -> Iterator[Match]:
     end = _joiner(flow, errno.ENOBUFS)
-    if end is None or flow.channel.source is None:
+    if end is None:
         return
-    joined = _sources(end, flow)
+    joined, what = _sources(end, flow), _filtered(flow)
     limit = end.facts.sysctl_int("net.ipv4.igmp_max_msf")
     if flow.channel.family == "ipv4" and joined >= limit:
         yield Match(
             "certain",
-            (said(flow), f"net.ipv4.igmp_max_msf = {limit}; {joined} sources of {flow.channel.group} are joined"),
+            (said(flow), f"net.ipv4.igmp_max_msf = {limit}; {joined} sources of {flow.channel.group} are {what}"),
             {"limit": limit, "more": 2 * limit, "group": flow.channel.group},
         )
 
 
 def _most_sources_ipv6(flow: Flow) -> Iterator[Match]:
     end = _joiner(flow, errno.ENOBUFS)
-    if end is None or flow.channel.source is None or flow.channel.family == "ipv4":
+    if end is None or flow.channel.family == "ipv4":
         return
-    joined = _sources(end, flow)
+    joined, what = _sources(end, flow), _filtered(flow)
     # Where the limit is not to be read it is the machine's; and IPv6 knows no other reason for this code.
     values = end.facts.read("sysctl")
     limit = values.get("net.ipv6.mld_max_msf")
@@ -82,7 +87,7 @@ def _most_sources_ipv6(flow: Flow) -> Iterator[Match]:
         )
         yield Match(
             "certain",
-            (said(flow), f"{known}; {joined} sources of {flow.channel.group} are joined"),
+            (said(flow), f"{known}; {joined} sources of {flow.channel.group} are {what}"),
             {"joined": joined, "group": flow.channel.group},
         )
 
@@ -108,11 +113,13 @@ def _memory(flow: Flow) -> Iterator[Match]:
 
 
 def _joiner(flow: Flow, *codes: int) -> End | None:
-    return caller(flow, *codes) if flow.call == "join" else None
+    return caller(flow, *codes) if flow.call in ("join", "block") else None
 
 
-def _bound(end: End) -> bool | None:
+def _bound(flow: Flow, end: End) -> bool | None:
     """Return whether the socket that was to join has its port already; None when nobody knows the socket."""
+    if isinstance(flow.error, MembershipError):  # ours, and it says so
+        return True
     if not end.sockets:
         return None
     return bool(end.sockets[0].get("local", ["", 0])[1])
@@ -120,8 +127,10 @@ def _bound(end: End) -> bool | None:
 
 def _port_taken(flow: Flow) -> Iterator[Match]:
     end = _joiner(flow, errno.EADDRINUSE)
-    if end is None or _bound(end):
+    if end is None or _bound(flow, end):
         return
+    readings = end.facts.snapshot.readings
+    holders = end.facts.read("holders") if "holders" in readings else {}  # of another user's nobody may know
     joined = end.facts.memberships(flow.channel.group, end.interface)  # else it may be this socket's own
     wildcards = ("0.0.0.0", "::", flow.channel.group)  # noqa: S104 - what is looked for
     for sock in end.facts.sockets(flow.channel.port):
@@ -129,12 +138,13 @@ def _port_taken(flow: Flow) -> Iterator[Match]:
         alike = sock["family"] == flow.channel.family or sock["local"] == "::" or flow.channel.family == "ipv6"
         if not alike or sock["local"] not in wildcards:
             continue
-        who = f"uid {sock['uid']}" + (f", {sock['program']}" if sock.get("program") else "")
+        program = holders.get(str(sock["inode"]))
+        who = f"user {sock['uid']}" if program is None else f"{program}, user {sock['uid']}"
         yield Match(
-            "certain" if _bound(end) is False or not joined else "likely",
+            "certain" if _bound(flow, end) is False or not joined else "likely",
             (
                 said(flow),
-                f"{end.name} has a socket on {sock['local']} port {flow.channel.port} ({who}, inode {sock['inode']})",
+                f"{end.name} has a socket on {sock['local']} port {flow.channel.port} (inode {sock['inode']})",
             ),
             {"port": flow.channel.port, "who": who},
         )
@@ -143,7 +153,7 @@ def _port_taken(flow: Flow) -> Iterator[Match]:
 
 def _joined(flow: Flow) -> Iterator[Match]:
     end = _joiner(flow, errno.EADDRINUSE)
-    if end is None or not _bound(end):
+    if end is None or not _bound(flow, end):
         return
     here = end.facts.memberships(flow.channel.group, end.interface)
     if here:
@@ -158,7 +168,7 @@ def _joined(flow: Flow) -> Iterator[Match]:
 
 
 def _source_joined(flow: Flow) -> Iterator[Match]:
-    end = _joiner(flow, errno.EADDRNOTAVAIL)
+    end = _joiner(flow, errno.EADDRNOTAVAIL) if flow.call == "join" else None
     source = flow.channel.source
     if end is None or source is None:
         return
@@ -184,6 +194,12 @@ def _privileged(flow: Flow) -> Iterator[Match]:
         )
 
 
+def _no_group(flow: Flow) -> Iterator[Match]:
+    end = _joiner(flow, errno.EINVAL)
+    if end is not None and not ipaddress.ip_address(flow.channel.group).is_multicast:
+        yield Match("certain", (said(flow),), {"group": flow.channel.group})
+
+
 #: Checks of a refused join.
 CHECKS: tuple[Check, ...] = (
     Check(
@@ -201,7 +217,7 @@ CHECKS: tuple[Check, ...] = (
         id="limit.sources",
         stage="call",
         condition=_most_sources,
-        sentence="a socket may join {limit} sources of an IPv4 group (net.ipv4.igmp_max_msf), and this was one more",
+        sentence="a socket may join, or block, {limit} sources of an IPv4 group (net.ipv4.igmp_max_msf), and this was one more",
         cure="raise the limit, or open another socket",
         command="sysctl -w net.ipv4.igmp_max_msf={more}",
         reads=("memberships", "net.ipv4.igmp_max_msf"),
@@ -212,7 +228,7 @@ CHECKS: tuple[Check, ...] = (
         id="limit.sources-ipv6",
         stage="call",
         condition=_most_sources_ipv6,
-        sentence="a socket may join {joined} sources of an IPv6 group (net.ipv6.mld_max_msf), and this was one more",
+        sentence="a socket may join, or block, {joined} sources of an IPv6 group (net.ipv6.mld_max_msf), and this was one more",
         cure="join the other sources with another socket, or raise net.ipv6.mld_max_msf of the whole machine",
         reads=("memberships", "net.ipv6.mld_max_msf"),
         reference="ip-sysctl, mld_max_msf",
@@ -235,7 +251,7 @@ CHECKS: tuple[Check, ...] = (
         condition=_port_taken,
         sentence="port {port} belongs to another socket ({who}) that does not share it",
         cure="close that socket, or have both set SO_REUSEADDR before they bind",
-        reads=("sockets", "the socket: getsockname(2)"),
+        reads=("sockets", "/proc/PID/fd", "the socket: getsockname(2)"),
         reference="socket(7), SO_REUSEADDR",
         place="code",
     ),
@@ -249,6 +265,16 @@ CHECKS: tuple[Check, ...] = (
         reads=("net.ipv4.ip_unprivileged_port_start",),
         reference="ip-sysctl, ip_unprivileged_port_start; ip(7), EACCES",
         place="receiver",
+    ),
+    Check(
+        id="group.unicast",
+        stage="call",
+        condition=_no_group,
+        sentence="{group} is not a group, but the address of one host",
+        cure="join a group: 224.0.0.0/4, ff00::/8",
+        reads=("the group",),
+        reference="RFC 5771; RFC 4291 section 2.7; RFC 3678 section 5.1",
+        place="code",
     ),
     Check(
         id="group.joined-already",

@@ -11,7 +11,7 @@ from pytest_mcast.doctor.facts import NotRead
 from pytest_mcast.doctor.firewall import Packet, stops
 from pytest_mcast.doctor.flow import End, Flow
 
-from .refusals import caller, link_of, said
+from .refusals import caller, ipsec_exemption, link_of, said
 
 __all__ = ["CHECKS", "packet_of"]
 
@@ -25,24 +25,34 @@ def _sender(flow: Flow, *codes: int) -> End | None:
     return caller(flow, *codes) if flow.call == "send" else None
 
 
+def _fragments(end: End) -> bool | None:
+    """Return whether the socket sends in fragments what is too large for the MTU; None when nobody knows."""
+    return next((sock["fragments"] for sock in end.sockets if "fragments" in sock), None)
+
+
 def _too_large(flow: Flow) -> Iterator[Match]:
     end, most = _sender(flow, errno.EMSGSIZE), _MOST[flow.channel.family]
-    if end is not None and flow.size is not None and flow.size > most:
-        yield Match("certain", (said(flow), f"the payload has {flow.size} bytes"), {"most": most})
+    if end is None or (flow.size is None and not _fragments(end)) or (flow.size is not None and flow.size <= most):
+        return
+    seen = "the socket sends in fragments" if flow.size is None else f"the payload has {flow.size} bytes"
+    yield Match("certain", (said(flow), seen), {"most": most})
 
 
 def _not_fragmented(flow: Flow) -> Iterator[Match]:
     end = _sender(flow, errno.EMSGSIZE)
     link = None if end is None else link_of(end)
-    if end is None or link is None or flow.size is None or flow.size > _MOST[flow.channel.family]:
+    if end is None or link is None or any(_too_large(flow)):
         return
     room = link["mtu"] - _HEADERS[flow.channel.family]
-    whole = [sock["fragments"] for sock in end.sockets if "fragments" in sock][:1] == [False]
-    if flow.size > room:
-        seen = f"the payload has {flow.size} bytes; the MTU of {end.interface} is {link['mtu']}, which leaves {room}"
+    if flow.size is None or flow.size > room:
+        seen = "nobody knows the size" if flow.size is None else f"the payload has {flow.size} bytes"
         yield Match(
-            "certain" if whole else "likely",
-            (said(flow), seen, *(["the socket is set not to fragment"] if whole else [])),
+            "certain" if _fragments(end) is False else "likely",
+            (
+                said(flow),
+                f"{seen}; the MTU of {end.interface} is {link['mtu']}, which leaves {room}",
+                *(["the socket is set not to fragment"] if _fragments(end) is False else []),
+            ),
             {"interface": end.interface, "mtu": link["mtu"], "room": room},
         )
 
@@ -58,6 +68,17 @@ def _no_room(flow: Flow) -> Iterator[Match]:
                 (said(flow), f"SO_SNDBUF is {buffer} bytes, the payload has {flow.size}"),
                 {"buffer": buffer, "size": flow.size},
             )
+
+
+def _queue_stuck(flow: Flow) -> Iterator[Match]:
+    end = _sender(flow, errno.EAGAIN)
+    link = None if end is None else link_of(end)
+    if end is None or link is None:
+        return
+    for queue in end.facts.read("queues"):
+        if queue["index"] == link["index"] and queue["root"] and queue["backlog"]:
+            seen = f"the queue of {end.interface} is {queue['kind']}, and has {queue['backlog']} bytes to send"
+            yield Match("certain", (said(flow), seen), {"interface": end.interface, "kind": queue["kind"]})
 
 
 def _queue_refuses(flow: Flow) -> Iterator[Match]:
@@ -94,6 +115,17 @@ def packet_of(flow: Flow, end: End) -> Packet:
     )
 
 
+def _ipsec(flow: Flow) -> Iterator[Match]:
+    end = _sender(flow, errno.EPERM)
+    if end is None:
+        return
+    blocked = end.changes["XfrmOutPolBlock"]
+    if blocked:
+        seen = f"{end.name} has counted XfrmOutPolBlock +{blocked}"
+        values = {"host": end.name, "group": flow.channel.group, "command": ipsec_exemption(flow)}
+        yield Match("certain", (said(flow), seen), values)
+
+
 def _filtered(flow: Flow) -> Iterator[Match]:
     end = _sender(flow, errno.EPERM)
     if end is None:
@@ -111,7 +143,7 @@ def _filtered(flow: Flow) -> Iterator[Match]:
 
 def _filtered_by_something(flow: Flow) -> Iterator[Match]:
     end = _sender(flow, errno.EPERM)
-    if end is None or any(_filtered_or_unknown(flow)):
+    if end is None or any(_filtered_or_unknown(flow)) or any(_ipsec(flow)):
         return
     try:
         legacy = end.facts.read("firewall_legacy")
@@ -191,6 +223,28 @@ CHECKS: tuple[Check, ...] = (
         command="tc qdisc del dev {interface} root",
         reads=("links", "queues"),
         reference="tc(8); send(2), ENOBUFS; ip(7), IP_RECVERR",
+        place="sender",
+    ),
+    Check(
+        id="queue.stuck",
+        stage="call",
+        condition=_queue_stuck,
+        sentence="the send buffer is full, because the queue of {interface} ({kind}) sends too slowly",
+        cure="go back to the usual queue, or send more slowly",
+        command="tc qdisc del dev {interface} root",
+        reads=("links", "queues"),
+        reference="tc(8); send(2), EAGAIN",
+        place="sender",
+    ),
+    Check(
+        id="ipsec.output",
+        stage="call",
+        condition=_ipsec,
+        sentence="an IPsec policy of {host} forbids to send to {group}",
+        cure="exempt the group",
+        command="{command}",
+        reads=("counters: XfrmOutPolBlock (/proc/net/xfrm_stat)",),
+        reference="RFC 4301 section 4.4.1; ip-xfrm(8)",
         place="sender",
     ),
     Check(

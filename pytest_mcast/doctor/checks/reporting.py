@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 
 from pytest_mcast.doctor.check import Check, Match, Place
 from pytest_mcast.doctor.facts import Facts, NotRead
 from pytest_mcast.doctor.firewall import OUTGOING, Packet, Stop, stops
 from pytest_mcast.doctor.flow import End, Flow
-from pytest_mcast.doctor.switching import Way, source_of, way_through
+from pytest_mcast.doctor.switching import Way, always_flooded, source_of, way_through
 
 __all__ = ["CHECKS", "old_version", "stopped_reports"]
 
 _NEWEST = {"ipv4": ("IGMPv", 3), "ipv6": ("MLDv", 2)}
 _FORCED = {"ipv4": "force_igmp_version", "ipv6": "force_mld_version"}
 
+_LINK_LOCAL = "net.ipv4.igmp_link_local_mcast_reports"
+_ENDS = ("CHANGE_TO_INCLUDE_MODE", "BLOCK_OLD_SOURCES", "LEAVE")  # records that say that nobody wants it any more
 _REPORTS = {
     "ipv4": ("224.0.0.22", "igmp", "membership-report-v3"),
     "ipv6": ("ff02::16", "ipv6-icmp", "mld2-listener-report"),
@@ -76,13 +79,54 @@ def _matters(flow: Flow) -> Iterator[tuple[End, int, tuple[str, ...], bool]]:
         return
     # Measured (Linux 6.18): as soon as somebody has joined a source by IGMPv3 or MLDv2, those who have joined the group by
     # an older version do not get that source. The kernel adds them to its entry only when they report by the newest.
-    entries = [each for each in way.facts.mdb(way.bridge["name"]) if each["group"] == flow.channel.group]
+    entries = way.entries(flow.channel.group)
     others = [each for each in entries if each["source"] == source and not each["blocked"]]
     ours = [each for each in entries if each["port"] == way.receiver.name]
     if others and ours and not any(each["source"] for each in ours):
         ports = ", ".join(sorted(each["port"] for each in others))
         seen = f"the switch lets {source} through to {ports} only, and has {way.receiver.name} as a member of the group"
         yield end, version, (seen,), True
+
+
+def _wanted_record(flow: Flow) -> str | None:
+    return getattr(getattr(flow.error, "wanted", None), "record", None)
+
+
+def _nothing_joined(flow: Flow) -> Iterator[Match]:
+    end = flow.receiver
+    if flow.call != "report" or end is None or _wanted_record(flow) in _ENDS:
+        return
+    if not end.facts.memberships(flow.channel.group, end.interface):
+        seen = f"{end.name} has no membership of {flow.channel.group} on {end.interface}"
+        yield Match("certain", (seen,), {"host": end.name, "group": flow.channel.group, "interface": end.interface})
+
+
+def _joined_before(flow: Flow) -> Iterator[Match]:
+    end = flow.receiver
+    if flow.call != "report" or end is None or _wanted_record(flow) in _ENDS:
+        return
+    for each in end.facts.memberships(flow.channel.group, end.interface):
+        if each["users"] > 1:
+            seen = f"{each['users']} sockets have joined {flow.channel.group} on {end.interface} of {end.name}"
+            yield Match("likely", (seen,), {"host": end.name, "group": flow.channel.group})
+
+
+def _never_reported(flow: Flow) -> Iterator[Match]:
+    end, group = flow.receiver, ipaddress.ip_address(flow.channel.group)
+    if flow.call != "report" or end is None:
+        return
+    interface_local = isinstance(group, ipaddress.IPv6Address) and group.packed[1] & 0x0F <= 1
+    if str(group) in ("224.0.0.1", "ff02::1") or interface_local:
+        yield Match("certain", (f"the group is {group}",), {"group": group})
+
+
+def _link_local_off(flow: Flow) -> Iterator[Match]:
+    end = flow.receiver
+    if flow.call != "report" or end is None or not always_flooded(flow.channel.group) or flow.channel.family != "ipv4":
+        return
+    if flow.channel.group != "224.0.0.1" and end.facts.sysctl(_LINK_LOCAL) == "0":
+        values = {"host": end.name, "group": flow.channel.group}
+        yield Match("certain", (f"{_LINK_LOCAL} = 0",), values)
 
 
 def _forced_version(flow: Flow) -> Iterator[Match]:
@@ -123,7 +167,7 @@ def _stopped(flow: Flow) -> Iterator[Match]:
     if flow.call != "report" and way is not None:
         if not matters:
             return
-        entries = [each for each in way.facts.mdb(way.bridge["name"]) if each["group"] == flow.channel.group]
+        entries = way.entries(flow.channel.group)
         if any(each["port"] == way.receiver.name for each in entries):
             return
     end.facts.firewall()  # else it is said that it could not be read
@@ -155,6 +199,47 @@ def _kept_from_listener(flow: Flow) -> Iterator[Match]:
 
 #: Checks of reports.
 CHECKS: tuple[Check, ...] = (
+    Check(
+        id="reports.nothing-joined",
+        stage="network",
+        condition=_nothing_joined,
+        sentence="{host} has not joined {group} on {interface}, so that it has nothing to report",
+        cure="join it there before the report is expected",
+        reads=("memberships of who should report",),
+        reference="RFC 3376 section 5.1; RFC 3810 section 6.1",
+        place="code",
+    ),
+    Check(
+        id="reports.joined-before",
+        stage="network",
+        condition=_joined_before,
+        sentence="another socket on {host} had joined {group} before, and only the first one is reported",
+        cure="listen before the first one joins, or ask for a report: listener.querier().query()",
+        reads=("memberships of who should report",),
+        reference="RFC 3376 section 5.1; RFC 3810 section 6.1",
+        place="code",
+    ),
+    Check(
+        id="reports.never",
+        stage="network",
+        condition=_never_reported,
+        sentence="no host reports {group}: all systems are members, or no switch ever sees it",
+        cure="expect the report of another group",
+        reads=("the group",),
+        reference="RFC 3376 section 5; RFC 3810 section 6",
+        place="code",
+    ),
+    Check(
+        id="reports.link-local-off",
+        stage="network",
+        condition=_link_local_off,
+        sentence="{host} is set not to report groups of 224.0.0.0/24, of which {group} is one",
+        cure="have it report them; they must be joined anew",
+        command=f"sysctl -w {_LINK_LOCAL}=1",
+        reads=(f"sysctl {_LINK_LOCAL}",),
+        reference="RFC 4541 section 2.1.2; ip-sysctl",
+        place="receiver",
+    ),
     Check(
         id="reports.stopped",
         stage="network",

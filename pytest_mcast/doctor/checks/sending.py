@@ -58,7 +58,8 @@ def _link_local_group(flow: Flow) -> Iterator[Match]:
     if found is None or flow.channel.scope != "link-local":
         return
     _, receiver, words = found
-    yield Match("certain", (words,), {"group": flow.channel.group, "receiver": receiver.name})
+    wider = "ff15::/16" if flow.channel.family == "ipv6" else "239.255.0.0/16"
+    yield Match("certain", (words,), {"group": flow.channel.group, "receiver": receiver.name, "wider": wider})
 
 
 def _interface_local_group(flow: Flow) -> Iterator[Match]:
@@ -101,7 +102,7 @@ CHECKS: tuple[Check, ...] = (
         stage="sender",
         condition=_link_local_group,
         sentence="no router forwards the link-local group {group}, and {receiver} is on another link",
-        cure="use a group of a wider scope: 239.255.0.0/16, ff15::/16",
+        cure="use a group of a wider scope, such as one in {wider}",
         reads=("addresses of both ends",),
         reference="RFC 5771 section 4; RFC 4291 section 2.7",
         place="code",

@@ -88,7 +88,7 @@ def _entries(flow: Flow) -> tuple[Way, list[Mapping[str, Any]]] | None:
     bridge = way.bridge["name"]
     if any((each["bridge"], each["port"]) == (bridge, way.receiver.name) for each in way.facts.read("router_ports")):
         return None
-    entries = [each for each in way.facts.mdb(bridge) if each["group"] == flow.channel.group]
+    entries = way.entries(flow.channel.group)
     here = [each for each in entries if each["port"] == way.receiver.name]
     source = source_of(flow)
     # An entry of the source comes before that of the group (br_mdb_entry_skb_get), if sources count at all.
@@ -114,7 +114,7 @@ def _no_entry(flow: Flow) -> Iterator[Match]:
     if found is None or found[1]:
         return
     way, _ = found
-    if any(stopped_reports(flow, way)):  # that is why
+    if any(stopped_reports(flow, way)) or way.shuts_out(way.receiver):  # that is why
         return
     family = flow.channel.family
     asks = "asks by itself" if way.asks(family) else "does not ask, but has heard another querier, which may be gone"

@@ -17,6 +17,7 @@ from . import (
     snooping,
     sockets,
     sources,
+    way,
 )
 
 BREAKS: tuple[Break, ...] = (
@@ -31,6 +32,7 @@ BREAKS: tuple[Break, ...] = (
     *damage.BREAKS,
     *memberships.BREAKS,
     *sockets.BREAKS,
+    *way.BREAKS,
 )
 #: What is delivered and should not be.
 STRAYS: tuple[Stray, ...] = deliveries.STRAYS

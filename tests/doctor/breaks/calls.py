@@ -12,7 +12,7 @@ from pytest_mcast import Channel, LabView
 from tests.doctor.scene import Break, PlainReceiver, Scene
 
 from . import refused_interfaces, refused_sends
-from .plain import ipv4_ssm, ipv6, ipv6_ssm, join, plain
+from .plain import act, ipv4_ssm, ipv6, ipv6_ssm, join, plain
 from .plain_sender import over_loopback, plain_sender, plain_socket, run
 
 
@@ -39,12 +39,6 @@ _NO_IPV6_ROUTES = (
 )
 _NO_LOOPBACK_ROUTE = "ip -6 route del local ff00::/8 dev lo table local"
 _REFUSED = (("join", "rx", "prohibit"), *(("send", "tx", kind) for kind in ("prohibit", "blackhole", "unreachable")))
-_ROUTES = (
-    "while ip -6 route del multicast ff00::/8 dev eth0 table local 2>/dev/null; do :; done; ip -6 route del default;"
-    "ip -6 route del local ff00::/8 dev lo table local"
-)
-_NO_LOOPBACK_ROUTE = "ip -6 route del local ff00::/8 dev lo table local"
-_REFUSING = ("prohibit", "blackhole", "unreachable")
 _ROUTES = (
     Break("join without a route", "route.missing", run("rx", "ip route del default"), scene=_plain),
     Break("join without a route, ipv6", "route.missing", run("rx", _NO_IPV6_ROUTES), scene=_plain_ipv6),
@@ -123,9 +117,27 @@ def _no_memory(scene: Scene) -> None:
     _joins(scene, [scene.lab.channel(scene.family) for _ in range(45)])
 
 
+def _blocks(scene: Scene, count: int) -> None:
+    """Have the receiver block sources of the group that it has joined, with one socket."""
+
+    def receiver() -> PlainReceiver:
+        found = plain(scene)
+        with scene.rx.inside():
+            for channel in _sources(scene, count):
+                act(found.socket, "block", channel.group, "eth0", channel.source)
+        return found
+
+    scene.open_receiver = receiver
+
+
+def _eleven_blocked(scene: Scene) -> None:
+    _blocks(scene, 11)
+
+
 _LIMITS = (
     Break("21st group", "limit.groups", _twenty_more),
     Break("11th source", "limit.sources", _ten_more_sources, scene=ipv4_ssm),
+    Break("11th blocked source", "limit.sources", _eleven_blocked),
     Break("65th source, ipv6", "limit.sources-ipv6", _sixty_four_more_sources, _no_more_sources, ipv6_ssm),
     Break("no memory for options", "limit.memory", _no_memory),
     Break("no memory for options, ipv6", "limit.memory", _no_memory, scene=ipv6),
@@ -147,6 +159,17 @@ def _give_port(scene: Scene) -> None:
 
 def _join_twice(scene: Scene) -> None:
     _joins(scene, [scene.channel])
+
+
+def _unicast(scene: Scene) -> None:
+    address = scene.tx.source(scene.family, "global")
+    scene.open_receiver = lambda: plain(scene, group=address)
+    scene.channel = Channel.unchecked(address, scene.channel.port)
+
+
+def _group(scene: Scene) -> None:
+    scene.channel = scene.lab.channel(scene.family)
+    scene.open_receiver = lambda: plain(scene)
 
 
 def _join_once(scene: Scene) -> None:
@@ -195,6 +218,8 @@ _SHARING = (
     Break("port taken", "port.taken", _take_port, _give_port),
     Break("port taken, ipv6", "port.taken", _take_port, _give_port, ipv6),
     Break("port of the privileged", "port.privileged", _low_port),
+    Break("a unicast address", "group.unicast", _unicast, _group),
+    Break("a unicast address, ipv6", "group.unicast", _unicast, _group, ipv6),
     Break("joined already", "group.joined-already", _join_twice, _join_once),
     Break("joined already, ipv6", "group.joined-already", _join_twice, _join_once, ipv6),
     Break("source joined already", "source.joined-already", _join_twice, _join_once, ipv4_ssm),

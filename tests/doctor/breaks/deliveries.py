@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 
 from pytest_mcast import Channel, Sender, VirtualHost
@@ -53,7 +54,13 @@ def _second(scene: Scene) -> Channel:
 
 
 def _to_the_host(scene: Scene, host: VirtualHost) -> Sender:
-    return host.sender(Channel.unchecked(scene.rx.source(scene.family), scene.channel.port))
+    # The neighbour is looked up by a datagram to another port; the next ones are there when send() returns.
+    address = scene.rx.source(scene.family)
+    with closing(plain(scene, port=0, joins=False)) as other:
+        with host.sender(Channel.unchecked(address, other.socket.getsockname()[1])) as sender:
+            sender.send(b"who has it")
+        other.recv(5.0)
+    return host.sender(Channel.unchecked(address, scene.channel.port))
 
 
 def _of_somebody(scene: Scene) -> Receives:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from tests.doctor.scene import Break, Scene, Sends
 
@@ -51,31 +52,38 @@ def _used_up(scene: Scene) -> None:
     scene.open_sender = open_and_send
 
 
-def _twice(id: str, check: str, breaks: Callable[[Scene], None]) -> tuple[Break, Break]:  # noqa: A002 - as Break has it
-    needs = ("nft",)
-    return Break(id, check, breaks, needs=needs), Break(f"{id}, ipv6", check, breaks, scene=ipv6, needs=needs)
+_NFT = ("nft",)
 
+
+def _broken(place: str, *rules: str, policy: str = "accept", family: str = "inet") -> dict[str, Any]:
+    return {"breaks": _table(place, *rules, policy=policy, family=family), "needs": _NFT}
+
+
+_INPUT_POLICY = _broken("input", policy="drop")
+_USUAL_POLICY = _broken("input", *_USUAL, policy="drop")
+_BY_PORT = _broken("input", "ours udp dport {port} counter drop")
+_BY_SOURCE = _broken("input", "ours {ip} saddr {{ {source} }} drop")
+_BY_TYPE = _broken("prerouting", "ours meta pkttype multicast drop")
+_FURTHER_ON = _broken("input", 'ours iifname "eth*" jump more', "more {ip} daddr {group} counter log drop")
+_INGRESS_POLICY = _broken("ingress device eth0", policy="drop", family="netdev")
+_INGRESS_RULE = _broken("ingress device eth0", "ours udp dport {port} drop", family="netdev")
+_REJECT = _broken("input", *_USUAL, "ours reject")
 
 BREAKS = (
-    *_twice("policy of input", "firewall.policy", _table("input", policy="drop")),
-    *_twice("a usual firewall", "firewall.policy", _table("input", *_USUAL, policy="drop")),
-    *_twice("policy of prerouting", "firewall.policy", _table("prerouting", policy="drop")),
-    *_twice("policy of ingress", "firewall.policy", _table("ingress device eth0", policy="drop", family="netdev")),
-    *_twice("rule by port", "firewall.drop", _table("input", "ours udp dport {port} counter drop")),
-    *_twice("rule by source", "firewall.drop", _table("input", "ours {ip} saddr {{ {source} }} drop")),
-    *_twice("rule by type", "firewall.drop", _table("prerouting", "ours meta pkttype multicast drop")),
-    *_twice(
-        "rule further on",
-        "firewall.drop",
-        _table("input", 'ours iifname "eth*" jump more', "more {ip} daddr {group} counter log drop"),
-    ),
-    *_twice(
-        "rule at ingress",
-        "firewall.drop",
-        _table("ingress device eth0", "ours udp dport {port} drop", family="netdev"),
-    ),
-    *_twice("reject", "firewall.reject", _table("input", *_USUAL, "ours reject")),
-    Break("rate", "firewall.limit", _used_up, needs=("nft",)),
-    Break("rate, ipv6", "firewall.limit", _used_up, scene=ipv6, certain=False, needs=("nft",)),
-    Break("not understood", "firewall.unclear", _table("input", "ours meta iifgroup 0 drop"), needs=("nft",)),
+    Break("policy of input", "firewall.policy", **_INPUT_POLICY),
+    Break("a usual firewall", "firewall.policy", **_USUAL_POLICY),
+    Break("a usual firewall, ipv6", "firewall.policy", **_USUAL_POLICY, scene=ipv6),
+    Break("policy of prerouting", "firewall.policy", **_broken("prerouting", policy="drop")),
+    Break("policy of ingress, ipv6", "firewall.policy", **_INGRESS_POLICY, scene=ipv6),
+    Break("rule by port", "firewall.drop", **_BY_PORT),
+    Break("rule by port, ipv6", "firewall.drop", **_BY_PORT, scene=ipv6),
+    Break("rule by source, ipv6", "firewall.drop", **_BY_SOURCE, scene=ipv6),
+    Break("rule by type", "firewall.drop", **_BY_TYPE),
+    Break("rule further on", "firewall.drop", **_FURTHER_ON),
+    Break("rule at ingress", "firewall.drop", **_INGRESS_RULE),
+    Break("reject", "firewall.reject", **_REJECT),
+    Break("reject, ipv6", "firewall.reject", **_REJECT, scene=ipv6),
+    Break("rate", "firewall.limit", _used_up, needs=_NFT),
+    Break("rate, ipv6", "firewall.limit", _used_up, scene=ipv6, certain=False, needs=_NFT),
+    Break("not understood", "firewall.unclear", **_broken("input", "ours meta iifgroup 0 counter drop")),
 )

@@ -40,6 +40,16 @@ def _left(scene: Scene) -> PlainReceiver:
     return receiver
 
 
+def _ours_left(scene: Scene) -> Receives:
+    receiver = scene.rx.receiver(scene.channel)
+    receiver.subscription.leave()
+    return receiver
+
+
+def _ours(scene: Scene) -> None:
+    scene.open_receiver = lambda: scene.rx.receiver(scene.channel)
+
+
 def _where_the_route_is(scene: Scene) -> None:
     """Join without an interface; the route to the group is by the other one."""
     if scene.family == "ipv6":
@@ -131,6 +141,7 @@ BREAKS = (
     ),
     Break("left again", "membership.none", opens(_left), right),
     Break("left again, IPv6", "membership.none", opens(_left), right, ipv6),
+    Break("left again by our own", "membership.none", opens(_ours_left), _ours),
     Break("joined on the other interface", "membership.other-interface", _ELSEWHERE, right, two_interfaces),
     Break("joined on the other interface, IPv6", "membership.other-interface", _ELSEWHERE, right, two_interfaces_ipv6),
     Break("joined on lo", "membership.other-interface", opens(lambda scene: plain(scene, interface="lo")), right),

@@ -8,12 +8,16 @@ from pytest_mcast import LabView
 from tests.doctor.scene import Break, Scene
 
 Do = Callable[[Scene], object]
+IPROUTE2 = ("bridge", "ip")
+_NFT = (*IPROUTE2, "nft")
+_BRIDGE_NF = (*_NFT, "sysctl", "/proc/sys/net/bridge")
 
 
 def both(
     id_: str, check: str, breaks: Do, *, scene: Callable[[LabView, str], Scene] = Scene, **more: object
 ) -> Iterator[Break]:
-    """Yield the same break for both families."""
+    """Yield the same break for both families; unless ``needs`` says otherwise, it takes the programs of iproute2."""
+    more = {"needs": IPROUTE2, **more}
     for family in ("ipv4", "ipv6"):
         yield Break(f"{id_}, {family}", check, breaks, scene=_of(scene, family), **more)  # type: ignore[arg-type]
 
@@ -68,7 +72,9 @@ def _spanning_tree(scene: Scene) -> None:
 
 
 def _locked(scene: Scene) -> None:
-    on_switch("bridge link set dev {tx} locked on; ip link set dev {tx} type bridge_slave fdb_flush")(scene)
+    on_switch("bridge link set dev {tx} locked on")(scene)
+    scene.works()  # as long as the station is known
+    on_switch("ip link set dev {tx} type bridge_slave fdb_flush")(scene)
 
 
 def _large(lab: LabView, family: str) -> Scene:
@@ -91,11 +97,16 @@ def filters(table: str, chain: str, rule: str = "", more: str = "", undo: str = 
     return run
 
 
+def routed_filter(*, more: str, undo: str = "") -> Do:
+    """Return what drops all routed packets in the switch, and has it take frames for such (br_netfilter)."""
+    return filters("{ip} t", f"{_FORWARD} policy drop;", more=more, undo=undo)
+
+
 _FORWARD = "type filter hook forward priority 0;"
 _CALL = "net.bridge.bridge-nf-call-{ip}tables"
 
 BREAKS = (
-    *both("two links, no router", "links.apart", lambda _: None, cure=_together, scene=_apart, healthy=False),
+    *both("two links, no router", "links.apart", lambda _: None, cure=_together, scene=_apart, healthy=False, needs=()),
     *both("switch off", "switch.down", on_switch("ip link set dev {bridge} down")),
     *both("receiver in no bridge", "switch-port.unplugged", on_switch("ip link set dev {rx} nomaster")),
     *both("cable of the receiver pulled", "switch-port.down", lambda scene: scene.switch.down(scene.rx)),
@@ -111,17 +122,24 @@ BREAKS = (
     *both("locked port", "switch-port.locked", _locked),
     *both("narrow port of the receiver", "switch-port.mtu", on_switch("ip link set dev {rx} mtu 1280"), scene=_large),
     *both("narrow port of the sender", "switch-port.mtu", on_switch("ip link set dev {tx} mtu 1280"), scene=_fragments),
-    *both("rule in the switch", "switch.firewall", filters("bridge t", _FORWARD, "udp dport {port} counter drop")),
+    *both(
+        "rule in the switch",
+        "switch.firewall",
+        filters("bridge t", _FORWARD, "udp dport {port} counter drop"),
+        needs=_NFT,
+    ),
     # No multicast needs ARP or neighbour discovery.
-    *both("policy of the switch", "switch.firewall", filters("bridge t", f"{_FORWARD} policy drop;")),
+    *both("policy of the switch", "switch.firewall", filters("bridge t", f"{_FORWARD} policy drop;"), needs=_NFT),
     *both(
         "firewall for routed packets",
         "switch.bridge-nf",
-        filters("{ip} t", f"{_FORWARD} policy drop;", more=f"sysctl -w {_CALL}=1", undo=f"sysctl -w {_CALL}=0"),
+        routed_filter(more=f"sysctl -w {_CALL}=1", undo=f"sysctl -w {_CALL}=0"),
+        needs=_BRIDGE_NF,
     ),
     *both(
         "firewall for routed packets, by the bridge",
         "switch.bridge-nf",
-        filters("{ip} t", f"{_FORWARD} policy drop;", more="ip link set dev {bridge} type bridge nf_call_{ip}tables 1"),
+        routed_filter(more="ip link set dev {bridge} type bridge nf_call_{ip}tables 1"),
+        needs=_BRIDGE_NF,
     ),
 )

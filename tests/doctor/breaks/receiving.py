@@ -35,25 +35,36 @@ def _mtu(scene: Scene) -> None:
     scene.sh(scene.rx, "ip link set eth0 mtu 1300")
 
 
+def _bridged(scene: Scene) -> str:
+    """Return the commands that make eth0 a bridge over the cable, with the addresses that it has."""
+    with scene.rx.inside():
+        addresses = scene.rx.interface.addresses
+    commands = [
+        "ip link add eth0 type bridge mcast_snooping 0",
+        "ip link set cable0 up master eth0",
+        "ip link set eth0 up",
+        *(f"ip address replace {each}/{64 if ':' in each else 16} dev eth0" for each in addresses),
+    ]
+    return "; ".join(commands)
+
+
 def _without_our_cable(family: str) -> Callable[[LabView], Scene]:
     """Return a scene in which we see nothing of what is at the other end of the receiver's cable: a bridge is between."""
 
     def make(lab: LabView) -> Scene:
         scene = Scene(lab, family)
-        with scene.rx.inside():
-            addresses = scene.rx.interface.addresses
-        commands = [
-            "ip link set eth0 down",
-            "ip link set eth0 name cable0",
-            "ip link add eth0 type bridge mcast_snooping 0",
-            "ip link set cable0 up master eth0",
-            "ip link set eth0 up",
-            *(f"ip address add {each}/{64 if ':' in each else 16} dev eth0" for each in addresses),
-        ]
-        scene.sh(scene.rx, "; ".join(commands))
+        scene.sh(scene.rx, f"ip link set eth0 down; ip link set eth0 name cable0; {_bridged(scene)}")
         return scene
 
     return make
+
+
+def _made_again(scene: Scene) -> None:
+    after_join(f"ip link del eth0; {_bridged(scene)}")(scene)
+
+
+def _opened_again(scene: Scene) -> None:
+    """Do no more: each exchange opens the sockets anew."""
 
 
 _BRIDGE = "ip link add br0 type bridge; ip link set br0 up; ip link set eth0 master br0"
@@ -88,4 +99,6 @@ BREAKS = (
     Break("ipsec", "ipsec.policy", _ipsec("0.0.0.0/0", "block"), needs=(_XFRM,)),
     Break("ipsec, ipv6", "ipsec.policy", _ipsec("::/0", "block"), scene=ipv6, needs=(_XFRM,)),
     Break("ipsec by esp", "ipsec.policy", _ipsec("0.0.0.0/0", "allow tmpl proto esp"), needs=(_XFRM,)),
+    Break("interface made again", "device.gone", _made_again, _opened_again, scene=_without_our_cable("ipv4")),
+    Break("interface made again, ipv6", "device.gone", _made_again, _opened_again, scene=_without_our_cable("ipv6")),
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
-from tests.doctor.scene import Break, Scene
+from tests.doctor.scene import Break, Scene, Sends
 
 from .plain import ipv6, plain, right
 from .plain_sender import plain_sender
@@ -50,6 +51,34 @@ def _no_queue(scene: Scene) -> None:
     scene.open_sender = lambda: plain_sender(scene, options=(_WANTS_ERRORS[scene.family],))
 
 
+def _slow_queue(scene: Scene) -> None:
+    """Fill the send buffer, while hardly anything goes out."""
+    scene.sh(scene.tx, "tc qdisc add dev eth0 root tbf rate 8bit burst 1600 limit 1000000")
+    scene.payload_size = 1000
+    opened = scene.open_sender
+
+    def full() -> Sends:
+        scene.open_sender = opened  # the cure makes it fast
+        scene.sender_options.update(send_buffer=2304, timeout=0.0)
+        sender = opened()
+        scene.sender_options.clear()
+        with suppress(BlockingIOError):
+            for _ in range(100):
+                sender.send(bytes(1000))
+        return sender
+
+    scene.open_sender = full
+
+
+_IPSEC = "ip xfrm policy add dir out src {0} dst {1} priority 100 {2}"
+_ALL = {"ipv4": ("0.0.0.0/0", "224.0.0.0/4"), "ipv6": ("::/0", "ff00::/8")}
+
+
+def ipsec(what: str) -> Callable[[Scene], None]:
+    """Return what adds an IPsec policy for all groups to the sender."""
+    return lambda scene: scene.sh(scene.tx, _IPSEC.format(*_ALL[scene.family], what))
+
+
 _FILTER = "nft add table {0}; nft 'add chain {0} out {{ type filter hook {1} priority 0; policy {2}; }}'"
 _DROP = "; nft add rule {0} out {1} drop"
 
@@ -85,6 +114,9 @@ BREAKS = (
     Break("small send buffer, ipv6", "send-buffer.too-small", _small_buffer, _usual_buffer, ipv6),
     Break("no queue", "queue.refuses", _no_queue),
     Break("no queue, ipv6", "queue.refuses", _no_queue, scene=ipv6),
+    Break("slow queue", "queue.stuck", _slow_queue),
+    Break("ipsec policy", "ipsec.output", ipsec("action block")),
+    Break("ipsec policy, ipv6", "ipsec.output", ipsec("action block"), scene=ipv6),
     Break("output filter", "firewall.output", _filter("output", "udp dport {port}")),
     Break("output filter, ipv6", "firewall.output", _filter("output", "{group}"), scene=ipv6),
     Break("output filter of ipv4", "firewall.output", _filter("output", "ip daddr 224.0.0.0/4", table="ip t")),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from pytest_mcast import LabView, NotReported
+from pytest_mcast import Channel, LabView, NotReported
 from pytest_mcast.core.deadline import Deadline
-from pytest_mcast.doctor import Diagnosis, Observation, Party, diagnose
+from pytest_mcast.doctor import Diagnosis, Observation, diagnose
+from pytest_mcast.doctor.unreported import report_flow
 from pytest_mcast.wire import memberships
 from tests.doctor.breaks.network import both, on_receiver
 from tests.doctor.breaks.snooping import SnoopingScene, breaking, forgotten_by_switch, scene_of
@@ -31,16 +32,20 @@ class ReportScene(Scene):
         assert diagnosis is not None, "it was heard: nothing was broken"
         return diagnosis
 
+    def pick(self) -> Channel:
+        """Return a channel that was not used before."""
+        return self.lab.channel(self.family)
+
     def _joins(self, timeout: float) -> Diagnosis | None:
-        source = self.tx.source(self.family) if self.mode == "ssm" else None
-        self.channel = self.lab.channel(self.family, source=source)  # another one: the end of the last is reported, too
+        self.channel = self.pick()  # another one: the end of the last is reported, too
         version = {"ipv4": 3, "ipv6": 2}[self.family] if self.newest else None
-        sender, receiver = (Party(host, (), "eth0") for host in (self.tx, self.rx))
         with Observation(self.tx, self.rx) as observation, self.tx.listen() as listener, closing(self.open_receiver()):
             try:
                 listener.expect_report(self.channel, sender=self.rx, version=version, timeout=timeout)
             except NotReported as error:
-                flow = observation.flow(self.channel, sender=sender, receiver=receiver, call="report", error=error)
+                hosts = [self.tx, self.rx]
+                flow = report_flow(error, observation, hosts, observation.moment(hosts))
+                assert flow is not None
                 return diagnose(flow)
         return None
 
@@ -49,6 +54,15 @@ class NewestReportScene(ReportScene):
     """One in which the report must be of the newest version."""
 
     newest = True
+
+
+class LocalReportScene(ReportScene):
+    """One with groups of 224.0.0.0/24, of which those from 224.0.0.180 on are nobody's (IANA)."""
+
+    def pick(self) -> Channel:
+        """Return the next one."""
+        self.last = getattr(self, "last", 179) + 1
+        return Channel(f"224.0.0.{self.last}", 5000)
 
 
 def _snooping(lab: LabView, family: str) -> Scene:
@@ -88,21 +102,77 @@ def _wait_for_newest(scene: Scene) -> None:
 
 _OUTPUT = "nft add table {ip} t; nft 'add chain {ip} t c {{ type filter hook output priority 0; }}'; nft 'add rule {ip} t c {reports} drop'"
 
+
+def _joins_nothing(scene: Scene) -> None:
+    scene.open_receiver = lambda: scene.rx.receiver(scene.lab.channel(scene.family))
+
+
+def _joins(scene: Scene) -> None:
+    scene.open_receiver = lambda: scene.rx.receiver(scene.channel)
+
+
+def _joins_twice(scene: Scene) -> None:
+    """Have two sockets join, the first one before anybody listens."""
+    assert isinstance(scene, ReportScene)
+    channel = scene.lab.channel(scene.family)
+    scene.rx.settle()
+    with scene.tx.listen() as listener:
+        scene.rx.receiver(channel)
+        listener.expect_reports(2, channel, sender=scene.rx)
+    scene.pick = lambda: channel  # type: ignore[method-assign]
+
+
+def _picks_another(scene: Scene) -> None:
+    scene.pick = lambda: scene.lab.channel(scene.family)  # type: ignore[attr-defined]
+
+
+def _all_systems(scene: Scene) -> None:
+    group = {"ipv4": "224.0.0.1", "ipv6": "ff02::1"}[scene.family]
+    scene.pick = lambda: Channel(group, 5000)  # type: ignore[attr-defined]
+
+
 BREAKS = (
+    *both("nothing is joined", "reports.nothing-joined", _joins_nothing, cure=_joins, scene=ReportScene, needs=()),
+    *both(
+        "joined before",
+        "reports.joined-before",
+        _joins_twice,
+        cure=_picks_another,
+        scene=ReportScene,
+        needs=(),
+        certain=False,
+    ),
+    *both("the group of all systems", "reports.never", _all_systems, cure=_picks_another, scene=ReportScene, needs=()),
+    Break(
+        "groups of the link are not reported",
+        "reports.link-local-off",
+        on_receiver("sysctl -w net.ipv4.igmp_link_local_mcast_reports=0"),
+        scene=lambda lab: LocalReportScene(lab, "ipv4"),
+    ),
     *both(
         "reports stopped at the host",
         "reports.stopped",
         breaking(forgotten_by_switch, on_receiver(_OUTPUT)),
         scene=scene_of(),
+        needs=("nft",),
     ),
-    *both("reports stopped, nobody hears them", "reports.stopped", on_receiver(_OUTPUT), scene=ReportScene),
+    *both(
+        "reports stopped, nobody hears them", "reports.stopped", on_receiver(_OUTPUT), scene=ReportScene, needs=("nft",)
+    ),
     *both(
         "version forced, and others use the newest",
         "report-version.forced",
         breaking(forgotten_by_switch, _beside_a_newer_one),
         scene=scene_of("ssm"),
+        needs=("sysctl",),
     ),
-    *both("version forced, the newest is expected", "report-version.forced", _force, scene=NewestReportScene),
+    *both(
+        "version forced, the newest is expected",
+        "report-version.forced",
+        _force,
+        scene=NewestReportScene,
+        needs=("sysctl",),
+    ),
     Break(
         "version forced for all interfaces",
         "report-version.forced",
@@ -116,5 +186,11 @@ BREAKS = (
         _wait_for_newest,
         scene=NewestReportScene,
     ),
-    *both("an older report is for routers only", "reports.kept-from-listener", _force, scene=_snooping),
+    *both(
+        "an older report is for routers only",
+        "reports.kept-from-listener",
+        _force,
+        scene=_snooping,
+        needs=("bridge", "sysctl"),
+    ),
 )

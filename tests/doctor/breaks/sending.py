@@ -10,6 +10,7 @@ from tests.doctor.scene import Break, Scene
 
 from .plain import ipv6
 from .plain_sender import over_loopback, plain_sender, run
+from .refused_sends import ipsec
 
 # TTL, scope, loopback
 
@@ -216,6 +217,8 @@ BREAKS = (
         for name, queue in _QUEUES.items()
         for suffix, scene in (("", Scene), (", ipv6", ipv6))
     ),
+    Break("no ipsec state", "ipsec.no-state", ipsec("tmpl proto esp mode transport")),
+    Break("no ipsec state, ipv6", "ipsec.no-state", ipsec("tmpl proto esp mode transport"), scene=ipv6),
     Break("egress filter", "firewall.egress", _filter_egress),
     Break("egress filter, ipv6", "firewall.egress", _filter_egress, scene=ipv6),
 )

@@ -12,6 +12,7 @@ from pytest_mcast.hosts import Host
 from pytest_mcast.lab import Switch, Timers
 from tests.doctor.breaks.crafted_reports import send_report
 from tests.doctor.breaks.network import both, filters, on_switch
+from tests.doctor.breaks.plain import plain
 from tests.doctor.scene import Break, Scene
 
 # What takes minutes takes a third of a second: a membership that nobody confirms is forgotten then.
@@ -144,9 +145,54 @@ def _local_scene(lab: LabView) -> Scene:
     return scene
 
 
+def _locked(scene: Scene) -> None:
+    on_switch("bridge link set dev {rx} locked on; ip link set dev {rx} type bridge_slave fdb_flush")(scene)
+
+
+def _joins_nothing(scene: Scene) -> None:
+    scene.open_receiver = lambda: plain(scene, joins=False)
+
+
+def _joins(scene: Scene) -> None:
+    assert isinstance(scene, SnoopingScene)
+    scene.state = "healthy"
+    scene.open_receiver = scene._receiver
+
+
+_ISOLATED = "for p in {tx} {rx}; do bridge link set dev $p isolated on; done;"
 _FLOOD_OFF = "bridge link set dev {rx} mcast_flood off"
 
+#: Where something of the switch looks like a cause, and is none: only what really keeps the datagrams is named.
+INNOCENT = (
+    *both(
+        "isolated, and locked with a known station",
+        "switch-port.isolated",
+        on_switch(_ISOLATED + "bridge link set dev {tx} locked on"),
+    ),
+    *both(
+        "isolated, and without an entry where there is no querier",
+        "switch-port.isolated",
+        breaking(_forgotten, on_switch(_ISOLATED)),
+        scene=scene_of(querier=False, timers=_SOON),
+    ),
+    *both(
+        "isolated, and without an entry at a router port",
+        "switch-port.isolated",
+        breaking(_forgotten, on_switch(_ISOLATED + "bridge link set dev {rx} mcast_router 2")),
+        scene=scene_of(querier=False, strict=True, timers=_SOON),
+    ),
+    *both(
+        "nobody has joined, behind a switch that snoops",
+        "membership.none",
+        breaking(forgotten_by_switch, _joins_nothing),
+        cure=_joins,
+        scene=scene_of(),
+        needs=(),
+    ),
+)
+
 BREAKS = (
+    *INNOCENT,
     *both("flooding off", "switch-port.flooding-off", on_switch(_FLOOD_OFF)),
     Break("flooding off, 224.0.0.199", "switch-port.flooding-off", breaking(on_switch(_FLOOD_OFF)), scene=_local_scene),
     *both("no querier", "querier.none", breaking(on_switch(_FLOOD_OFF)), scene=scene_of(querier=False)),
@@ -188,9 +234,16 @@ BREAKS = (
         scene=scene_of("ssm", querier=False, strict=True),
     ),
     *both(
+        "locked port, no reports",
+        "switch-port.locked",
+        breaking(forgotten_by_switch, _locked),
+        scene=scene_of(),
+    ),
+    *both(
         "reports stopped in the switch",
         "reports.stopped",
         breaking(forgotten_by_switch, filters("bridge t", "type filter hook prerouting priority 0;", "{reports} drop")),
         scene=scene_of(),
+        needs=("nft",),
     ),
 )

@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from pytest_mcast import LabView, Sender, VirtualHost
+from pytest_mcast import Channel, LabView, Sender, VirtualHost
 from tests.doctor.scene import Break, PlainReceiver, Receives, Scene
 
 from .plain import (
@@ -142,6 +142,20 @@ class _Elsewhere(PlainReceiver):
         self._read.close()
 
 
+class _Shared(PlainReceiver):
+    """Its socket is read by somebody else as well, who has a copy of it."""
+
+    def recv(self, timeout: float | None = None) -> bytes:
+        """Return what the other one leaves: nothing."""
+        with self.socket.dup() as other:
+            PlainReceiver(other).recv(timeout)
+        return super().recv(timeout)
+
+
+def _shares_its_socket(scene: Scene) -> Receives:
+    return _Shared(plain(scene).socket)
+
+
 def _reads_another(scene: Scene) -> Receives:
     return _Elsewhere(plain(scene), plain(scene, port=0))
 
@@ -182,6 +196,18 @@ def _shares_its_port_properly(scene: Scene) -> None:
 
 _ON_ETH9 = opens(lambda scene: plain(scene, device="eth9"))
 _ELSEWHERE = opens(lambda scene: plain(scene, host=scene.lab.host("elsewhere")))
+
+
+def _ours(scene: Scene) -> None:
+    scene.open_receiver = lambda: scene.rx.receiver(scene.channel)
+
+
+def _ours_on_eth9(scene: Scene) -> Receives:
+    return scene.rx.receiver(scene.channel, interface="eth9")
+
+
+def _ours_of_another_group(scene: Scene) -> Receives:
+    return scene.rx.receiver(Channel(scene.lab.channel(scene.family).group, scene.channel.port))
 
 
 def _hidden(make: Callable[[LabView], Scene]) -> Callable[[LabView], Scene]:
@@ -238,6 +264,13 @@ BREAKS = (
         _shares_its_port_properly,
         healthy=False,
     ),
+    Break("another has read it", "socket.read-already", opens(_shares_its_socket), right, certain=False),
+    Break("another has read it, IPv6", "socket.read-already", opens(_shares_its_socket), right, ipv6, certain=False),
+    # A mistake that shows twice, in the bind and in the join, is one cause.
+    Break("our own on another interface", "device.other", opens(_ours_on_eth9), _ours, two_interfaces),
+    Break("our own on another interface, IPv6", "scope.other", opens(_ours_on_eth9), _ours, _link_local),
+    Break("our own of another group", "bind.other-group", opens(_ours_of_another_group), _ours),
+    Break("our own of another group, IPv6", "bind.other-group", opens(_ours_of_another_group), _ours, ipv6),
     # What is known of a socket that the doctor is not told of.
     Break("bound to another interface, not known", "device.other", _ON_ETH9, right, _hidden(two_interfaces)),
     Break(

@@ -1,0 +1,33 @@
+"""Which programs hold a port: looked up in the moment when a call was refused because of it, and never else."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from pytest_mcast.evidence import Reading, Snapshot
+from pytest_mcast.evidence.programs import program_of
+
+from .facts import Facts, NotRead
+from .flow import End
+
+__all__ = ["with_holders"]
+
+
+def with_holders(end: End, port: int) -> End:
+    """Return the end, which is on this machine, with the reading ``holders``: programs by the inodes of their sockets."""
+    holders = {}
+    try:
+        inodes = {sock["inode"] for sock in end.facts.sockets(port)}
+    except NotRead:
+        return end
+    for inode in inodes:
+        try:
+            program = program_of(inode)
+        except (OSError, LookupError):  # not for us to see: then the user that it runs as must do
+            continue
+        mine = "this process" if program["pid"] == os.getpid() else f"PID {program['pid']}"
+        holders[str(inode)] = f"{program['name']}, {mine}"
+    snapshot = end.facts.snapshot
+    readings = {**snapshot.readings, "holders": Reading(holders)}
+    return replace(end, facts=Facts(Snapshot(snapshot.system, readings)))
