@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -222,3 +223,15 @@ def test_where_it_runs(tmp_path: Path, files: dict[str, str], environment: dict[
     found = container(tmp_path, environment)
     assert found[key][0] == kind
     assert [name for name in ("container", "wsl", "vm") if found[name]] == [key]
+
+
+def test_a_command_can_be_copied() -> None:
+    command = "nft add rule inet filter input icmpv6 type { mld-listener-query, mld2-listener-report } accept"
+    finding = MachineFinding("an.id", "likely", "a cause", ("seen it",), "do it", f"{command}\ntrue", "a reference")
+    lines = [line.text for line in words(replace(judge({"system": "linux", "readings": {}}), findings=(finding,)))]
+    start = lines.index("    cure: do it") + 1
+    assert lines[start:] == [
+        "          $ nft add rule inet filter input icmpv6 type { mld-listener-query, \\",
+        "              mld2-listener-report } accept",
+        "          $ true",
+    ]
