@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pytest_mcast import LabView, VirtualHost
 from pytest_mcast.core import Interface
 from pytest_mcast.doctor import CAPABILITIES
 from pytest_mcast.doctor import queriers as queriers_module
+from pytest_mcast.doctor.checks import CHECKS as FLOW_CHECKS
 from pytest_mcast.doctor.machine import Health, UnreadableDocument, judge, look_at_machine
 from pytest_mcast.doctor.machine_check import MachineFinding
 from pytest_mcast.doctor.machine_checks import CHECKS
@@ -78,12 +80,13 @@ def test_the_cause_is_named_and_the_cure_works(mcast_lab: LabView, broken: Machi
 
 
 def test_each_check_that_can_be_proved_here_is() -> None:
-    elsewhere = {"machine.no-querier", "limit.open-files"}  # below
+    elsewhere = {"machine.no-querier", "machine.limit-open-files"}  # below
     assert {check.id for check in CHECKS if check.verified} == {broken.check for broken in BREAKS} | elsewhere
 
 
 def test_checks_are_complete() -> None:
-    assert len({check.id for check in CHECKS}) == len(CHECKS)
+    ids = [check.id for check in (*CHECKS, *FLOW_CHECKS)]
+    assert len(set(ids)) == len(ids)
     for check in CHECKS:
         assert check.reads, check.id
         assert check.reference, check.id
@@ -132,7 +135,7 @@ def test_few_open_files() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     data = {"system": "linux", "readings": {"settings": {"value": json.loads(done.stdout)}}}
-    assert [finding.check for finding in judge(data).findings] == ["limit.open-files"]
+    assert [finding.check for finding in judge(data).findings] == ["machine.limit-open-files"]
 
 
 @pytest.fixture
@@ -220,3 +223,15 @@ def test_where_it_runs(tmp_path: Path, files: dict[str, str], environment: dict[
     found = container(tmp_path, environment)
     assert found[key][0] == kind
     assert [name for name in ("container", "wsl", "vm") if found[name]] == [key]
+
+
+def test_a_command_can_be_copied() -> None:
+    command = "nft add rule inet filter input icmpv6 type { mld-listener-query, mld2-listener-report } accept"
+    finding = MachineFinding("an.id", "likely", "a cause", ("seen it",), "do it", f"{command}\ntrue", "a reference")
+    lines = [line.text for line in words(replace(judge({"system": "linux", "readings": {}}), findings=(finding,)))]
+    start = lines.index("    cure: do it") + 1
+    assert lines[start:] == [
+        "          $ nft add rule inet filter input icmpv6 type { mld-listener-query, \\",
+        "              mld2-listener-report } accept",
+        "          $ true",
+    ]
