@@ -156,7 +156,7 @@ def _other_sources(flow: Flow) -> Iterator[Match]:
 
 
 def _too_early(flow: Flow) -> Iterator[Match]:
-    if flow.trace is None or not flow.trace.delivered:
+    if flow.trace is None or not flow.trace.delivered or flow.received != 0:
         return
     way = _choosing(flow)
     if way is not None and _entries(flow) is None:
