@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from pytest_mcast import LabView, VirtualHost
-from pytest_mcast.core import Interface
-from pytest_mcast.doctor import CAPABILITIES
+from pytest_mcast.core import MODES, Interface
+from pytest_mcast.doctor import CAPABILITIES, probe_channel
 from pytest_mcast.doctor import queriers as queriers_module
 from pytest_mcast.doctor.checks import CHECKS as FLOW_CHECKS
 from pytest_mcast.doctor.machine import Health, UnreadableDocument, judge, look_at_machine
@@ -25,6 +25,7 @@ from pytest_mcast.doctor.machine_words import words
 from pytest_mcast.doctor.queriers import QuerierWatch
 from pytest_mcast.evidence import take_machine_snapshot
 from pytest_mcast.evidence.container import container
+from pytest_mcast.hosts import LocalHost
 
 from .machine_breaks import BREAKS, MachineBreak, can_be_broken, sh
 
@@ -85,7 +86,7 @@ def test_each_check_that_can_be_proved_here_is() -> None:
 
 
 def test_checks_are_complete() -> None:
-    ids = [check.id for check in (*CHECKS, *FLOW_CHECKS)]
+    ids = [check.id for check in CHECKS] + [check.id for check in FLOW_CHECKS]
     assert len(set(ids)) == len(ids)
     for check in CHECKS:
         assert check.reads, check.id
@@ -193,6 +194,20 @@ def test_the_reason_of_a_verdict_is_the_cause(mcast_lab: LabView) -> None:
         sh(host, each["remedy"].partition(": ")[2])
     with host:
         assert not look_at_machine(Interface.find("eth0"), wait=0).verdicts["ipv4-asm"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_interface_that_is_unfit_is_the_reason(mcast_lab: LabView, mode: str) -> None:
+    host = _host(mcast_lab)
+    sh(host, "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1")
+    with host:
+        local = LocalHost(Interface.find("eth0"))
+        missing = probe_channel(local, local, "ipv6", mode)
+    assert missing is not None
+    assert missing.reason == f"ipv6-{mode} multicast does not work on eth0 (IPv6 is switched off on eth0)"
+    assert missing.remedy == (
+        "run pytest with --mcast-lab, or switch it on: sysctl -w net.ipv6.conf.eth0.disable_ipv6=0"
+    )
 
 
 @pytest.mark.parametrize("document", [{"format": 99}, {"readings": {}}, {"system": "linux"}, {"snapshot": 1}])
