@@ -26,6 +26,7 @@ from pytest_mcast.doctor.queriers import QuerierWatch
 from pytest_mcast.evidence import take_machine_snapshot
 from pytest_mcast.evidence.container import container
 from pytest_mcast.hosts import LocalHost
+from tests.conftest import Runner
 
 from .machine_breaks import BREAKS, MachineBreak, can_be_broken, sh
 
@@ -34,7 +35,7 @@ RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json"))
 
 def _host(lab: LabView, interfaces: tuple[str, ...] = ("eth0",)) -> VirtualHost:
     """Return a host whose links are its own: they are broken."""
-    return lab.host("machine", interfaces={name: lab.link(f"to {name}") for name in interfaces})
+    return lab.host(interfaces={name: lab.link(f"to {name}") for name in interfaces})
 
 
 def _judged(host: VirtualHost, interface: str = "eth0", queriers: object = None) -> Health:
@@ -110,6 +111,26 @@ def test_a_querier_is_heard(mcast_lab: LabView, family: str, version: int) -> No
     assert (query["version"], query["source"]) == (version, sent.source)
     old = _named(_judged(host, queriers=heard), "machine.older-querier")
     assert bool(old) == (version == 1)
+
+
+def test_only_general_queries_tell_of_a_querier(mcast_lab: LabView) -> None:
+    link = mcast_lab.link("ours")
+    host, other = (mcast_lab.host(name, interfaces={"eth0": link}) for name in ("machine", "querier"))
+    with host:
+        watch = QuerierWatch(0)
+    with watch, host.listen() as wire:
+        other.querier("ipv4").query("239.1.2.3")  # a switch may ask so, in the name of nobody
+        wire.expect_query(sender=other)
+        assert watch.hear()["interfaces"] == {"eth0": {"ipv4": None, "ipv6": None}}
+
+
+def test_where_there_is_only_loopback_no_privilege_is_missed(mcast_lab: LabView, run_as_user: Runner) -> None:
+    program = "from pytest_mcast.doctor.queriers import QuerierWatch; print(repr(QuerierWatch(0).refused))"
+    command = [*run_as_user.prefix, sys.executable, "-c", program]
+    for interfaces, refused in (((), False), (("eth0",), True)):
+        started = _host(mcast_lab, interfaces).popen(command, directory=run_as_user.home)
+        assert started.wait() == 0, started.stderr
+        assert (started.stdout != ["''"]) == refused, started.stdout
 
 
 def test_that_there_is_no_querier_takes_long_enough(mcast_lab: LabView, monkeypatch: pytest.MonkeyPatch) -> None:
