@@ -83,12 +83,13 @@ def covers(network: str | None, address: str) -> bool:
     return network in (None, "default") or ipaddress.ip_address(address) in ipaddress.ip_network(str(network))
 
 
-def covering(facts: Facts, flow: Flow) -> list[Mapping[str, Any]]:
-    """Return the routes to the group in the tables that are asked by default, the local one and the longest first."""
+def covering(facts: Facts, flow: Flow, which: int | None = None) -> list[Mapping[str, Any]]:
+    """Return the routes to the group in a table, or in those that are asked by default; the local one, the longest first."""
     found = [
         route
         for route in facts.routes(flow.channel.family)
-        if route["table"] in _TABLES and covers(route["destination"], flow.channel.group)
+        if route["table"] in (_TABLES if which is None else (which,))
+        and covers(route["destination"], flow.channel.group)
     ]
     return sorted(found, key=lambda route: (route["table"] != LOCAL_TABLE, -_length(route), route["metric"] or 0))
 
