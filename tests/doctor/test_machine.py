@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from pytest_mcast import LabView, VirtualHost
-from pytest_mcast.core import Interface
-from pytest_mcast.doctor import CAPABILITIES
+from pytest_mcast.core import MODES, Interface
+from pytest_mcast.doctor import CAPABILITIES, probe_channel
 from pytest_mcast.doctor import queriers as queriers_module
 from pytest_mcast.doctor.checks import CHECKS as FLOW_CHECKS
 from pytest_mcast.doctor.machine import Health, UnreadableDocument, judge, look_at_machine
@@ -25,6 +25,8 @@ from pytest_mcast.doctor.machine_words import words
 from pytest_mcast.doctor.queriers import QuerierWatch
 from pytest_mcast.evidence import take_machine_snapshot
 from pytest_mcast.evidence.container import container
+from pytest_mcast.hosts import LocalHost
+from tests.conftest import Runner
 
 from .machine_breaks import BREAKS, MachineBreak, can_be_broken, sh
 
@@ -33,7 +35,7 @@ RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json"))
 
 def _host(lab: LabView, interfaces: tuple[str, ...] = ("eth0",)) -> VirtualHost:
     """Return a host whose links are its own: they are broken."""
-    return lab.host("machine", interfaces={name: lab.link(f"to {name}") for name in interfaces})
+    return lab.host(interfaces={name: lab.link(f"to {name}") for name in interfaces})
 
 
 def _judged(host: VirtualHost, interface: str = "eth0", queriers: object = None) -> Health:
@@ -85,7 +87,7 @@ def test_each_check_that_can_be_proved_here_is() -> None:
 
 
 def test_checks_are_complete() -> None:
-    ids = [check.id for check in (*CHECKS, *FLOW_CHECKS)]
+    ids = [check.id for check in CHECKS] + [check.id for check in FLOW_CHECKS]
     assert len(set(ids)) == len(ids)
     for check in CHECKS:
         assert check.reads, check.id
@@ -109,6 +111,26 @@ def test_a_querier_is_heard(mcast_lab: LabView, family: str, version: int) -> No
     assert (query["version"], query["source"]) == (version, sent.source)
     old = _named(_judged(host, queriers=heard), "machine.older-querier")
     assert bool(old) == (version == 1)
+
+
+def test_only_general_queries_tell_of_a_querier(mcast_lab: LabView) -> None:
+    link = mcast_lab.link("ours")
+    host, other = (mcast_lab.host(name, interfaces={"eth0": link}) for name in ("machine", "querier"))
+    with host:
+        watch = QuerierWatch(0)
+    with watch, host.listen() as wire:
+        other.querier("ipv4").query("239.1.2.3")  # a switch may ask so, in the name of nobody
+        wire.expect_query(sender=other)
+        assert watch.hear()["interfaces"] == {"eth0": {"ipv4": None, "ipv6": None}}
+
+
+def test_where_there_is_only_loopback_no_privilege_is_missed(mcast_lab: LabView, run_as_user: Runner) -> None:
+    program = "from pytest_mcast.doctor.queriers import QuerierWatch; print(repr(QuerierWatch(0).refused))"
+    command = [*run_as_user.prefix, sys.executable, "-c", program]
+    for interfaces, refused in (((), False), (("eth0",), True)):
+        started = _host(mcast_lab, interfaces).popen(command, directory=run_as_user.home)
+        assert started.wait() == 0, started.stderr
+        assert (started.stdout != ["''"]) == refused, started.stdout
 
 
 def test_that_there_is_no_querier_takes_long_enough(mcast_lab: LabView, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,6 +215,20 @@ def test_the_reason_of_a_verdict_is_the_cause(mcast_lab: LabView) -> None:
         sh(host, each["remedy"].partition(": ")[2])
     with host:
         assert not look_at_machine(Interface.find("eth0"), wait=0).verdicts["ipv4-asm"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_interface_that_is_unfit_is_the_reason(mcast_lab: LabView, mode: str) -> None:
+    host = _host(mcast_lab)
+    sh(host, "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1")
+    with host:
+        local = LocalHost(Interface.find("eth0"))
+        missing = probe_channel(local, local, "ipv6", mode)
+    assert missing is not None
+    assert missing.reason == f"ipv6-{mode} multicast does not work on eth0 (IPv6 is switched off on eth0)"
+    assert missing.remedy == (
+        "run pytest with --mcast-lab, or switch it on: sysctl -w net.ipv6.conf.eth0.disable_ipv6=0"
+    )
 
 
 @pytest.mark.parametrize("document", [{"format": 99}, {"readings": {}}, {"system": "linux"}, {"snapshot": 1}])
