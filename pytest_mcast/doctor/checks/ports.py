@@ -77,15 +77,20 @@ def _locked(flow: Flow) -> Iterator[Match]:
     way = way_through(flow)
     if way is None:
         return
-    reporting = flow.call == "report"
-    if not reporting and way.goes_by_mdb(flow.channel.group):  # nor are reports heard
-        reporting = all(each["port"] != way.receiver.name for each in way.entries(flow.channel.group))
-    ports = [way.receiver] if flow.call == "report" else [way.sender, way.receiver] if reporting else [way.sender]
-    for port in ports:
+    for port in _speaking(flow, way):
         if way.shuts_out(port):
             mac = port.end.facts.link(port.end.interface)["mac"]
             seen = f"{_there(port)} is locked, and the switch does not know {mac} there"
             yield Match("certain", (seen,), {"port": port.name, "host": port.end.name, "mac": mac})
+
+
+def _speaking(flow: Flow, way: Way) -> Iterator[Port]:
+    """Yield the ports at which the switch must take something: the sender's datagrams, the receiver's reports."""
+    if flow.call != "report":
+        yield way.sender
+    unheard = all(each["port"] != way.receiver.name for each in way.entries(flow.channel.group))
+    if flow.call == "report" or (way.goes_by_mdb(flow.channel.group) and unheard):
+        yield way.receiver
 
 
 def _too_narrow(flow: Flow) -> Iterator[Match]:

@@ -80,10 +80,18 @@ def _wanted(flow: Flow, end: End) -> bool:
     return False
 
 
-def _entries(flow: Flow) -> tuple[Way, list[Mapping[str, Any]]] | None:
-    """Return the entries of the group at the receiver's port, when they do not let the datagrams through."""
+def _choosing(flow: Flow) -> Way | None:
+    """Return the way through the switch if it goes by its entries, and the receiving host has joined."""
     way = _carrying(flow)
     if way is None or not way.goes_by_mdb(flow.channel.group) or not _wanted(flow, way.receiver.end):
+        return None
+    return way
+
+
+def _entries(flow: Flow) -> tuple[Way, list[Mapping[str, Any]]] | None:
+    """Return the entries of the group at the receiver's port, when they do not let the datagrams through."""
+    way = _choosing(flow)
+    if way is None:
         return None
     bridge = way.bridge["name"]
     if any((each["bridge"], each["port"]) == (bridge, way.receiver.name) for each in way.facts.read("router_ports")):
@@ -147,6 +155,15 @@ def _other_sources(flow: Flow) -> Iterator[Match]:
         yield Match("certain", seen, {**_values(flow, way), "source": source})
 
 
+def _too_early(flow: Flow) -> Iterator[Match]:
+    if flow.trace is None or not flow.trace.delivered or flow.received != 0:
+        return
+    way = _choosing(flow)
+    if way is not None and _entries(flow) is None:
+        seen = f"{way.bridge['name']} lets {flow.channel.group} through to {way.receiver.name} now"
+        yield Match("likely", (seen, "what was sent once more has arrived"), _values(flow, way))
+
+
 _READS = ("links of the switch: querier, port", "MDB and router ports of the switch", "memberships of the receiver")
 
 #: Checks of what the switch knows of a group.
@@ -197,6 +214,16 @@ CHECKS: tuple[Check, ...] = (
         reads=_READS,
         reference="RFC 4541 section 2.1.1; RFC 3376 section 6.2",
         place="switch",
+    ),
+    Check(
+        id="mdb.too-late",
+        stage="network",
+        condition=_too_early,
+        sentence="{group} was sent before the switch had heard that {host} has joined it, which takes some 10 ms",
+        cure="wait for that: host.receiver() does, and switch.wait_for_entry(channel, host) for a socket of your own",
+        reads=(*_READS, "a datagram that was sent once more"),
+        reference="RFC 4541 section 2.1.1",
+        place="code",
     ),
     Check(
         id="mdb.blocked",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from pytest_mcast import Channel, LabView, NotReceived, Receiver
 from pytest_mcast.core.deadline import Deadline
-from pytest_mcast.doctor import Finding
+from pytest_mcast.doctor import Finding, Flow, Observation, Party
+from pytest_mcast.doctor.trace import trace
 from pytest_mcast.hosts import Host
 from pytest_mcast.lab import Switch, Timers
 from tests.doctor.breaks.crafted_reports import send_report
@@ -24,10 +26,11 @@ class SnoopingScene(Scene):
     """A scene with a switch that snoops.
 
     While it is broken its receivers do not wait until the switch knows of them; once it is cured, they wait for the first
-    datagram, because a querier takes its time.
+    datagram: a querier takes its time, and the kernel a tick of its clock to delete an entry.
     """
 
     state = "healthy"
+    kept: Receiver | None = None
 
     def _receiver(self) -> Receiver:
         if self.state == "healthy":
@@ -47,6 +50,8 @@ class SnoopingScene(Scene):
         """Run the command of a finding."""
         super().cure(finding)
         self.state = "cured"
+        if self.kept is not None:
+            self._wait_for(self.kept)
 
     def keep_receiver(self) -> None:
         """Have one receiver from now on, which is never closed before the end, and which reports nothing any more."""
@@ -55,6 +60,7 @@ class SnoopingScene(Scene):
             kept = self.rx.receiver(self.channel)
             listener.expect_reports(2, self.channel, sender=self.rx)
         self.open_receiver = lambda: _Kept(kept)
+        self.kept = kept
 
     def _wait_for(self, receiver: Receiver) -> None:
         deadline = Deadline(5.0)
@@ -149,6 +155,30 @@ def _locked(scene: Scene) -> None:
     on_switch("bridge link set dev {rx} locked on; ip link set dev {rx} type bridge_slave fdb_flush")(scene)
 
 
+class LateScene(SnoopingScene):
+    """One in which the switch hears of the receiver only after the datagram, which the doctor then sends once more."""
+
+    def _flow(self, observation: Observation, call: str, error: BaseException) -> Flow:
+        assert isinstance(self.receiver, Receiver)
+        assert self.sender is not None
+        self.at_end.close()  # what stops the reports
+        self.snoops.set(timers=Timers(query_interval=120.0))  # begins with a query
+        self.snoops.wait_for_entry(self.channel, self.rx)
+        flow: Flow = super()._flow(observation, call, error)
+        ends = (Party(host, interface="eth0") for host in (self.tx, self.rx))
+        again = trace(self.channel, *ends, through=self.sender, into=self.receiver, join=False)
+        return replace(flow, received=0, trace=again)
+
+
+def _becomes_healthy(scene: Scene) -> None:
+    assert isinstance(scene, SnoopingScene)
+    scene.state = "healthy"
+
+
+def _late(lab: LabView, family: str) -> Scene:
+    return LateScene(lab, family, link=lab.switch(snooping=True))
+
+
 def _joins_nothing(scene: Scene) -> None:
     scene.open_receiver = lambda: plain(scene, joins=False)
 
@@ -160,6 +190,7 @@ def _joins(scene: Scene) -> None:
 
 
 _ISOLATED = "for p in {tx} {rx}; do bridge link set dev $p isolated on; done;"
+_PREROUTING = "type filter hook prerouting priority 0;"
 _FLOOD_OFF = "bridge link set dev {rx} mcast_flood off"
 
 #: Where something of the switch looks like a cause, and is none: only what really keeps the datagrams is named.
@@ -222,6 +253,15 @@ BREAKS = (
         scene=lambda lab: scene_of(querier=False, strict=True)(lab, "ipv4"),
     ),
     *both(
+        "sent too early",
+        "mdb.too-late",
+        breaking(forgotten_by_switch, filters("bridge t", _PREROUTING, "{reports} drop")),
+        cure=_becomes_healthy,
+        scene=_late,
+        needs=("nft",),
+        certain=False,
+    ),
+    *both(
         "a source is blocked",
         "mdb.blocked",
         breaking(_reported_as_unwanted),
@@ -242,7 +282,7 @@ BREAKS = (
     *both(
         "reports stopped in the switch",
         "reports.stopped",
-        breaking(forgotten_by_switch, filters("bridge t", "type filter hook prerouting priority 0;", "{reports} drop")),
+        breaking(forgotten_by_switch, filters("bridge t", _PREROUTING, "{reports} drop")),
         scene=scene_of(),
         needs=("nft",),
     ),
