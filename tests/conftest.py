@@ -23,6 +23,9 @@ WITHOUT_ANYIO = "-p no:anyio"
 # Also for those that pytester starts, from here and from workers.
 os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} {WITHOUT_ANYIO}".strip()
 
+# An error of the doctor is a line in the report of a failure; here it is an internal error of pytest, which nobody misses.
+os.environ["MCAST_DOCTOR_RAISES"] = "1"
+
 
 class Runner:
     """Runs commands in a directory ``home``, behind ``prefix``."""

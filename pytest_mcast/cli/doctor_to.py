@@ -214,11 +214,18 @@ def _loss(legs: Sequence[Leg]) -> Iterator[str]:
     leg, *others = legs
     stopped = leg.trace.stopped_at
     to = "" if leg.channel is None else f" ({leg.channel})"
-    also = "".join(f", and so for {other.kind}" for other in others[:1]) + "".join(f", {o.kind}" for o in others[1:])
+    also = f", and so for {', '.join(other.kind for other in others)}" if others else ""
     where = f"does not get to {stopped.name!r}" if stopped is not None else "is not seen to arrive"
     yield from textwrap.wrap(f"{leg.kind} from {leg.sender} to {leg.receiver}{to} {where}{also}", _WIDTH)
     if leg.diagnosis is not None:
         yield from (f"  {line}" for line in leg.diagnosis.lines(width=_WIDTH - 2))
+        said = {finding.command for finding in leg.diagnosis.findings}
+        for other in others:
+            for finding in () if other.diagnosis is None else other.diagnosis.findings:
+                if finding.command not in said:  # it has the other group in it
+                    said.add(finding.command)
+                    cure = f"{other.kind} on {finding.where or finding.place}: $ {finding.command}"
+                    yield from textwrap.wrap(cure, _WIDTH, initial_indent="  cure for ", subsequent_indent="    ")
     elif stopped is not None:
         yield from textwrap.wrap(stopped.evidence, _WIDTH, initial_indent="  seen: ", subsequent_indent="        ")
 

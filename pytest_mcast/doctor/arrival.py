@@ -54,6 +54,7 @@ def datagram(flow: Flow, *, incoming: str | None = None, outgoing: str | None = 
     source_port = None
     if flow.sender is not None and flow.sender.sockets:
         source_port = flow.sender.sockets[0].get("local", ["", 0])[1] or None
+    back = _ways_back(flow)
     return Packet(
         channel.family,
         channel.group,
@@ -64,7 +65,24 @@ def datagram(flow: Flow, *, incoming: str | None = None, outgoing: str | None = 
         length=length,
         incoming=incoming,
         outgoing=outgoing,
+        routed=None if back is None else bool(back),
+        routed_back=None if back is None or incoming is None else incoming in back,
     )
+
+
+def _ways_back(flow: Flow) -> list[str] | None:
+    """Return the interfaces by which the receiver's host would answer the source; None when nobody knows."""
+    source, end = source_of(flow), flow.receiver
+    if source is None or end is None:
+        return None
+    try:
+        if ipaddress.ip_address(source).version == 6 and ipaddress.ip_address(source).is_link_local:
+            routes = end.facts.routes("ipv6")
+            return [each["interface"] for each in routes if each["destination"] == "fe80::/64" and each["interface"]]
+        back = way_back(end.facts, source)
+    except NotRead:
+        return None
+    return [] if back is None or back["interface"] is None else [back["interface"]]
 
 
 def from_elsewhere(flow: Flow) -> End | None:

@@ -243,8 +243,12 @@ def _findings(health: Health, width: int) -> Iterator[Line]:
         yield from (Line(line, style) for line in _wrap(f"{finding.confidence}: {finding.cause}", width))
         for seen in finding.evidence:
             yield from (Line(line) for line in _wrap(f"seen: {seen}", width, hang=6, start=4))
-        cure = finding.cure + (f": {finding.command}" if finding.command else "")
-        yield from (Line(line) for line in _wrap(f"cure: {cure}", width, hang=6, start=4))
+        yield from (Line(line) for line in _wrap(f"cure: {finding.cure}", width, hang=6, start=4))
+        # A line for each, so that it can be copied; one that is too long is continued as the shell has it.
+        for command in finding.command.splitlines():
+            lines = _wrap(f"$ {command}", width - 2, hang=4, start=10)
+            yield from (Line(line + " \\") for line in lines[:-1])
+            yield Line(lines[-1])
 
 
 def _verdicts(health: Health, width: int) -> Iterator[Line]:
@@ -253,12 +257,17 @@ def _verdicts(health: Health, width: int) -> Iterator[Line]:
     where = f"on {health.facts.read('tried')['interface']}"
     yield Line(f"capabilities {where}", "heading")
     said: dict[str, str] = {}
+    same: dict[tuple[str, str], str] = {}
     for name, missing in health.verdicts.items():
         if missing is None:
             yield Line(f"  {name:11} yes", "good")
             continue
         reason = missing["reason"].removeprefix(f"{name} multicast does not work {where} (")
         reason = reason.removesuffix(")") if reason != missing["reason"] else reason
+        other = same.setdefault((reason, missing["remedy"]), name)
+        if other != name:
+            yield Line(f"  {name:11} NO: as {other}", "bad")
+            continue
         yield from (Line(line, "bad") for line in _wrap(f"{name:11} NO: {reason}", width, hang=12))
         first = said.setdefault(missing["remedy"], name)
         cure = missing["remedy"] if first == name else f"that of {first}"
@@ -270,6 +279,7 @@ def _verdicts(health: Health, width: int) -> Iterator[Line]:
         if lacking
         else "all capabilities are there"
     )
-    found = "nothing wrong was found" if not findings else f"{findings} finding{'s' * (findings > 1)} above"
+    nothing = "nothing else was found" if lacking else "nothing wrong was found"
+    found = nothing if not findings else f"{findings} finding{'s' * (findings > 1)} above"
     yield Line("")
     yield Line(f"{what}; {found}", "bad" if lacking else "doubtful" if findings else "good")

@@ -26,8 +26,9 @@ class Packet:
 
     ``protocol`` is udp, igmp or ipv6-icmp; ``message`` the type of an IGMP or ICMPv6 message by nft's name
     (``membership-report-v3``, ``mld2-listener-report``); ``length`` in bytes with the IP header; ``incoming`` and
-    ``outgoing`` are interfaces; ``states`` what connection tracking may take it for: new, as a group never answers. It is
-    one that nothing is wrong with.
+    ``outgoing`` are interfaces; ``states`` what connection tracking may take it for: new, as a group never answers; ``routed``
+    whether there is a route to its source, ``routed_back`` whether by the interface that it comes in by. It is one that
+    nothing is wrong with.
     """
 
     family: str
@@ -42,6 +43,8 @@ class Packet:
     incoming: str | None = None
     outgoing: str | None = None
     states: frozenset[str] = frozenset({"new"})
+    routed: bool | None = None
+    routed_back: bool | None = None
 
     @property
     def selector(self) -> str:
@@ -214,6 +217,8 @@ def _value(left: Any, packet: Packet, place: str) -> Any:
         return frozenset({"untracked"}) if packet.protocol == "ipv6-icmp" else packet.states
     if kind == "fib" and (what.get("result"), what.get("flags")) == ("type", ["daddr"]):
         return "multicast"
+    if kind == "fib" and what.get("result") == "oif" and "saddr" in (flags := what.get("flags", [])):
+        return _known(packet.routed_back if "iif" in flags else packet.routed)  # it is compared with exists, missing
     raise _Unknown
 
 

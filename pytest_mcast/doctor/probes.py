@@ -17,7 +17,7 @@ from pytest_mcast.hosts import LocalHost, RemoteHost
 
 from .diagnosis import diagnose
 from .flow import End
-from .observation import Observation, Party
+from .observation import Observation, Party, facts_of
 
 if TYPE_CHECKING:
     from pytest_mcast.core.channels import Channel
@@ -61,14 +61,17 @@ def probe_channel(
             raise
         except (OSError, McastError) as error:
             what = str(error).splitlines()[0]
-            remedy, cause = _remedy(sender, receiver, family), ""
+            remedy, cause, found = _remedy(sender, receiver, family), "", None
             if channel is not None:
                 parties = {
                     "sender": Party(sender, ends.get("sender", ())),
                     "receiver": Party(receiver, ends.get("receiver", ())),
                 }
                 found = _cause(observation, channel, parties, call, error)
-                what, remedy, cause = found or (what, remedy, "")
+            if found is None and not any(isinstance(host, RemoteHost) for host in (sender, receiver)):
+                found = _unfit(sender) or _unfit(receiver)
+            what, remedy, cause = found or (what, remedy, cause)
+            if channel is not None:
                 what, remedy = _general(what, channel), _general(remedy, channel)
             missing = MissingCapability(name, f"{name} multicast does not work {where} ({what})", remedy)
             missing.__cause__, missing.cause = error, cause
@@ -91,6 +94,20 @@ def _cause(
     cure = found.cure + (f": {found.command}" if found.command else "")
     local = all(isinstance(party.host, LocalHost) for party in parties.values())
     return found.cause, f"run pytest with --mcast-lab, or {cure}" if local else cure, found.check
+
+
+def _unfit(host: Host) -> tuple[str, str, str] | None:
+    """Return why the interface of a host cannot have a channel of a family at all, as ``_cause`` does; None: not known."""
+    from .machine_check import examine
+    from .machine_checks import interfaces
+    from .machine_checks.asking import of_interface
+
+    findings, _ = examine(of_interface(facts_of(host), host.interface.name), interfaces.CHECKS)
+    found = next((one for one in findings if one.confidence == "certain"), None)
+    if found is None:
+        return None
+    cure = found.cure + (f": {found.command}" if found.command else "")
+    return found.cause, f"run pytest with --mcast-lab, or {cure}" if isinstance(host, LocalHost) else cure, found.check
 
 
 def _general(text: str, channel: Channel) -> str:
@@ -128,7 +145,7 @@ def _remedy(sender: Host, receiver: Host, family: str) -> str:
         if lacking:
             return f"give {' and '.join(lacking)} an {family.replace('ip', 'IP')} address, or name another interface"
         return "see that multicast gets from the one to the other, or name other interfaces"
-    if sender.interface.loopback and family == "ipv6" and LINUX:
+    if sender.interface.loopback and sender.interface.ipv6 and family == "ipv6" and LINUX:
         route = f"ip -6 route add local ff00::/8 dev {sender.interface.name} table local"
         return f"run pytest with --mcast-lab, or give loopback the route it lacks: {route}"
     if family == "ipv6" and not sender.interface.ipv6:

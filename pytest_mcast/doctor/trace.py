@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_mcast.core.channels import Channel
@@ -185,27 +185,32 @@ class _Watching:
     """A watch on a host, wherever that is; it ends with the stack."""
 
     def __init__(self, stack: ExitStack, host: Host, group: str, mark: bytes) -> None:
-        self._stack = stack
         self._watch: Watch | None = None
+        self._remote: tuple[RemoteHost, int] | None = None
         if isinstance(host, RemoteHost):
-            self._remote: tuple[RemoteHost, int] | None = host, host.watch(group, mark)
+            self._remote = host, host.watch(group, mark)
+            stack.callback(self._end)
             return
-        self._remote = None
         tap = None
         if is_virtual(Party(host)):
-            try:
+            with suppress(MissingCapability):  # the watch will say so
                 tap = stack.enter_context(host.tap())  # type: ignore[attr-defined]  # of virtual hosts
-            except MissingCapability:  # the watch will say so
-                tap = None
         with host.inside():
             self._watch = stack.enter_context(Watch(group, mark, tap))
 
     def read(self, timeout: float) -> Mapping[str, Any]:
+        """Return what was seen; of a remote host once only."""
+        if self._watch is not None:
+            return self._watch.read(timeout)
+        assert self._remote is not None
+        (host, number), self._remote = self._remote, None
+        return host.watched(number, timeout)
+
+    def _end(self) -> None:
+        """End it at a remote host, unless it was read."""
         if self._remote is not None:
-            host, number = self._remote
-            return host.watched(number, timeout)
-        assert self._watch is not None
-        return self._watch.read(timeout)
+            with suppress(HostError):  # it has ended with the connection
+                self.read(0.0)
 
 
 @contextmanager

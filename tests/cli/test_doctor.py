@@ -35,7 +35,8 @@ def test_what_is_missing_decides_the_exit_code(run: Runner) -> None:
     done = run(command)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "2 of 7 capabilities are missing" in done.stdout
-    assert "cure: that of ipv6-asm" in done.stdout
+    assert "  ipv6-ssm    NO: as ipv6-asm\n" in done.stdout
+    assert "nothing else was found" in done.stdout
     assert run([*command, "--require", "ipv4-asm,ipv4-ssm"]).returncode == 0
     assert run([*command, "--require", "ipv4-asm,ipv6-ssm"]).returncode == 1
 

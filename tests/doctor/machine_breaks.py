@@ -110,17 +110,19 @@ def _filter(rule: str = "", hook: str = "input", policy: str = "accept") -> str:
 
 
 BREAKS = (
-    MachineBreak("down", "interface.down", "ip link set eth0 down", alone=False),
-    MachineBreak("cable", "interface.no-carrier", _unplug, cure=_plug, alone=False),
-    MachineBreak("flag", "interface.no-multicast", "ip link set eth0 multicast off"),
-    MachineBreak("no IPv4", "interface.no-address", "ip -4 address flush dev eth0", "likely", alone=False),
-    MachineBreak("no IPv6 address", "interface.no-address", "ip -6 address flush dev eth0", "likely", alone=False),
-    MachineBreak("no IPv6", "interface.ipv6-off", "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1"),
-    MachineBreak("mtu", "interface.small-mtu", "ip link set eth0 mtu 1000"),
-    MachineBreak("duplicate", "address.duplicate", _two_have_one_address, "likely"),
+    MachineBreak("down", "machine.interface-down", "ip link set eth0 down", alone=False),
+    MachineBreak("cable", "machine.interface-no-carrier", _unplug, cure=_plug, alone=False),
+    MachineBreak("flag", "machine.interface-no-multicast", "ip link set eth0 multicast off"),
+    MachineBreak("no IPv4", "machine.interface-no-address", "ip -4 address flush dev eth0", "likely", alone=False),
+    MachineBreak(
+        "no IPv6 address", "machine.interface-no-address", "ip -6 address flush dev eth0", "likely", alone=False
+    ),
+    MachineBreak("no IPv6", "machine.interface-ipv6-off", "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1"),
+    MachineBreak("mtu", "machine.interface-small-mtu", "ip link set eth0 mtu 1000"),
+    MachineBreak("duplicate", "machine.address-duplicate", _two_have_one_address, "likely"),
     MachineBreak(
         "same network",
-        "interface.same-network",
+        "machine.interface-same-network",
         "ip address add 10.7.0.1/24 dev eth0; ip address add 10.7.0.2/24 dev eth1",
         "possible",
         cure="ip link set eth1 down",
@@ -128,7 +130,7 @@ BREAKS = (
     ),
     MachineBreak(
         "tunnel",
-        "interface.tunnel",
+        "machine.interface-tunnel",
         "ip link del eth0; ip tuntap add dev eth0 mode tun; ip link set eth0 multicast off; ip link set eth0 up",
         "likely",
         cure="ip link del eth0",
@@ -182,9 +184,9 @@ BREAKS = (
         f"{_BRIDGE.format(querier=1)}; ip link set br7 type bridge mcast_mld_version 2",
         "likely",
     ),
-    MachineBreak("no groups", "limit.groups", "sysctl -qw net.ipv4.igmp_max_memberships=0", blinds=True),
-    MachineBreak("few groups", "limit.groups", "sysctl -qw net.ipv4.igmp_max_memberships=5", "possible"),
-    MachineBreak("few sources", "limit.sources", "sysctl -qw net.ipv4.igmp_max_msf=3", "possible"),
+    MachineBreak("no groups", "machine.limit-groups", "sysctl -qw net.ipv4.igmp_max_memberships=0", blinds=True),
+    MachineBreak("few groups", "machine.limit-groups", "sysctl -qw net.ipv4.igmp_max_memberships=5", "possible"),
+    MachineBreak("few sources", "machine.limit-sources", "sysctl -qw net.ipv4.igmp_max_msf=3", "possible"),
 )
 
 

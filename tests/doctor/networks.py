@@ -98,6 +98,20 @@ class Network:
             for sender in senders:
                 sender.send(b"foreign")
 
+    def noise(self, stack: ExitStack, tx: VirtualHost, host: VirtualHost, channel: Channel) -> None:
+        """Have counters move for what is not the flow's: others' full queues, closed ports, groups that nobody wants."""
+        other = self.lab.channel(channel.family)
+        full = _plain(host, other, exact=True, strict=False)
+        stack.callback(full.close)
+        full.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        with tx.sender(other) as sender, tx.sender(self.lab.channel(channel.family)) as unwanted:
+            for _ in range(8):
+                sender.send(bytes(800))
+                unwanted.send(b"nobody is there")
+        with tx.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"closed", (host.interface.ipv4[0], 9))
+        self.say(f"{host}: noise")
+
     def _direct(self) -> tuple[VirtualHost, list[VirtualHost], list[VirtualHost]]:
         tx, rx = self.lab.direct("tx", "rx0")
         mtu = self.dice.choice(_MTUS)

@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pytest_mcast import Channel, LabView, NotReceived, Receiver, Sender, VirtualHost
+from pytest_mcast import Channel, InterfaceError, LabView, NotReceived, Receiver, Sender, VirtualHost
 from pytest_mcast.doctor import Diagnosis, Finding, Observation, Party, Unwanted, diagnose
 from pytest_mcast.lab import Link, bridge, netlink
 
@@ -181,7 +181,7 @@ class Scene:
                 call = "receive"
                 while _payload(self.receiver.recv(timeout)) != payload:
                     pass
-            except (OSError, NotReceived) as error:
+            except (OSError, InterfaceError, NotReceived) as error:
                 return diagnose(self._flow(observation, call, error))
             finally:
                 for endpoint in (self.receiver, self.sender):

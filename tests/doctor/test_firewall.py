@@ -50,6 +50,8 @@ RULES = (
     (STOPS, "meta nfproto {family} drop"),
     (PASSES, "meta nfproto != {family} drop"),
     (STOPS, "fib daddr type multicast drop"),
+    (PASSES, "fib saddr . iif oif missing drop"),
+    (STOPS, "fib saddr oif exists drop"),
     (PASSES, "ct state established,related drop"),
     (PASSES, "ct state invalid drop"),
     (STOPS, "ct state new,invalid drop"),
@@ -121,7 +123,15 @@ def test_what_is_said_of_a_rule_is_what_the_kernel_does(mcast_lab: LabView, fami
         "source": source,
         "fence": other.port,
     }
-    packet = Packet(family, channel.group, source=source, port=channel.port, length=100, incoming="eth0")
+    packet = Packet(
+        *(family, channel.group),
+        source=source,
+        port=channel.port,
+        length=100,
+        incoming="eth0",
+        routed=True,
+        routed_back=True,
+    )
     wrong = []
     rx.touch()
     for expected, rule, *hint in RULES:

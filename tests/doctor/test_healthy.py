@@ -45,6 +45,9 @@ def examine(network: Network) -> None:
             opened[host] = network.receiver(host, channel)
             stack.callback(opened[host].close)
         sender = stack.enter_context(network.sender(tx, channel))
+        for host in receivers:
+            if network.maybe(0.3):
+                network.noise(stack, tx, host, channel)
         if beside:
             stack.enter_context(network.foreign(beside[0], channel))
         payload = network.dice.randbytes(size)
@@ -60,7 +63,7 @@ def examine(network: Network) -> None:
             found = trace(channel, *ends, size=size)
             hops = [f"{hop.name}: {hop.reached} ({hop.evidence})" for hop in found.hops]
             assert all(hop.reached for hop in found.hops), "\n".join(hops)
-            for known in (flow, replace(flow, sent=1), replace(flow, trace=found)):
+            for known in (flow, replace(flow, sent=1, received=1), replace(flow, trace=found)):
                 diagnosis = diagnose(known)
                 assert not diagnosis.findings, "\n".join(diagnosis.lines(limit=100))
         for receiver in opened.values():  # each of them has got all

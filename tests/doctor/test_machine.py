@@ -6,15 +6,17 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_mcast import LabView, VirtualHost
-from pytest_mcast.core import Interface
-from pytest_mcast.doctor import CAPABILITIES
+from pytest_mcast.core import MODES, Interface
+from pytest_mcast.doctor import CAPABILITIES, probe_channel
 from pytest_mcast.doctor import queriers as queriers_module
+from pytest_mcast.doctor.checks import CHECKS as FLOW_CHECKS
 from pytest_mcast.doctor.machine import Health, UnreadableDocument, judge, look_at_machine
 from pytest_mcast.doctor.machine_check import MachineFinding
 from pytest_mcast.doctor.machine_checks import CHECKS
@@ -23,6 +25,8 @@ from pytest_mcast.doctor.machine_words import words
 from pytest_mcast.doctor.queriers import QuerierWatch
 from pytest_mcast.evidence import take_machine_snapshot
 from pytest_mcast.evidence.container import container
+from pytest_mcast.hosts import LocalHost
+from tests.conftest import Runner
 
 from .machine_breaks import BREAKS, MachineBreak, can_be_broken, sh
 
@@ -31,7 +35,7 @@ RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json"))
 
 def _host(lab: LabView, interfaces: tuple[str, ...] = ("eth0",)) -> VirtualHost:
     """Return a host whose links are its own: they are broken."""
-    return lab.host("machine", interfaces={name: lab.link(f"to {name}") for name in interfaces})
+    return lab.host(interfaces={name: lab.link(f"to {name}") for name in interfaces})
 
 
 def _judged(host: VirtualHost, interface: str = "eth0", queriers: object = None) -> Health:
@@ -78,12 +82,13 @@ def test_the_cause_is_named_and_the_cure_works(mcast_lab: LabView, broken: Machi
 
 
 def test_each_check_that_can_be_proved_here_is() -> None:
-    elsewhere = {"machine.no-querier", "limit.open-files"}  # below
+    elsewhere = {"machine.no-querier", "machine.limit-open-files"}  # below
     assert {check.id for check in CHECKS if check.verified} == {broken.check for broken in BREAKS} | elsewhere
 
 
 def test_checks_are_complete() -> None:
-    assert len({check.id for check in CHECKS}) == len(CHECKS)
+    ids = [check.id for check in CHECKS] + [check.id for check in FLOW_CHECKS]
+    assert len(set(ids)) == len(ids)
     for check in CHECKS:
         assert check.reads, check.id
         assert check.reference, check.id
@@ -106,6 +111,26 @@ def test_a_querier_is_heard(mcast_lab: LabView, family: str, version: int) -> No
     assert (query["version"], query["source"]) == (version, sent.source)
     old = _named(_judged(host, queriers=heard), "machine.older-querier")
     assert bool(old) == (version == 1)
+
+
+def test_only_general_queries_tell_of_a_querier(mcast_lab: LabView) -> None:
+    link = mcast_lab.link("ours")
+    host, other = (mcast_lab.host(name, interfaces={"eth0": link}) for name in ("machine", "querier"))
+    with host:
+        watch = QuerierWatch(0)
+    with watch, host.listen() as wire:
+        other.querier("ipv4").query("239.1.2.3")  # a switch may ask so, in the name of nobody
+        wire.expect_query(sender=other)
+        assert watch.hear()["interfaces"] == {"eth0": {"ipv4": None, "ipv6": None}}
+
+
+def test_where_there_is_only_loopback_no_privilege_is_missed(mcast_lab: LabView, run_as_user: Runner) -> None:
+    program = "from pytest_mcast.doctor.queriers import QuerierWatch; print(repr(QuerierWatch(0).refused))"
+    command = [*run_as_user.prefix, sys.executable, "-c", program]
+    for interfaces, refused in (((), False), (("eth0",), True)):
+        started = _host(mcast_lab, interfaces).popen(command, directory=run_as_user.home)
+        assert started.wait() == 0, started.stderr
+        assert (started.stdout != ["''"]) == refused, started.stdout
 
 
 def test_that_there_is_no_querier_takes_long_enough(mcast_lab: LabView, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +157,7 @@ def test_few_open_files() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     data = {"system": "linux", "readings": {"settings": {"value": json.loads(done.stdout)}}}
-    assert [finding.check for finding in judge(data).findings] == ["limit.open-files"]
+    assert [finding.check for finding in judge(data).findings] == ["machine.limit-open-files"]
 
 
 @pytest.fixture
@@ -192,6 +217,20 @@ def test_the_reason_of_a_verdict_is_the_cause(mcast_lab: LabView) -> None:
         assert not look_at_machine(Interface.find("eth0"), wait=0).verdicts["ipv4-asm"]
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_an_interface_that_is_unfit_is_the_reason(mcast_lab: LabView, mode: str) -> None:
+    host = _host(mcast_lab)
+    sh(host, "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1")
+    with host:
+        local = LocalHost(Interface.find("eth0"))
+        missing = probe_channel(local, local, "ipv6", mode)
+    assert missing is not None
+    assert missing.reason == f"ipv6-{mode} multicast does not work on eth0 (IPv6 is switched off on eth0)"
+    assert missing.remedy == (
+        "run pytest with --mcast-lab, or switch it on: sysctl -w net.ipv6.conf.eth0.disable_ipv6=0"
+    )
+
+
 @pytest.mark.parametrize("document", [{"format": 99}, {"readings": {}}, {"system": "linux"}, {"snapshot": 1}])
 def test_other_documents_are_refused(document: dict[str, Any]) -> None:
     with pytest.raises(UnreadableDocument):
@@ -220,3 +259,15 @@ def test_where_it_runs(tmp_path: Path, files: dict[str, str], environment: dict[
     found = container(tmp_path, environment)
     assert found[key][0] == kind
     assert [name for name in ("container", "wsl", "vm") if found[name]] == [key]
+
+
+def test_a_command_can_be_copied() -> None:
+    command = "nft add rule inet filter input icmpv6 type { mld-listener-query, mld2-listener-report } accept"
+    finding = MachineFinding("an.id", "likely", "a cause", ("seen it",), "do it", f"{command}\ntrue", "a reference")
+    lines = [line.text for line in words(replace(judge({"system": "linux", "readings": {}}), findings=(finding,)))]
+    start = lines.index("    cure: do it") + 1
+    assert lines[start:] == [
+        "          $ nft add rule inet filter input icmpv6 type { mld-listener-query, \\",
+        "              mld2-listener-report } accept",
+        "          $ true",
+    ]

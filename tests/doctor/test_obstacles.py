@@ -13,7 +13,7 @@ import pytest
 from pytest_mcast import LabView, Sender
 from pytest_mcast.doctor import Changes, End, Facts, Flow
 from pytest_mcast.doctor.asking import ask
-from pytest_mcast.doctor.obstacles import found
+from pytest_mcast.doctor.obstacles import found, obstacle
 from pytest_mcast.evidence import Reading, Snapshot, socket_options
 from pytest_mcast.evidence.linux import readers
 
@@ -83,13 +83,43 @@ def _arrives(sender: Sender, sock: socket.socket) -> bool:
         return False
 
 
-def _flow(scene: Scene, sender: Sender, sock: socket.socket) -> Flow:
+def _flow(scene: Scene, sender: Sender, *socks: socket.socket) -> Flow:
     read = readers([scene.channel.group])
     with scene.rx.inside():
         facts = Facts(Snapshot("linux", {name: Reading(read[name]()) for name in _READ}))
     return Flow(
         scene.channel,
         sender=End("tx", facts, Changes({}), "eth0", (socket_options(sender.socket),)),
-        receiver=End("rx", facts, Changes({}), "eth0", (ask(sock, scene.channel, facts),)),
+        receiver=End("rx", facts, Changes({}), "eth0", tuple(ask(each, scene.channel, facts) for each in socks)),
         source=scene.tx.source(scene.family),
     )
+
+
+_REUSE = ((socket.SOL_SOCKET, socket.SO_REUSEADDR, 1),)
+
+
+def test_where_one_socket_gets_it_the_others_are_no_cause(mcast_lab: LabView) -> None:
+    scene = Scene(mcast_lab)
+    with ExitStack() as stack:
+        sender = stack.enter_context(scene.tx.sender(scene.channel))
+        deaf = plain(scene, address=scene.lab.channel().group, options=_REUSE)
+        stack.callback(deaf.close)
+        assert set(found(_flow(scene, sender, deaf.socket))) == {"bind.other-group"}
+        hears = plain(scene, options=_REUSE)
+        stack.callback(hears.close)
+        assert not found(_flow(scene, sender, deaf.socket, hears.socket))
+        assert not found(_flow(scene, sender))  # by what the kernel lists
+
+
+def test_what_is_so_for_some_sockets_only_is_not_certain(mcast_lab: LabView) -> None:
+    scene = Scene(mcast_lab)
+    with ExitStack() as stack:
+        sender = stack.enter_context(scene.tx.sender(scene.channel))
+        first = plain(scene, address=scene.lab.channel().group, options=_REUSE)
+        stack.callback(first.close)
+        second = plain(scene, address=scene.rx.source("ipv4"), options=_REUSE)
+        stack.callback(second.close)
+        for sockets in ((first.socket, second.socket), ()):
+            flow = _flow(scene, sender, *sockets)
+            assert set(found(flow)) == {"bind.other-group", "bind.unicast"}
+            assert {each.confidence for name in found(flow) for each in obstacle(name)(flow)} == {"likely"}

@@ -114,23 +114,51 @@ def test_without_proc_it_is_said_what_lacks(host: VirtualHost) -> None:
         readings = thread.submit(hidden).result()["readings"]
     refused = {name for name, each in readings.items() if "refused" in each}
     files = {name for name in READERS if name.startswith("proc/")}
-    assert {"sysctl", "memberships", "firewall_legacy"} | files <= refused
-    assert readings["sysctl"] == {"refused": "/proc/sys/net: there are no sysctls to read"}
+    assert {"memberships", "firewall_legacy"} | files <= refused
     assert readings["proc/snmp"] == {"refused": "/proc/thread-self/net/snmp: No such file or directory"}
     asked = {"links", "addresses", "routes", "rules", "route_to", "sockets", "firewall", "mdb", "offloads", "namespace"}
     assert not asked & refused
+    # What netlink tells, and no more.
+    assert {name.split(".")[3] for name in readings["sysctl"]["value"]} == {"lo", "eth0"}
     assert [link["name"] for link in readings["links"]["value"]] == ["lo", "eth0"]
 
 
-def test_sysctls_are_as_sysctl_says(mcast_lab: LabView) -> None:
+CHANGED = {
+    "many": (
+        "net/ipv4/conf/eth0.7/{rp_filter=2,force_igmp_version=2,forwarding=1,route_localnet=1,src_valid_mark=1}",
+        "net/ipv6/conf/eth0.7/{accept_dad=2,addr_gen_mode=1,force_mld_version=1,forwarding=1}",
+    ),
+    "others": ("net/ipv4/conf/eth0.7/accept_local=1", "net/ipv6/conf/eth0.7/disable_ipv6=1"),
+}
+
+
+@pytest.mark.parametrize("changed", CHANGED)
+def test_sysctls_are_as_sysctl_says(mcast_lab: LabView, changed: str) -> None:
     host = mcast_lab.host(interfaces={"eth0": mcast_lab.link("dotted")})
-    say(host, "ip link set eth0 down; ip link set eth0 name eth0.7; sysctl -qw net/ipv4/conf/eth0.7/rp_filter=2")
-    with host.inside():
-        found = values(take_snapshot())["sysctl"]
-        lines = said(f"sysctl {' '.join(found)}").splitlines()
-    assert dict(line.split(" = ", 1) for line in lines) == found
-    assert found["net.ipv4.conf.eth0/7.rp_filter"] == "2"
+    say(host, f"ip link set eth0 down; ip link set eth0 name eth0.7; bash -c 'sysctl -qw {' '.join(CHANGED[changed])}'")
+    found = sysctls_as_told(host)
+    assert found["net.ipv4.conf.eth0/7.rp_filter"] == ("2" if changed == "many" else "0")
     assert {"net.ipv4.igmp_max_memberships", "net.core.rmem_max", "net.ipv6.conf.all.disable_ipv6"} <= set(found)
+
+
+def test_the_sysctls_of_a_router_are_as_sysctl_says(mcast_lab: LabView) -> None:
+    router = mcast_lab.router("router", interfaces={"eth0": "left", "eth1": "right"})
+    for family in ("ipv4", "ipv6"):
+        router.forward(family)
+    found = sysctls_as_told(router)
+    assert found["net.ipv4.conf.eth1.mc_forwarding"] == found["net.ipv6.conf.eth1.mc_forwarding"] == "1"
+
+
+def sysctls_as_told(host: VirtualHost) -> dict[str, str]:
+    """Return the sysctls of a host, which are those that sysctl tells."""
+    with host.inside():
+        found: dict[str, str] = values(take_snapshot())["sysctl"]
+        lines = said(f"sysctl {' '.join(found)}").splitlines()
+        # None of the settings of an interface is missing.
+        names = said("sysctl -aN --pattern '^net.ipv[46].conf.*(rp_filter|mc_forwarding|disable_ipv6)$'").split()
+    assert dict(line.split(" = ", 1) for line in lines) == found
+    assert {name for name in names if "bc_forwarding" not in name and "arp_filter" not in name} <= set(found)
+    return found
 
 
 def test_memberships_are_told_where_no_more_can_be_joined(mcast_lab: LabView) -> None:

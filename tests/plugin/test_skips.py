@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 
-import pytest
-
 from ..conftest import Runner
 
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-W", "error", "-rs"]
@@ -70,11 +68,10 @@ def _grouped(output: str) -> list[str]:
     return [line.replace(" skipped: ", " : ").replace(" failed: ", " : ") for line in kept]
 
 
-@pytest.mark.parametrize("options", [[], ["-n2"]], ids=" ".join)
-def test_the_summary_groups_by_cause_and_required_says_the_same(home: Runner, options: list[str]) -> None:
+def test_the_summary_groups_by_cause_and_required_says_the_same(home: Runner) -> None:
     home.write(SUITE)
     home.write(CONFTEST, "conftest.py")
-    skipped = home([*PYTEST, *options])
+    skipped = home(PYTEST)
     assert "6 skipped, 1 xfailed" in skipped.stdout, skipped.stdout
     lines = skipped.stdout.splitlines()
     start = lines.index("mcast: 3 tests skipped: ipv4-asm does not work in a desert; also ipv6-asm, packets")
@@ -100,7 +97,7 @@ def test_the_summary_groups_by_cause_and_required_says_the_same(home: Runner, op
         "remedy": "bring a network",
     }
     assert data["test_in_setup"]["cause"] == ""
-    failed = home([*PYTEST, "--mcast-require=all", *options])
+    failed = home([*PYTEST, "--mcast-require=all", "-n2"])
     assert "4 failed, 1 skipped, 1 xfailed, 1 error" in failed.stdout, failed.stdout
     assert set(_grouped(failed.stdout)) == set(_grouped(skipped.stdout)) != set()
     for name, missing in _missing(home).items():

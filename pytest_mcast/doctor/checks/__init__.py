@@ -11,6 +11,7 @@ from . import (
     filtering,
     memberships,
     network,
+    queues,
     receiving,
     sending,
     sockets,
@@ -32,5 +33,6 @@ CHECKS: tuple[Check, ...] = (
     *damage.CHECKS,
     *memberships.CHECKS,
     *sockets.CHECKS,
+    *queues.CHECKS,
     *deliveries.CHECKS,
 )

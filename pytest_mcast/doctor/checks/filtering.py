@@ -36,16 +36,18 @@ def _stops(flow: Flow) -> Iterator[tuple[Stop, Confidence]]:
 
 
 def _may_be_lost(flow: Flow, stop: Stop) -> bool:
-    """Return whether something may be missing from there on, by the counters; True when nobody has counted."""
-    family = flow.channel.family
-    assert flow.receiver is not None
-    if flow.sent is not None and flow.received is not None and flow.received >= flow.sent:
+    """Return whether there is a reason to think that something was stopped; True when nobody has counted."""
+    end, family = flow.receiver, flow.channel.family
+    if end is None or (flow.sent is not None and flow.received is not None and flow.received >= flow.sent):
         return False
     try:
-        missing = came_in(flow.receiver, family) - delivered(flow.receiver, family)
+        if delivered(end, family) < (flow.sent or 1) or stop.packets:
+            return True
+        # IPv4 counts what is for groups of the host, in fragments as they come; IPv6 also the reports of other hosts.
+        waiting = end.changes["Ip.ReasmReqds"] - end.changes["Ip.ReasmOKs"]
+        return family == "ipv4" and end.changes["IpExt.InMcastPkts"] - waiting > end.changes["Ip.InDelivers"]
     except NotRead:
         return True
-    return stop.place == "ingress" or missing > 0
 
 
 def _is_lost(flow: Flow, stop: Stop) -> bool:

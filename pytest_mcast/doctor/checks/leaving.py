@@ -1,4 +1,4 @@
-"""Causes on the way out of the sender: another interface, no address, no carrier, a queue, a packet filter."""
+"""Causes on the way out of the sender: no address, no carrier, a queue, a packet filter."""
 
 from __future__ import annotations
 
@@ -9,83 +9,18 @@ from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.firewall import stops
 from pytest_mcast.doctor.flow import End, Flow
 
+from .choosing import chosen_otherwise
 from .refusals import add_route, covering, ipsec_exemption, link_local_ipv4, link_of, table
 from .refused_sends import packet_of
 
 __all__ = ["CHECKS"]
-
-_ANY = ("", "0.0.0.0", "::")  # noqa: S104 - what is looked for
-
-
-def _socket(flow: Flow) -> tuple[End, Mapping[str, Any]] | None:
-    """Return the sender and its socket, as far as both are known."""
-    if flow.sender is None or not flow.sender.sockets:
-        return None
-    return flow.sender, flow.sender.sockets[0]
-
-
-def _chosen(end: End, sock: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the interface that the socket names, and how in words; None when it names none, or nobody can see it."""
-    if sock.get("device"):
-        return sock["device"], f"the socket is bound to {sock['device']}"
-    named = sock.get("multicast_interface")
-    if isinstance(named, int) and named:
-        name = end.facts.link(named)["name"]
-        return name, f"IPV6_MULTICAST_IF of the socket is {named} ({name})"
-    for option, address in (("IP_MULTICAST_IF", named), ("the address", sock.get("local", [""])[0])):
-        # An IPv4 socket that is bound to an address sends from the interface that has it.
-        if sock.get("family") != "ipv4" or not isinstance(address, str) or address in _ANY:
-            continue
-        for found in end.facts.addresses(family="ipv4"):
-            if found["address"] == address:
-                name = end.facts.link(found["index"])["name"]
-                return name, f"{option} of the socket is {address} ({name})"
-    return None
-
-
-def _other_chosen(flow: Flow) -> Iterator[Match]:
-    known = _socket(flow)
-    if known is None:
-        return
-    end, sock = known
-    chosen = _chosen(end, sock)
-    if chosen is not None and chosen[0] != end.interface and link_of(end) is not None:
-        yield Match("certain", (chosen[1],), {"other": chosen[0], "interface": end.interface})
-
-
-def _other_routed(flow: Flow) -> Iterator[Match]:
-    known = _socket(flow)
-    if known is None:
-        return
-    end, sock = known
-    group = flow.channel.group
-    other = end.facts.route_to(group).get("interface")
-    link = link_of(end)
-    if _chosen(end, sock) is not None or other in (None, end.interface) or link is None:
-        return
-    # An IPv4 socket does not tell the index that it was given, but what was sent tells.
-    here, there = (end.changes[f"{name}.tx_packets"] for name in (end.interface, other))
-    if flow.channel.family == "ipv4" and here and not there:
-        return
-    yield Match(
-        "certain" if flow.channel.family == "ipv6" or (there and not here) else "likely",
-        (
-            f"the route of {end.name} to {group} is by {other}, and the socket names no interface",
-            f"packets sent meanwhile: {there} by {other}, {here} by {end.interface}",
-        ),
-        {
-            "other": other,
-            "interface": end.interface,
-            "command": add_route(link, f"{group}/{128 if flow.channel.family == 'ipv6' else 32}"),
-        },
-    )
 
 
 def _out_by_meant(flow: Flow) -> tuple[End, Mapping[str, Any]] | None:
     """Return the sender and its interface, unless what it sends goes elsewhere, or nowhere."""
     end = flow.sender
     link = None if end is None else link_of(end)
-    if end is None or link is None or "up" not in link["flags"] or any(_other_chosen(flow)):
+    if end is None or link is None or "up" not in link["flags"] or any(chosen_otherwise(flow)):
         return None
     return end, link
 
@@ -117,13 +52,14 @@ def _loopback_route(flow: Flow) -> Iterator[Match]:
 
 def _no_source(flow: Flow) -> Iterator[Match]:
     found = _out_by_meant(flow)
-    if found is None or flow.channel.family == "ipv6" or flow.source is not None:
+    if found is None or flow.channel.family == "ipv6" or flow.source is not None or not found[0].sockets:
         return
     end, link = found
-    if not end.facts.addresses(end.interface, "ipv4"):
-        seen = f"{end.interface} of {end.name} has no IPv4 address, and the socket is bound to none"
+    # The address of another interface is taken if there is one (net/ipv4/devinet.c, inet_select_addr).
+    if not [each for each in end.facts.addresses(family="ipv4") if each["scope"] != "host"]:
+        seen = f"{end.name} has no IPv4 address but those of lo, and the socket is bound to none"
         address = link_local_ipv4(link["mac"])
-        yield Match("certain", (seen,), {"interface": end.interface, "address": address})
+        yield Match("certain", (seen,), {"interface": end.interface, "host": end.name, "address": address})
 
 
 def _queue_drops(flow: Flow) -> Iterator[Match]:
@@ -186,27 +122,6 @@ def _egress(flow: Flow) -> Iterator[Match]:
 #: Checks of the way out of the sender.
 CHECKS: tuple[Check, ...] = (
     Check(
-        id="sender.other-interface",
-        stage="sender",
-        condition=_other_chosen,
-        sentence="the sender sends out of {other}, not of {interface}",
-        cure="name {interface}: Sender(interface=), IP_MULTICAST_IF, IPV6_MULTICAST_IF",
-        reads=("the sender's socket: SO_BINDTODEVICE, IP_MULTICAST_IF, IPV6_MULTICAST_IF, getsockname(2)", "addresses"),
-        reference="RFC 1112 section 6.1; ip(7), IP_MULTICAST_IF; ipv6(7), IPV6_MULTICAST_IF",
-        place="code",
-    ),
-    Check(
-        id="sender.route-elsewhere",
-        stage="sender",
-        condition=_other_routed,
-        sentence="the sender names no interface, and the route leads out of {other}, not of {interface}",
-        cure="add a route to the group, or name the interface in the code (IP_MULTICAST_IF, IPV6_MULTICAST_IF)",
-        command="{command}",
-        reads=("the sender's socket: IP_MULTICAST_IF, IPV6_MULTICAST_IF", "route_to", "proc/net/dev"),
-        reference="RFC 1112 section 6.1; ip(7), IP_MULTICAST_IF; ipv6(7), IPV6_MULTICAST_IF",
-        place="sender",
-    ),
-    Check(
         id="sender.no-carrier",
         stage="sender",
         condition=_no_carrier,
@@ -231,8 +146,8 @@ CHECKS: tuple[Check, ...] = (
         id="source.none",
         stage="sender",
         condition=_no_source,
-        sentence="{interface} has no IPv4 address, so that the datagrams come from 0.0.0.0, which receivers drop",
-        cure="give it one, of its network or a link-local one",
+        sentence="{host} has no IPv4 address, so that the datagrams come from 0.0.0.0, which receivers drop",
+        cure="give {interface} one, of its network or a link-local one",
         command="ip addr add {address}/16 dev {interface}",
         reads=("links", "addresses", "the sender's socket: getsockname(2)"),
         reference="RFC 1122 section 3.2.1.3; RFC 3927",

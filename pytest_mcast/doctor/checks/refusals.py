@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
+from pytest_mcast.core.errors import InterfaceError
 from pytest_mcast.doctor.check import Place
 from pytest_mcast.doctor.facts import Facts
 from pytest_mcast.doctor.flow import End, Flow
@@ -47,6 +48,8 @@ def place(flow: Flow) -> Place:
 
 def said(flow: Flow) -> str:
     """Return what the kernel said, as a line of evidence."""
+    if isinstance(flow.error, InterfaceError):
+        return f"nothing to send from: {flow.error}"
     code = flow.errno or 0
     return f"the kernel refused to {_CALLS.get(flow.call, flow.call)}: {errno.errorcode.get(code, code)}"
 
@@ -83,12 +86,13 @@ def covers(network: str | None, address: str) -> bool:
     return network in (None, "default") or ipaddress.ip_address(address) in ipaddress.ip_network(str(network))
 
 
-def covering(facts: Facts, flow: Flow) -> list[Mapping[str, Any]]:
-    """Return the routes to the group in the tables that are asked by default, the local one and the longest first."""
+def covering(facts: Facts, flow: Flow, which: int | None = None) -> list[Mapping[str, Any]]:
+    """Return the routes to the group in a table, or in those that are asked by default; the local one, the longest first."""
     found = [
         route
         for route in facts.routes(flow.channel.family)
-        if route["table"] in _TABLES and covers(route["destination"], flow.channel.group)
+        if route["table"] in (_TABLES if which is None else (which,))
+        and covers(route["destination"], flow.channel.group)
     ]
     return sorted(found, key=lambda route: (route["table"] != LOCAL_TABLE, -_length(route), route["metric"] or 0))
 

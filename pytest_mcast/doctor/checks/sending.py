@@ -5,12 +5,15 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from pytest_mcast.doctor.check import Check, Match
+from pytest_mcast.doctor.check import Check, Confidence, Match
 from pytest_mcast.doctor.flow import End, Flow
 
-from . import leaving
+from . import choosing, leaving
 
 __all__ = ["CHECKS"]
+
+
+_USUAL_TTL = 64  # ip-sysctl, ip_default_ttl; IPv6 hop_limit
 
 
 def _ttl_zero(flow: Flow) -> Iterator[Match]:
@@ -45,12 +48,23 @@ def _behind_router(flow: Flow) -> tuple[End, End, str] | None:
     return sender, receiver, words
 
 
+def _sure(flow: Flow) -> Confidence:
+    """Return how sure that is: two networks may be on one link, where nobody has seen the links."""
+    return "certain" if flow.apart is not None else "likely"
+
+
 def _ttl_one(flow: Flow) -> Iterator[Match]:
     found = _behind_router(flow)
     if found is None or flow.ttl != 1 or flow.channel.scope in ("interface-local", "link-local"):
         return
-    _, _, words = found
-    yield Match("certain", ("the socket sends with TTL (hop limit) 1, the default", words))
+    sender, _, words = found
+    evidence = ["the socket sends with TTL (hop limit) 1, the default", words]
+    for sock in sender.sockets[:1]:
+        usual = int(sender.facts.read("sysctl").get("net.ipv4.ip_default_ttl", _USUAL_TTL))
+        unicast = sock.get("unicast_ttl", usual)
+        if unicast not in (usual, _USUAL_TTL):
+            evidence.append(f"its IP_TTL (IPV6_UNICAST_HOPS) is {unicast}, but that is for unicast only")
+    yield Match(_sure(flow), tuple(evidence))
 
 
 def _link_local_group(flow: Flow) -> Iterator[Match]:
@@ -59,7 +73,7 @@ def _link_local_group(flow: Flow) -> Iterator[Match]:
         return
     _, receiver, words = found
     wider = "ff15::/16" if flow.channel.family == "ipv6" else "239.255.0.0/16"
-    yield Match("certain", (words,), {"group": flow.channel.group, "receiver": receiver.name, "wider": wider})
+    yield Match(_sure(flow), (words,), {"group": flow.channel.group, "receiver": receiver.name, "wider": wider})
 
 
 def _interface_local_group(flow: Flow) -> Iterator[Match]:
@@ -93,7 +107,7 @@ CHECKS: tuple[Check, ...] = (
         condition=_ttl_one,
         sentence="datagrams with TTL (hop limit) 1 end at the first router, and the receiver is behind one",
         cure="set a TTL of one more than there are routers: Sender(ttl=2), IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS",
-        reads=("the sender's socket: IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS", "addresses of both ends"),
+        reads=("the sender's socket: IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS", "addresses of both ends", "sysctl"),
         reference="RFC 1112 section 6.1; RFC 3493 section 5.2",
         place="code",
     ),
@@ -127,5 +141,6 @@ CHECKS: tuple[Check, ...] = (
         reference="RFC 1112 section 6.1; ip(7), IP_MULTICAST_LOOP",
         place="code",
     ),
+    *choosing.CHECKS,
     *leaving.CHECKS,
 )

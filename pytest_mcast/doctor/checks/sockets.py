@@ -1,15 +1,13 @@
-"""Causes in the receiver's socket: what it is bound and connected to, what it was told, and its buffer."""
+"""Causes in what the receiver's socket is: where it was opened, what it is bound and connected to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 from pytest_mcast.doctor.check import Check, Match
-from pytest_mcast.doctor.facts import NotRead
 from pytest_mcast.doctor.flow import Flow
-from pytest_mcast.doctor.hearing import Ear, ears, strangers
-from pytest_mcast.doctor.obstacles import found, obstacle
+from pytest_mcast.doctor.hearing import ears
+from pytest_mcast.doctor.obstacles import obstacle
 
 __all__ = ["CHECKS"]
 
@@ -26,100 +24,6 @@ def _nobody(flow: Flow) -> Iterator[Match]:
         seen.append(f"it has one that is bound to {flow.channel.group} on port {', '.join(map(str, elsewhere))}")
     # Likely, since it may have been there, and closed before anybody looked.
     yield Match("likely", tuple(seen), {"port": port, "host": host.name})
-
-
-def _full(flow: Flow, *, capped: bool) -> Iterator[Match]:
-    for ear in _listening(flow):
-        if not ear.drops or not ear.buffer:
-            continue
-        name = _errors(flow, "RcvbufErrors")
-        counted = _counted(flow, name)
-        if counted == 0:
-            continue  # for another reason: a bad checksum, a filter
-        limit = flow.receiver.facts.sysctl_int("net.core.rmem_max") if flow.receiver else 0
-        if (ear.buffer >= 2 * limit) != capped:
-            continue
-        seen = (
-            f"the kernel has dropped {ear.drops} datagrams at {ear.name}, whose buffer is {ear.buffer} bytes",
-            *(() if counted is None else (f"{name} has counted {counted} since the test began",)),
-            f"SO_RCVBUF is at most {limit} here (net.core.rmem_max), of which the kernel makes twice as many bytes",
-        )
-        sure = ear.known and counted is not None
-        values = {"buffer": ear.buffer, "limit": limit, "more": 4 * limit}
-        yield Match("certain" if sure else "likely", seen, values)
-
-
-def _filtered(flow: Flow) -> Iterator[Match]:
-    bad, full, sums = (_counted(flow, _errors(flow, name)) for name in ("InErrors", "RcvbufErrors", "InCsumErrors"))
-    for ear in _listening(flow):
-        if not ear.filter or not ear.drops or bad == 0:
-            continue
-        length = "an eBPF program" if ear.filter < 0 else f"a program of {ear.filter} instructions"
-        seen = [f"{ear.name} has a socket filter, {length}", f"the kernel has dropped {ear.drops} datagrams at it"]
-        sure = bad is not None and not full and not sums
-        if sure:
-            seen.append(f"{_errors(flow, 'InErrors')} has counted {bad}, none for want of room or a bad checksum")
-        yield Match("certain" if sure else "likely", tuple(seen))
-
-
-def _unread(flow: Flow) -> Iterator[Match]:
-    listening = _listening(flow)
-    for ear in listening:
-        if ear.queued:
-            seen = (
-                f"{ear.queued} bytes of buffer are taken by datagrams that have arrived at {ear.name} and were not read"
-            )
-            # Of a socket that is not known it may be meant.
-            doubtful = not ear.known and len(listening) > 1
-            sure = ear.known and not ear.drops
-            yield Match("certain" if sure else "possible" if doubtful else "likely", (seen,))
-
-
-def _read_already(flow: Flow) -> Iterator[Match]:
-    end, name = flow.receiver, _errors(flow, "InDatagrams")
-    read, listening = _counted(flow, name), _listening(flow)
-    if end is None or not flow.sent or flow.received or read is None or read < flow.sent or len(listening) != 1:
-        return
-    ear = listening[0]
-    # Counted when they are read, for the whole host: so there must be nobody else who reads.
-    if ear.queued or ear.drops or any(each["inode"] != ear.inode for each in end.facts.sockets()):
-        return
-    seen = (f"{flow.sent} were sent, and {name} has counted {read} that were read since the test began",)
-    alone = f"{ear.name} is the only UDP socket of {end.name}, and nothing is left in it"
-    yield Match("likely", (*seen, alone))
-
-
-def _misrouted(flow: Flow) -> Iterator[Match]:
-    end = flow.receiver
-    if end is None or flow.channel.family != "ipv4":
-        return
-    for ear in _listening(flow):
-        if not ear.reuse_port or ear.takes_all is not False or ear.address:
-            continue
-        others = [each for each in strangers(flow, end) if each.inode != ear.inode and not each.address]
-        if not others:
-            continue
-        there = [each for each in others if each.queued]
-        seen = f"{ear.name} has SO_REUSEPORT, IP_MULTICAST_ALL=0 and no address, and shares port {ear.port} with {others[0].name}"
-        more = [f"{each.queued} bytes of buffer are taken by datagrams that arrived at {each.name}" for each in there]
-        yield Match("certain" if there else "likely", (seen, *more), {"group": flow.channel.group})
-
-
-def _listening(flow: Flow) -> list[Ear]:
-    """Return the sockets that have no other reason not to get the datagrams."""
-    return [] if found(flow) else ears(flow)
-
-
-def _errors(flow: Flow, name: str) -> str:
-    return ("Udp6" if flow.channel.family == "ipv6" else "Udp.") + name
-
-
-def _counted(flow: Flow, name: str) -> int | None:
-    """Return what a counter of the receiver has counted; None where nobody has."""
-    try:
-        return None if flow.receiver is None else flow.receiver.changes[name]
-    except NotRead:
-        return None
 
 
 _NAME = "the receiver's socket: getsockname"
@@ -236,69 +140,6 @@ CHECKS: tuple[Check, ...] = (
         cure="do not connect() a socket that receives from a group",
         reads=("the receiver's socket: getpeername", _LIST, "the sender's socket: getsockname"),
         reference="connect(2); udp(7)",
-        place="code",
-    ),
-    Check(
-        id="reuse-port.misrouted",
-        stage="socket",
-        condition=_misrouted,
-        sentence="the kernel gives this flow to another socket on the port: it spreads flows over all that have SO_REUSEPORT",
-        cure="use SO_REUSEADDR instead of SO_REUSEPORT, or bind to {group}",
-        reads=("the receiver's socket: SO_REUSEPORT, IP_MULTICAST_ALL", _LIST),
-        reference="Linux include/net/inet_hashtables.h inet_steal_sock; socket(7) SO_REUSEPORT",
-        place="code",
-    ),
-    Check(
-        id="filter.drops",
-        stage="socket",
-        condition=_filtered,
-        sentence="a filter that is attached to the socket drops the datagrams",
-        cure="correct the filter, or take it off: SO_DETACH_FILTER",
-        reads=("the receiver's socket: SO_GET_FILTER, SO_MEMINFO", "counters: Udp.InErrors, Udp6InErrors"),
-        reference="socket(7) SO_ATTACH_FILTER",
-        place="code",
-    ),
-    Check(
-        id="buffer.full",
-        stage="socket",
-        condition=partial(_full, capped=False),
-        sentence="the socket's receive buffer ({buffer} bytes) was full, because datagrams came faster than they were read",
-        cure="set SO_RCVBUF to more, up to net.core.rmem_max={limit} (Receiver(receive_buffer=...)), or read faster",
-        reads=("the receiver's socket: SO_MEMINFO", _LIST, "counters: Udp.RcvbufErrors, Udp6RcvbufErrors"),
-        reference="socket(7) SO_RCVBUF; udp(7)",
-        place="code",
-    ),
-    Check(
-        id="buffer.capped",
-        stage="socket",
-        condition=partial(_full, capped=True),
-        sentence="the socket's receive buffer ({buffer} bytes) was full, and it may not be larger on this host",
-        cure="raise the limit and SO_RCVBUF, or read faster",
-        command="sysctl -w net.core.rmem_max={more}",
-        reads=("the receiver's socket: SO_MEMINFO", _LIST, "counters: Udp.RcvbufErrors, Udp6RcvbufErrors", "sysctl"),
-        reference="socket(7) SO_RCVBUF; Documentation/admin-guide/sysctl/net.rst",
-        place="receiver",
-        privilege="its cure: root in the machine's own network namespace",
-        verified=False,  # made by the tests, but not cured: the limit is the machine's
-    ),
-    Check(
-        id="socket.unread",
-        stage="socket",
-        condition=_unread,
-        sentence="the datagrams have arrived at the socket, and nobody has read them: another was waited on, or not for long enough",
-        cure="read from this socket, with a longer time-out, until recv() would block",
-        reads=("the receiver's socket: SO_MEMINFO", _LIST),
-        reference="udp(7) SIOCINQ",
-        place="code",
-    ),
-    Check(
-        id="socket.read-already",
-        stage="socket",
-        condition=_read_already,
-        sentence="the datagrams were read from the socket already: by another thread or process, or by code that threw them away",
-        cure="let one reader have the socket: a thread, event loop or child process may still hold it, or a copy of it",
-        reads=("counters: Udp.InDatagrams, Udp6InDatagrams", _LIST, "how many were sent and received"),
-        reference="RFC 4113 udpInDatagrams; dup(2), fork(2)",
         place="code",
     ),
 )

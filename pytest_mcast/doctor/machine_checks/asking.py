@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pytest_mcast.doctor.facts import Facts, NotRead
+from pytest_mcast.evidence import Reading
 
-__all__ = ["FAMILIES", "GROUPS", "TUNNELS", "in_use", "is_loopback", "networks", "of_tried", "tried"]
+__all__ = ["FAMILIES", "GROUPS", "TUNNELS", "in_use", "is_loopback", "networks", "of_interface", "of_tried", "tried"]
 
 #: The families, as users write them.
 FAMILIES = {"ipv4": "IPv4", "ipv6": "IPv6"}
@@ -45,6 +47,12 @@ def of_tried(facts: Facts, family: str) -> Mapping[str, Any] | None:
     except NotRead:  # a snapshot that was taken for something else
         return None
     return next((each for name, each in verdicts.items() if name.startswith(family) and each is not None), None)
+
+
+def of_interface(facts: Facts, interface: str) -> Facts:
+    """Return the same facts, as of a machine on which an interface is meant."""
+    meant = Reading({"interface": interface, "capabilities": {}})
+    return Facts(replace(facts.snapshot, readings={**facts.snapshot.readings, "tried": meant}))
 
 
 def networks(facts: Facts, family: str) -> Iterator[tuple[str, ipaddress.IPv4Network | ipaddress.IPv6Network]]:

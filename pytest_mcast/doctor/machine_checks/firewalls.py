@@ -55,7 +55,7 @@ def _stopped(facts: Facts) -> Iterator[Match]:
             "what": ", ".join(whats),
             "verb": verb + (" part of" if stop.limited else ""),
             "interfaces": ", ".join(where),
-            "command": "; ".join(commands),
+            "command": "\n".join(commands),
         }
         yield Match(confidence, (words,), values)
 

@@ -108,7 +108,7 @@ def _two_in_one_network(facts: Facts) -> Iterator[Match]:
 #: Checks of interfaces.
 CHECKS: tuple[MachineCheck, ...] = (
     MachineCheck(
-        id="interface.down",
+        id="machine.interface-down",
         condition=_down,
         sentence="{interface} is down: nothing is sent or received there",
         cure="set it up",
@@ -117,7 +117,7 @@ CHECKS: tuple[MachineCheck, ...] = (
         reference="netdevice(7): IFF_UP",
     ),
     MachineCheck(
-        id="interface.no-carrier",
+        id="machine.interface-no-carrier",
         condition=_no_carrier,
         sentence="{interface} has no carrier: no cable, no partner, or the other end is down",
         cure="connect it, or set the other end up",
@@ -125,7 +125,7 @@ CHECKS: tuple[MachineCheck, ...] = (
         reference="RFC 2863 section 3.1.14; ip-link(8): NO-CARRIER",
     ),
     MachineCheck(
-        id="interface.no-multicast",
+        id="machine.interface-no-multicast",
         condition=_no_multicast_flag,
         sentence="{interface} lacks the flag MULTICAST: the kernel has no way of sending to groups there",
         cure="set the flag",
@@ -134,7 +134,7 @@ CHECKS: tuple[MachineCheck, ...] = (
         reference="netdevice(7): IFF_MULTICAST",
     ),
     MachineCheck(
-        id="interface.tunnel",
+        id="machine.interface-tunnel",
         condition=_tunnel,
         sentence="{interface} is a tunnel ({kind}): multicast passes only if its other end and its settings let it",
         cure="name the interface of the local network instead: --iface, --mcast-iface",
@@ -142,7 +142,7 @@ CHECKS: tuple[MachineCheck, ...] = (
         reference="ip-link(8); wg(8): AllowedIPs",
     ),
     MachineCheck(
-        id="interface.no-address",
+        id="machine.interface-no-address",
         condition=_no_address,
         sentence="{interface} has no {family} address to send from",
         cure="give it one",
@@ -151,7 +151,7 @@ CHECKS: tuple[MachineCheck, ...] = (
         reference="ip-address(8); RFC 6724 section 4",
     ),
     MachineCheck(
-        id="interface.ipv6-off",
+        id="machine.interface-ipv6-off",
         condition=_ipv6_off,
         sentence="IPv6 is switched off on {interface}",
         cure="switch it on",
@@ -160,7 +160,7 @@ CHECKS: tuple[MachineCheck, ...] = (
         reference="Linux: Documentation/networking/ip-sysctl.rst, disable_ipv6",
     ),
     MachineCheck(
-        id="interface.small-mtu",
+        id="machine.interface-small-mtu",
         condition=_small_mtu,
         sentence="the MTU of {interface} is below 1280 bytes, and there is no IPv6 on such a link",
         cure="give it a larger one",
@@ -169,7 +169,7 @@ CHECKS: tuple[MachineCheck, ...] = (
         reference="RFC 8200 section 5",
     ),
     MachineCheck(
-        id="address.duplicate",
+        id="machine.address-duplicate",
         condition=_duplicate,
         sentence="another machine has the address {address} of {interface} already, and so it is not used here",
         cure="take another address, or remove it from the other machine; until then remove it here",
@@ -178,7 +178,7 @@ CHECKS: tuple[MachineCheck, ...] = (
         reference="RFC 4862 section 5.4",
     ),
     MachineCheck(
-        id="interface.same-network",
+        id="machine.interface-same-network",
         condition=_two_in_one_network,
         sentence="{first} and {second} are in the same network: a group that names no interface goes by one of them only, "
         "and replies may take the other",

@@ -49,21 +49,21 @@ def _few_files(facts: Facts) -> Iterator[Match]:
 #: Checks of limits. The usual values are those of net/ipv4/igmp.c, net/ipv6/mcast.c and net/core/sock.c.
 CHECKS: tuple[MachineCheck, ...] = (
     _limit(
-        "limit.groups",
+        "machine.limit-groups",
         "net.ipv4.igmp_max_memberships",
         20,
         "a socket may join no more than {value} IPv4 groups; the next join fails with ENOBUFS",
         "Linux: ip-sysctl.rst, igmp_max_memberships",
     ),
     _limit(
-        "limit.sources",
+        "machine.limit-sources",
         "net.ipv4.igmp_max_msf",
         10,
         "a socket may name no more than {value} sources of an IPv4 group; the next one fails with ENOBUFS",
         "Linux: ip-sysctl.rst, igmp_max_msf",
     ),
     _limit(
-        "limit.sources-ipv6",
+        "machine.limit-sources-ipv6",
         "net.ipv6.mld_max_msf",
         64,
         "a socket may name no more than {value} sources of an IPv6 group; the next one fails with ENOBUFS",
@@ -71,7 +71,7 @@ CHECKS: tuple[MachineCheck, ...] = (
         verified=False,  # of the whole machine
     ),
     _limit(
-        "limit.buffer",
+        "machine.limit-buffer",
         "net.core.rmem_max",
         212992,
         "a socket may have a receive buffer of no more than {value} bytes: bursts are lost",
@@ -79,7 +79,7 @@ CHECKS: tuple[MachineCheck, ...] = (
         verified=False,  # of the whole machine
     ),
     _limit(
-        "limit.default-buffer",
+        "machine.limit-default-buffer",
         "net.core.rmem_default",
         212992,
         "a socket has a receive buffer of {value} bytes unless it asks for more: bursts are lost",
@@ -87,7 +87,7 @@ CHECKS: tuple[MachineCheck, ...] = (
         verified=False,  # of the whole machine
     ),
     _limit(
-        "limit.options",
+        "machine.limit-options",
         "net.core.optmem_max",
         20480,
         "the kernel keeps no more than {value} bytes of options for a socket: joins fail with ENOBUFS when they are used up",
@@ -95,7 +95,7 @@ CHECKS: tuple[MachineCheck, ...] = (
         verified=False,  # of the whole machine
     ),
     MachineCheck(
-        id="limit.open-files",
+        id="machine.limit-open-files",
         condition=_few_files,
         sentence="a process may have no more than {hard} open files: so many sockets, and fewer subscriptions",
         cure="raise the hard limit: ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of Docker",

@@ -11,6 +11,7 @@ from . import (
     filtering,
     memberships,
     network,
+    queues,
     receiving,
     reports,
     sending,
@@ -32,6 +33,7 @@ BREAKS: tuple[Break, ...] = (
     *damage.BREAKS,
     *memberships.BREAKS,
     *sockets.BREAKS,
+    *queues.BREAKS,
     *way.BREAKS,
 )
 #: What is delivered and should not be.

@@ -52,6 +52,15 @@ def _used_up(scene: Scene) -> None:
     scene.open_sender = open_and_send
 
 
+def _reverse_path(scene: Scene) -> None:
+    """Drop what would not be answered by where it came in, as firewalld does for IPv6, and take the routes away."""
+    source, prefix = ("192.0.2.1", 32) if scene.family == "ipv4" else ("2001:db8::1", 128)  # RFC 5737, RFC 3849
+    scene.sh(scene.tx, f"ip address add {source}/{prefix} dev eth0 {'nodad' if scene.family == 'ipv6' else ''}")
+    scene.sender_options["source"] = source
+    scene.sh(scene.rx, f"ip {'-6' if scene.family == 'ipv6' else '-4'} route del default")
+    _table("prerouting", "ours fib saddr . iif oif missing drop")(scene)
+
+
 _NFT = ("nft",)
 
 
@@ -81,6 +90,8 @@ BREAKS = (
     Break("rule by type", "firewall.drop", **_BY_TYPE),
     Break("rule further on", "firewall.drop", **_FURTHER_ON),
     Break("rule at ingress", "firewall.drop", **_INGRESS_RULE),
+    Break("reverse path rule", "firewall.drop", _reverse_path, needs=_NFT),
+    Break("reverse path rule, ipv6", "firewall.drop", _reverse_path, scene=ipv6, needs=_NFT),
     Break("reject", "firewall.reject", **_REJECT),
     Break("reject, ipv6", "firewall.reject", **_REJECT, scene=ipv6),
     Break("rate", "firewall.limit", _used_up, needs=_NFT),

@@ -24,7 +24,7 @@ def _ttl(scene: Scene) -> None:
     scene.sender_options["ttl"] = 1
 
 
-def _behind_router(family: str) -> Callable[[LabView], Scene]:
+def behind_router(family: str) -> Callable[[LabView], Scene]:
     """The receiver is on another link than the sender, and a router between them forwards."""
 
     def make(lab: LabView) -> Scene:
@@ -42,6 +42,22 @@ def _behind_router(family: str) -> Callable[[LabView], Scene]:
 
 def _more_ttl(scene: Scene) -> None:
     scene.sender_options["ttl"] = 2
+
+
+_UNICAST = {"ipv4": (socket.IPPROTO_IP, socket.IP_TTL), "ipv6": (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)}
+_MULTICAST = {
+    "ipv4": (socket.IPPROTO_IP, socket.IP_MULTICAST_TTL),
+    "ipv6": (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS),
+}
+
+
+def unicast_ttl(scene: Scene) -> None:
+    """Set the TTL that is not for groups, as is often done."""
+    scene.open_sender = lambda: plain_sender(scene, options=((*_UNICAST[scene.family], 16),))
+
+
+def _more_ttl_plainly(scene: Scene) -> None:
+    scene.open_sender = lambda: plain_sender(scene, options=((*_MULTICAST[scene.family], 16),))
 
 
 # On links of the test's own.
@@ -86,7 +102,7 @@ def _loopback(scene: Scene) -> None:
 # The way out
 
 
-def _two_interfaces(family: str) -> Callable[[LabView], Scene]:
+def two_interfaces(family: str) -> Callable[[LabView], Scene]:
     """The sender has eth9 too, which is on another link."""
 
     def make(lab: LabView) -> Scene:
@@ -130,6 +146,21 @@ def _no_interface(scene: Scene) -> None:
     scene.open_sender = lambda: plain_sender(scene, interface=None)
 
 
+_RULE = "ip route add 224.0.0.0/4 dev eth9 table 100; ip rule add priority 50 {} lookup 100"
+_SO_MARK = 36  # asm-generic/socket.h
+
+
+def _rule(scene: Scene) -> None:
+    scene.sh(scene.tx, _RULE.format(f"to {scene.channel.group}"))
+    scene.open_sender = lambda: plain_sender(scene, interface=None)
+
+
+def _rule_for_mark(scene: Scene) -> None:
+    scene.sh(scene.tx, _RULE.format("fwmark 7"))
+    option = (socket.SOL_SOCKET, _SO_MARK, 7)
+    scene.open_sender = lambda: plain_sender(scene, interface=None, options=(option,))
+
+
 def _pull_cable(scene: Scene) -> None:
     scene.tx.plugged[scene.tx.interface.index].down()
 
@@ -147,7 +178,8 @@ def _sends_plainly(lab: LabView) -> Scene:
 _QUEUES = {"blackhole": "blackhole", "too short": "pfifo limit 0", "shaper": "tbf rate 8bit burst 10 latency 1ms"}
 
 
-def _filter_egress(scene: Scene) -> None:
+def filter_egress(scene: Scene) -> None:
+    """Drop what goes out behind the back of the sender's stack."""
     scene.sh(
         scene.tx,
         "nft add table netdev t;"
@@ -160,16 +192,18 @@ BREAKS = (
     Break("ttl 0", "ttl.zero", _no_ttl, _ttl),
     Break("hop limit 0", "ttl.zero", _no_ttl, _ttl, ipv6),
     *(
-        Break(f"{kind} 1 behind a router", "ttl.one", _ttl, _more_ttl, _behind_router(family))
+        Break(f"{kind} 1 behind a router", "ttl.one", _ttl, _more_ttl, behind_router(family))
         for kind, family in (("ttl", "ipv4"), ("hop limit", "ipv6"))
     ),
+    Break("ttl of unicast behind a router", "ttl.one", unicast_ttl, _more_ttl_plainly, behind_router("ipv4")),
+    Break("hop limit of unicast behind a router", "ttl.one", unicast_ttl, _more_ttl_plainly, behind_router("ipv6")),
     *(
         Break(
             f"link-local group behind a router, {family}",
             "scope.link-local",
             _narrow,
             _wide_again,
-            _behind_router(family),
+            behind_router(family),
         )
         for family in ("ipv4", "ipv6")
     ),
@@ -191,26 +225,28 @@ BREAKS = (
         scene=over_loopback,
     ),
     Break("loopback, names no interface", "sender.route-elsewhere", _no_interface, scene=over_loopback),
-    Break("names eth9", "sender.other-interface", _names_eth9, _names_eth0, _two_interfaces("ipv6")),
+    Break("names eth9", "sender.other-interface", _names_eth9, _names_eth0, two_interfaces("ipv6")),
     Break(
         "names eth9 by its address",
         "sender.other-interface",
         _names_eth9_by_address,
         _names_eth0,
-        _two_interfaces("ipv4"),
+        two_interfaces("ipv4"),
     ),
-    Break("bound to eth9", "sender.other-interface", _bound_to_eth9, _names_eth0, _two_interfaces("ipv4")),
-    Break("bound to eth9, ipv6", "sender.other-interface", _bound_to_eth9, _names_eth0, _two_interfaces("ipv6")),
+    Break("bound to eth9", "sender.other-interface", _bound_to_eth9, _names_eth0, two_interfaces("ipv4")),
+    Break("bound to eth9, ipv6", "sender.other-interface", _bound_to_eth9, _names_eth0, two_interfaces("ipv6")),
     Break(
         "from the address of eth9",
         "sender.other-interface",
         _from_address_of_eth9,
         _names_eth0,
-        _two_interfaces("ipv4"),
+        two_interfaces("ipv4"),
     ),
-    Break("route by eth9", "sender.route-elsewhere", _names_none, scene=_two_interfaces("ipv4")),
-    Break("route by eth9, ipv6", "sender.route-elsewhere", _names_none, scene=_two_interfaces("ipv6")),
-    Break("cable pulled", "sender.no-carrier", _pull_cable, _plug_in, _behind_router("ipv4")),
+    Break("route by eth9", "sender.route-elsewhere", _names_none, scene=two_interfaces("ipv4")),
+    Break("route by eth9, ipv6", "sender.route-elsewhere", _names_none, scene=two_interfaces("ipv6")),
+    Break("rule by eth9", "sender.rule-elsewhere", _rule, scene=two_interfaces("ipv4")),
+    Break("rule by eth9 for a mark", "sender.rule-elsewhere", _rule_for_mark, scene=two_interfaces("ipv4")),
+    Break("cable pulled", "sender.no-carrier", _pull_cable, _plug_in, behind_router("ipv4")),
     Break("no source address", "source.none", run("tx", "ip addr flush dev eth0"), scene=_sends_plainly),
     *(
         Break(f"queue: {name}{suffix}", "queue.drops", run("tx", f"tc qdisc add dev eth0 root {queue}"), scene=scene)
@@ -219,6 +255,6 @@ BREAKS = (
     ),
     Break("no ipsec state", "ipsec.no-state", ipsec("tmpl proto esp mode transport")),
     Break("no ipsec state, ipv6", "ipsec.no-state", ipsec("tmpl proto esp mode transport"), scene=ipv6),
-    Break("egress filter", "firewall.egress", _filter_egress),
-    Break("egress filter, ipv6", "firewall.egress", _filter_egress, scene=ipv6),
+    Break("egress filter", "firewall.egress", filter_egress),
+    Break("egress filter, ipv6", "firewall.egress", filter_egress, scene=ipv6),
 )

@@ -1,18 +1,14 @@
-"""What is broken in the receiver's socket."""
+"""What is broken in where the receiver's socket was opened, and what it is bound and connected to."""
 
 from __future__ import annotations
 
-import ctypes
 import socket
-import struct
 from collections.abc import Callable
 
-from pytest_mcast import Channel, LabView, Sender, VirtualHost
+from pytest_mcast import Channel, LabView, VirtualHost
 from tests.doctor.scene import Break, PlainReceiver, Receives, Scene
 
 from .plain import (
-    MULTICAST_ALL,
-    beside,
     ipv6,
     join,
     opens,
@@ -24,9 +20,7 @@ from .plain import (
     unknown_socket_ipv6,
 )
 
-_SO_REUSEPORT, _SO_ATTACH_FILTER = 15, 26  # asm-generic/socket.h
 _IPV6_V6ONLY = 26
-_RETURN = 0x06  # BPF_RET | BPF_K, linux/bpf_common.h
 
 
 def _bound_to_unicast(scene: Scene) -> PlainReceiver:
@@ -94,106 +88,6 @@ def _ipv4_socket(scene: Scene) -> PlainReceiver:
     return plain(scene, family="ipv4", joins=False)
 
 
-def _drops_all(scene: Scene) -> PlainReceiver:
-    receiver = plain(scene)
-    program = ctypes.create_string_buffer(struct.pack("=HBBI", _RETURN, 0, 0, 0))  # take 0 bytes
-    attached = struct.pack("@HP", 1, ctypes.addressof(program))
-    receiver.socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
-    return receiver
-
-
-def _small_buffer(scene: Scene) -> None:
-    """The sender has sent before the receiver reads, more than there is room for."""
-    small = ((socket.SOL_SOCKET, socket.SO_RCVBUF, 4096),)
-    scene.open_receiver = lambda: plain(scene, options=small)
-    scene.open_sender = lambda: _after_others(scene)
-
-
-def _small_buffer_of_ours(scene: Scene) -> None:
-    scene.receiver_options["receive_buffer"] = 4096
-    scene.open_sender = lambda: _after_others(scene)
-
-
-def _larger_buffer_of_ours(scene: Scene) -> None:
-    scene.receiver_options["receive_buffer"] = 100_000
-
-
-def _after_others(scene: Scene) -> Sender:
-    sender = scene.tx.sender(scene.channel)
-    for _ in range(40):
-        sender.send(bytes(scene.payload_size))
-    return sender
-
-
-class _Elsewhere(PlainReceiver):
-    """Reads from another socket than is meant."""
-
-    def __init__(self, meant: PlainReceiver, read: PlainReceiver) -> None:
-        super().__init__(meant.socket)
-        self._read = read
-
-    def recv(self, timeout: float | None = None) -> bytes:
-        """Return what comes to the other one."""
-        return self._read.recv(timeout)
-
-    def close(self) -> None:
-        """Close both."""
-        super().close()
-        self._read.close()
-
-
-class _Shared(PlainReceiver):
-    """Its socket is read by somebody else as well, who has a copy of it."""
-
-    def recv(self, timeout: float | None = None) -> bytes:
-        """Return what the other one leaves: nothing."""
-        with self.socket.dup() as other:
-            PlainReceiver(other).recv(timeout)
-        return super().recv(timeout)
-
-
-def _shares_its_socket(scene: Scene) -> Receives:
-    return _Shared(plain(scene).socket)
-
-
-def _reads_another(scene: Scene) -> Receives:
-    return _Elsewhere(plain(scene), plain(scene, port=0))
-
-
-def _shares_its_port(scene: Scene) -> Receives:
-    """Two receivers, each of a group of its own, on one port."""
-    options = (MULTICAST_ALL["ipv4"] + (0,), (socket.SOL_SOCKET, _SO_REUSEPORT, 1))
-    other = plain(scene, group=scene.lab.channel().group, options=options)
-    return beside(scene, plain(scene, options=options), other)
-
-
-def _misroutes(scene: Scene) -> None:
-    """Send by a flow that gets to the other one; which do is up to the kernel, about half of them."""
-    scene.open_receiver = lambda: _shares_its_port(scene)
-    scene.open_sender = lambda: _misrouted_flow(scene)
-
-
-def _misrouted_flow(scene: Scene) -> Sender:
-    assert isinstance(scene.receiver, PlainReceiver)
-    for _ in range(64):
-        sender = scene.tx.sender(scene.channel)
-        sender.send(b"which way")
-        try:
-            scene.receiver.recv(0)  # in a lab it is there when send() returns
-        except BlockingIOError:
-            return sender
-        sender.close()
-    raise AssertionError("none of 64 flows was misrouted")
-
-
-def _shares_its_port_properly(scene: Scene) -> None:
-    options = (MULTICAST_ALL["ipv4"] + (0,), (socket.SOL_SOCKET, socket.SO_REUSEADDR, 1))
-    scene.open_sender = lambda: scene.tx.sender(scene.channel)
-    scene.open_receiver = lambda: beside(
-        scene, plain(scene, options=options), plain(scene, group=scene.lab.channel().group, options=options)
-    )
-
-
 _ON_ETH9 = opens(lambda scene: plain(scene, device="eth9"))
 _ELSEWHERE = opens(lambda scene: plain(scene, host=scene.lab.host("elsewhere")))
 
@@ -250,22 +144,6 @@ BREAKS = (
     Break("opened in another namespace, IPv6", "namespace.other", _ELSEWHERE, right, ipv6),
     Break("an IPv6 socket that takes IPv6 only", "family.v6only", opens(_v6only), opens(_both_families)),
     Break("an IPv4 socket for an IPv6 group", "family.other", opens(_ipv4_socket), right, ipv6),
-    Break("a filter on the socket", "filter.drops", opens(_drops_all), right),
-    Break("a filter on the socket, IPv6", "filter.drops", opens(_drops_all), right, ipv6),
-    Break("a small buffer", "buffer.full", _small_buffer, right),
-    Break("a small buffer, IPv6", "buffer.full", _small_buffer, right, ipv6),
-    Break("a small buffer of a Receiver", "buffer.full", _small_buffer_of_ours, _larger_buffer_of_ours),
-    Break("another socket is read", "socket.unread", opens(_reads_another), right),
-    Break("another socket is read, IPv6", "socket.unread", opens(_reads_another), right, ipv6),
-    Break(
-        "another socket shares the port by SO_REUSEPORT",
-        "reuse-port.misrouted",
-        _misroutes,
-        _shares_its_port_properly,
-        healthy=False,
-    ),
-    Break("another has read it", "socket.read-already", opens(_shares_its_socket), right, certain=False),
-    Break("another has read it, IPv6", "socket.read-already", opens(_shares_its_socket), right, ipv6, certain=False),
     # A mistake that shows twice, in the bind and in the join, is one cause.
     Break("our own on another interface", "device.other", opens(_ours_on_eth9), _ours, two_interfaces),
     Break("our own on another interface, IPv6", "scope.other", opens(_ours_on_eth9), _ours, _link_local),
@@ -282,14 +160,5 @@ BREAKS = (
         opens(_v6only),
         opens(_both_families),
         unknown_socket,
-    ),
-    Break("a small buffer, not known", "buffer.full", _small_buffer, right, unknown_socket, certain=False),
-    Break(
-        "another socket is read, not known",
-        "socket.unread",
-        opens(_reads_another),
-        right,
-        unknown_socket,
-        certain=False,
     ),
 )

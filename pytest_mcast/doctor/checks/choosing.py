@@ -1,0 +1,149 @@
+"""Causes in the choice of the interface that a sender sends out of: another one than was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pytest_mcast.doctor.check import Check, Match
+from pytest_mcast.doctor.flow import End, Flow
+
+from .refusals import add_route, covering, covers, link_of, table
+
+__all__ = ["CHECKS", "chosen_otherwise"]
+
+_MAIN_TABLE = 254  # RT_TABLE_MAIN
+_ANY = ("", "0.0.0.0", "::")  # noqa: S104 - what is looked for
+
+
+def _socket(flow: Flow) -> tuple[End, Mapping[str, Any]] | None:
+    """Return the sender and its socket, as far as both are known."""
+    if flow.sender is None or not flow.sender.sockets:
+        return None
+    return flow.sender, flow.sender.sockets[0]
+
+
+def _chosen(end: End, sock: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the interface that the socket names, and how in words; None when it names none, or nobody can see it."""
+    if sock.get("device"):
+        return sock["device"], f"the socket is bound to {sock['device']}"
+    named = sock.get("multicast_interface")
+    if isinstance(named, int) and named:
+        name = end.facts.link(named)["name"]
+        return name, f"IPV6_MULTICAST_IF of the socket is {named} ({name})"
+    for option, address in (("IP_MULTICAST_IF", named), ("the address", sock.get("local", [""])[0])):
+        # An IPv4 socket that is bound to an address sends from the interface that has it.
+        if sock.get("family") != "ipv4" or not isinstance(address, str) or address in _ANY:
+            continue
+        for found in end.facts.addresses(family="ipv4"):
+            if found["address"] == address:
+                name = end.facts.link(found["index"])["name"]
+                return name, f"{option} of the socket is {address} ({name})"
+    return None
+
+
+def chosen_otherwise(flow: Flow) -> Iterator[Match]:
+    """Yield a match if the socket itself names another interface than is meant."""
+    known = _socket(flow)
+    if known is None:
+        return
+    end, sock = known
+    chosen = _chosen(end, sock)
+    if chosen is not None and chosen[0] != end.interface and link_of(end) is not None:
+        yield Match("certain", (chosen[1],), {"other": chosen[0], "interface": end.interface})
+
+
+def _other_routed(flow: Flow) -> Iterator[Match]:
+    known = _socket(flow)
+    if known is None:
+        return
+    end, sock = known
+    group = flow.channel.group
+    other = end.facts.route_to(group).get("interface")
+    link = link_of(end)
+    if _chosen(end, sock) is not None or other in (None, end.interface) or link is None or any(_other_by_rule(flow)):
+        return
+    # An IPv4 socket does not tell the index that it was given, but what was sent tells.
+    here, there = (end.changes[f"{name}.tx_packets"] for name in (end.interface, other))
+    if flow.channel.family == "ipv4" and here and not there:
+        return
+    yield Match(
+        "certain" if flow.channel.family == "ipv6" or (there and not here) else "likely",
+        (
+            f"the route of {end.name} to {group} is by {other}, and the socket names no interface",
+            f"packets sent meanwhile: {there} by {other}, {here} by {end.interface}",
+        ),
+        {
+            "other": other,
+            "interface": end.interface,
+            "command": add_route(link, f"{group}/{128 if flow.channel.family == 'ipv6' else 32}"),
+        },
+    )
+
+
+def _other_by_rule(flow: Flow) -> Iterator[Match]:
+    known = _socket(flow)
+    if known is None or flow.channel.family == "ipv6":  # groups are in the local table of IPv6, which is asked before
+        return
+    end, sock = known
+    if _chosen(end, sock) is not None or link_of(end) is None:
+        return
+    mark = sock.get("mark", 0)
+    for rule in end.facts.rules("ipv4"):
+        if rule["table"] == _MAIN_TABLE:
+            return
+        if rule["action"] != "lookup" or rule["source"] or rule["iif"] or rule["oif"]:
+            continue
+        if rule.get("mark") not in (None, mark) or not covers(rule["destination"], flow.channel.group):
+            continue
+        for route in covering(end.facts, flow, rule["table"])[:1]:
+            if route["interface"] in (None, end.interface):
+                return
+            marked = f" with mark {mark}" if rule.get("mark") else ""
+            to = rule["destination"] or "all"
+            yield Match(
+                "certain",
+                (
+                    f"{end.name} has the rule {rule['priority']}: to {to}{marked} lookup {table(rule['table'])}",
+                    f"there {route['destination']} is by {route['interface']}, and the socket names no interface",
+                ),
+                {"other": route["interface"], "interface": end.interface, "priority": rule["priority"]},
+            )
+            return
+
+
+#: Checks of the interface that a sender sends out of.
+CHECKS: tuple[Check, ...] = (
+    Check(
+        id="sender.other-interface",
+        stage="sender",
+        condition=chosen_otherwise,
+        sentence="the sender sends out of {other}, not of {interface}",
+        cure="name {interface}: Sender(interface=), IP_MULTICAST_IF, IPV6_MULTICAST_IF",
+        reads=("the sender's socket: SO_BINDTODEVICE, IP_MULTICAST_IF, IPV6_MULTICAST_IF, getsockname(2)", "addresses"),
+        reference="RFC 1112 section 6.1; ip(7), IP_MULTICAST_IF; ipv6(7), IPV6_MULTICAST_IF",
+        place="code",
+    ),
+    Check(
+        id="sender.route-elsewhere",
+        stage="sender",
+        condition=_other_routed,
+        sentence="the sender names no interface, and the route leads out of {other}, not of {interface}",
+        cure="add a route to the group, or name the interface in the code (IP_MULTICAST_IF, IPV6_MULTICAST_IF)",
+        command="{command}",
+        reads=("the sender's socket: IP_MULTICAST_IF, IPV6_MULTICAST_IF", "route_to", "proc/net/dev"),
+        reference="RFC 1112 section 6.1; ip(7), IP_MULTICAST_IF; ipv6(7), IPV6_MULTICAST_IF",
+        place="sender",
+    ),
+    Check(
+        id="sender.rule-elsewhere",
+        stage="sender",
+        condition=_other_by_rule,
+        sentence="a routing rule leads the datagrams out of {other}, not of {interface}",
+        cure="delete the rule, or name the interface in the code (IP_MULTICAST_IF)",
+        command="ip rule del priority {priority}",
+        reads=("the sender's socket: IP_MULTICAST_IF, SO_MARK", "rules", "routes"),
+        reference="ip-rule(8); socket(7), SO_MARK",
+        place="sender",
+    ),
+)
