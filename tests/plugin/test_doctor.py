@@ -42,7 +42,10 @@ SUITE = """
         lost(mcast_lab, ttl=0).recv(0.05)
 
     def test_ttl_of_what_is_closed_by_now(mcast_lab):
-        with lost(mcast_lab, ttl=0) as receiver:
+        a, b = mcast_lab.hosts(2)
+        channel = mcast_lab.channel()
+        with a.receiver(channel), b.receiver(channel) as receiver, a.sender(channel, ttl=0) as sender:
+            sender.send(b"lost")
             receiver.recv(0.05)
 
     def test_ttl_in_a_group(mcast_lab):
