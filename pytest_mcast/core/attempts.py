@@ -14,6 +14,7 @@ __all__ = ["Attempt"]
 class Attempt:
     """What was attempted when the kernel refused: ``of(error)`` says it of an ``OSError`` of ours, None of others.
 
+    Also of the ``InterfaceError`` of a sender whose interface has no address to send from, which the kernel would refuse.
     ``call`` is join (with the bind before it), leave, block, unblock, open (a sender) or send (``size``
     bytes, when that was one datagram). ``host`` is that on which it was attempted, when it was one of ours.
     """
@@ -30,7 +31,7 @@ class Attempt:
         """Return what was attempted."""
         return getattr(error, "mcast_attempt", None)
 
-    def failed(self, error: OSError) -> None:
+    def failed(self, error: Exception) -> None:
         """Have the error say it; the first one, next to the kernel, counts."""
         if self.of(error) is None:
-            error.mcast_attempt = self  # type: ignore[attr-defined] # an OSError of the kernel's remains what it is
+            error.mcast_attempt = self  # type: ignore[attr-defined] # an error of the kernel's remains what it is

@@ -59,7 +59,12 @@ class Sender:
         self.interface = Interface.best(channel.family) if interface is None else Interface.find(interface)
         self.timeout = Deadline(timeout).seconds
         ipv6 = channel.family == "ipv6"
-        address = self._address(source)
+        try:
+            address = self._address(source)
+        except InterfaceError as error:
+            if source is None:  # else it is the caller's mistake, and the text says all
+                Attempt("open", channel, self.interface).failed(error)
+            raise
         #: The socket; for options that are not here.
         self.socket = system.open_socket(channel.family)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .check import Check, Match
 from .diagnosis import Diagnosis, Finding, diagnose
 from .facts import Facts, NotRead
-from .failure import concern_of, explain
+from .failure import chain_of, concern_of, explain
 from .flow import Changes, End, Flow, Hop, Segment, Trace, Unwanted
 from .moment import Endpoint, Moment, own_inodes
 from .observation import Observation, Party, facts_of
@@ -32,6 +32,7 @@ __all__ = [
     "Trace",
     "Unwanted",
     "brief",
+    "chain_of",
     "concern_of",
     "diagnose",
     "explain",

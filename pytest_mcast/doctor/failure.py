@@ -35,7 +35,7 @@ from .unreported import report_flow
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Concern", "concern_of", "explain"]
+__all__ = ["Concern", "chain_of", "concern_of", "explain"]
 
 #: How much an exception has to do with multicast: it says which datagrams, that something did not come, or neither.
 Concern = Literal["ours", "waiting", "other"]
@@ -47,7 +47,7 @@ _CLOSED = Reading(refused="the receiver was closed before anybody looked")
 
 def concern_of(error: BaseException) -> tuple[Concern, BaseException]:
     """Say how much an exception, or one that it comes from, has to do with multicast; and which one that is."""
-    chain = list(_chain(error))
+    chain = list(chain_of(error))
     for one in chain:
         if Attempt.of(one) is not None or getattr(one, "receiver", None) is not None or isinstance(one, ReceiveError):
             return "ours", one
@@ -91,7 +91,7 @@ def explain(
     return list(_suspects(one, concern, observation, moment))
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain_of(error: BaseException) -> Iterator[BaseException]:
     """Yield an exception, those that it comes from, and those in a group, each once."""
     seen: set[int] = set()
     left: list[BaseException | None] = [error]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_mcast.core.channels import Channel
+from pytest_mcast.core.errors import InterfaceError
 
 from .facts import Facts, NotRead
 
@@ -129,7 +131,12 @@ class Flow:
 
     @property
     def errno(self) -> int | None:
-        """The errno of the call that failed; None when nothing failed, or for another reason."""
+        """The errno of the call that failed; None when nothing failed, or for another reason.
+
+        An interface that has no address to send from is what the kernel calls EADDRNOTAVAIL.
+        """
+        if isinstance(self.error, InterfaceError):
+            return errno.EADDRNOTAVAIL
         code: int | None = getattr(self.error, "errno", None)
         return code
 

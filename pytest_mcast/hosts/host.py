@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from pytest_mcast.core.attempts import Attempt
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.echo import EchoResponder
+from pytest_mcast.core.errors import InterfaceError
 from pytest_mcast.core.interfaces import Interface
 from pytest_mcast.core.receiver import Receiver
 from pytest_mcast.core.sender import Sender
@@ -131,7 +132,7 @@ class Host:
         """Have an error of a call that the kernel refuses tell that it was here."""
         try:
             yield
-        except OSError as error:
+        except (OSError, InterfaceError) as error:
             attempt = Attempt.of(error)
             if attempt is not None:
                 attempt.host = self

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_mcast.doctor import chain_of
+
+from .leaving import listen_to_sockets, listen_to_unittest
 from .place import SESSION
 from .stash import LAB
 
@@ -25,6 +27,7 @@ __all__ = ["Doctor"]
 _TITLE = "mcast doctor"
 _LIMIT, _WIDTH = 25, 80
 _PATIENCE = 5.0  # seconds; reading takes a few hundredths of one, unless a machine is in trouble
+_COUNTED = 50  # hosts on which is counted, each of which takes six open files
 _MOMENTS = 20  # of one test: that many losses are looked at, each of which had waited
 
 
@@ -37,7 +40,7 @@ class Doctor:
         self._config = config
         self._observation: Observation | None = None
         self._hosts: dict[Host, None] = {}  # of the running test, in order
-        self._moment: Moment | None = None
+        self._moment: tuple[BaseException, Moment] | None = None  # that of the failure, if it is that one
         self._moments = 0
         self._before: set[int] = set()  # sockets of this process that were there when the test function began
         self._stale: set[int] = set()  # that were left by those that failed, whose frames are kept
@@ -48,7 +51,7 @@ class Doctor:
         self._hosts.clear()
         self._moment, self._moments = None, 0
         if item is not None:
-            _listen_to_unittest(item, self._keep_moment)
+            listen_to_unittest(item, self._keep_moment)
 
     def examine(self, item: pytest.Item, report: pytest.TestReport, error: BaseException) -> None:
         """Explain a failure in its report."""
@@ -62,13 +65,16 @@ class Doctor:
             _add_section(item, report, text)
         self._stale |= new
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_call(self) -> None:
-        """Look at the sockets that are no test function's own."""
-        if self._process is not None:
-            from pytest_mcast.doctor import own_inodes
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self) -> Generator[None, object, object]:
+        """Look at the sockets that are no test function's own, and follow those that are."""
+        if self._process is None or not self._hosts:
+            return (yield)
+        from pytest_mcast.doctor import own_inodes
 
-            self._before = own_inodes()
+        self._before = own_inodes()
+        with listen_to_sockets(self._keep_moment):
+            return (yield)
 
     def _arrive(self, host: Host) -> None:
         """Count on a host from now on."""
@@ -78,7 +84,8 @@ class Doctor:
             self._observation = Observation()
         self._hosts[host] = None
         host.lost = self._keep_loss
-        self._observation.add(host)
+        if len(self._observation.hosts) < _COUNTED:
+            self._observation.add(host)
         self._observation.mark(host)
 
     @property
@@ -93,10 +100,12 @@ class Doctor:
         if self._observation is not None and self._moments <= _MOMENTS:
             error.moment = self._observation.moment(list(self._hosts), None)
 
-    def _keep_moment(self) -> None:
-        """Keep the same before the tearDown() of a TestCase, which pytest takes for a part of the test."""
-        if self._observation is not None and self._moment is None:
-            self._moment = self._observation.moment(list(self._hosts), self._process, self._stale)
+    def _keep_moment(self, error: BaseException) -> None:
+        """Keep the same of the sockets of this process, when an exception is on its way; the first time, when all are open."""
+        known = self._moment is not None and any(each is self._moment[0] for each in chain_of(error))
+        if self._observation is not None and not known and self._moments < _MOMENTS:
+            self._moments += 1
+            self._moment = error, self._observation.moment(list(self._hosts), self._process, self._stale)
 
     def _explain(self, error: BaseException, *, again: bool) -> str:
         """Say why, in at most 25 lines of 80 columns; empty when there is nothing to say. It raises nothing."""
@@ -114,13 +123,16 @@ class Doctor:
         from pytest_mcast.doctor import brief, explain
 
         assert self._observation is not None
+        moment = None
+        if self._moment is not None and any(each is self._moment[0] for each in chain_of(error)):
+            moment = self._moment[1]
         diagnoses = explain(
             error,
             self._observation,
             list(self._hosts),
             process=self._process,
             stale=self._stale,
-            moment=self._moment,
+            moment=moment,
             again=again,
         )
         if self._brief:
@@ -179,18 +191,3 @@ def _within(seconds: float, work: Callable[[], Any]) -> Any:
     thread.start()
     thread.join(seconds)
     return result[0] if result else None
-
-
-def _listen_to_unittest(item: pytest.Item, call: Callable[[], object]) -> None:
-    """Be told of a failure in a TestCase when it happens; ``addError`` and ``addFailure`` are unittest's protocol."""
-    for name in ("addError", "addFailure"):
-        add = getattr(type(item), name, None)
-        if add is None:
-            continue
-
-        def told(*arguments: Any, _add: Any = add) -> Any:
-            with suppress(Exception):  # the failure itself is what must get through
-                call()
-            return _add(item, *arguments)
-
-        setattr(item, name, told)

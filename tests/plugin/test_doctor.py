@@ -42,7 +42,10 @@ SUITE = """
         lost(mcast_lab, ttl=0).recv(0.05)
 
     def test_ttl_of_what_is_closed_by_now(mcast_lab):
-        with lost(mcast_lab, ttl=0) as receiver:
+        a, b = mcast_lab.hosts(2)
+        channel = mcast_lab.channel()
+        with a.receiver(channel), b.receiver(channel) as receiver, a.sender(channel, ttl=0) as sender:
+            sender.send(b"lost")
             receiver.recv(0.05)
 
     def test_ttl_in_a_group(mcast_lab):
@@ -93,6 +96,12 @@ PLAIN = """
             self.sender.sendto(b"to nobody", ("239.1.1.1", 5000))
             self.receiver.recv(100)
 
+    def test_loopback_in_with():
+        with member("239.1.1.1", 5001) as receiver, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+            sender.sendto(b"to nobody", ("239.1.1.1", 5001))
+            receiver.recv(100)
+
     def test_joined(mcast_channel, mcast_sender):
         receiver = member("239.1.1.2", mcast_channel.port)
         mcast_sender.send(b"to another group")
@@ -138,9 +147,9 @@ def test_each_failure_says_why(run: Runner) -> None:
     run.write(SUITE + PLAIN)
     workers = ["-n2"] if run.ordinary else []  # either with everything else
     result = run([*PYTEST, "--mcast-require=all", "--junit-xml=junit.xml", "--tb=short", "--mcast-lab", *workers])
-    assert "10 failed, 1 passed" in result.stdout, result.stdout
+    assert "11 failed, 1 passed" in result.stdout, result.stdout
     sections = _sections(result.stdout)
-    assert len(sections) == 10
+    assert len(sections) == 11
     _check(sections)
     assert any(line.startswith("sent once more: it got to sender's socket; not to") for line in sections["test_ttl"])
     cases = ET.parse(run.home / "junit.xml").iter("testcase")  # noqa: S314 - it is ours

@@ -77,15 +77,20 @@ def _locked(flow: Flow) -> Iterator[Match]:
     way = way_through(flow)
     if way is None:
         return
-    reporting = flow.call == "report"
-    if not reporting and way.goes_by_mdb(flow.channel.group):  # nor are reports heard
-        reporting = all(each["port"] != way.receiver.name for each in way.entries(flow.channel.group))
-    ports = [way.receiver] if flow.call == "report" else [way.sender, way.receiver] if reporting else [way.sender]
-    for port in ports:
+    for port in _speaking(flow, way):
         if way.shuts_out(port):
             mac = port.end.facts.link(port.end.interface)["mac"]
             seen = f"{_there(port)} is locked, and the switch does not know {mac} there"
             yield Match("certain", (seen,), {"port": port.name, "host": port.end.name, "mac": mac})
+
+
+def _speaking(flow: Flow, way: Way) -> Iterator[Port]:
+    """Yield the ports at which the switch must take something: the sender's datagrams, the receiver's reports."""
+    if flow.call != "report":
+        yield way.sender
+    unheard = all(each["port"] != way.receiver.name for each in way.entries(flow.channel.group))
+    if flow.call == "report" or (way.goes_by_mdb(flow.channel.group) and unheard):
+        yield way.receiver
 
 
 def _too_narrow(flow: Flow) -> Iterator[Match]:
@@ -121,7 +126,7 @@ CHECKS: tuple[Check, ...] = (
         id="switch.down",
         stage="network",
         condition=_bridge_down,
-        sentence="the switch {bridge} is switched off, so that nothing gets from port to port",
+        sentence="{bridge}, the switch, is off, so that nothing gets from port to port",
         cure="switch it on",
         command="ip link set dev {bridge} up",
         reads=("links of the switch",),
@@ -143,7 +148,7 @@ CHECKS: tuple[Check, ...] = (
         id="switch-port.down",
         stage="network",
         condition=_port_down,
-        sentence="the cable of {host} is pulled: its port {port} of the switch is down",
+        sentence="the cable of {host} is pulled: {port}, its port of the switch, is down",
         cure="plug it in: switch the port on",
         command="ip link set dev {port} up",
         reads=("links of the switch",),
@@ -154,7 +159,7 @@ CHECKS: tuple[Check, ...] = (
         id="switch-port.not-forwarding",
         stage="network",
         condition=_not_forwarding,
-        sentence="the port {port} of {host} is in state {state}, and carries nothing",
+        sentence="{port}, the port of {host}, is in state {state}, and carries nothing",
         cure="set it to forwarding",
         command="bridge link set dev {port} state 3",
         reads=("links of the switch: state of the ports",),
@@ -165,7 +170,7 @@ CHECKS: tuple[Check, ...] = (
         id="switch-port.spanning-tree",
         stage="network",
         condition=_spanning_tree,
-        sentence="the spanning tree keeps the port {port} of {host} in state {state}, which carries nothing",
+        sentence="the spanning tree keeps {port}, the port of {host}, in state {state}, which carries nothing",
         cure="wait until it forwards (twice the forward delay, 30 s); without loops, switch the spanning tree off",
         command="ip link set dev {bridge} type bridge stp_state 0 && bridge link set dev {port} state 3",
         reads=("links of the switch: spanning tree, state of the ports",),
@@ -187,7 +192,7 @@ CHECKS: tuple[Check, ...] = (
         id="switch-port.locked",
         stage="network",
         condition=_locked,
-        sentence="the port {port} of {host} is locked (802.1X), and takes nothing from {mac}",
+        sentence="{port}, the port of {host}, is locked (802.1X), and takes nothing from {mac}",
         cure="let {host} in: unlock the port, or add its address to the forwarding database",
         command="bridge link set dev {port} locked off",
         reads=("links of the switch: locked ports", "forwarding database of the switch", "links of the sender"),

@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
+from pytest_mcast.core.errors import InterfaceError
 from pytest_mcast.doctor.check import Place
 from pytest_mcast.doctor.facts import Facts
 from pytest_mcast.doctor.flow import End, Flow
@@ -47,6 +48,8 @@ def place(flow: Flow) -> Place:
 
 def said(flow: Flow) -> str:
     """Return what the kernel said, as a line of evidence."""
+    if isinstance(flow.error, InterfaceError):
+        return f"nothing to send from: {flow.error}"
     code = flow.errno or 0
     return f"the kernel refused to {_CALLS.get(flow.call, flow.call)}: {errno.errorcode.get(code, code)}"
 

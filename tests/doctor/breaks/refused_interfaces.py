@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 
 from pytest_mcast import LabView
-from tests.doctor.scene import Break, PlainReceiver, PlainSender, Scene
+from tests.doctor.scene import Break, PlainReceiver, PlainSender, Scene, Sends
 
 from .address_events import DADFAILED, AddressEvents
 from .plain import ipv6, plain, right
@@ -32,13 +32,15 @@ def _without_ipv6(command: str) -> Callable[[Scene], None]:
         scene.sh(scene.tx, f"ip link set eth0 addrgenmode eui64; {command}")
         events = AddressEvents(scene.tx)
 
-        def back() -> PlainSender:
-            events.wait()
-            return plain_sender(scene)
+        opened = scene.open_sender
 
-        def off() -> PlainSender:
+        def back() -> Sends:
+            events.wait()
+            return opened()
+
+        def off() -> Sends:
             scene.open_sender = back
-            return plain_sender(scene)
+            return opened()
 
         scene.open_sender = off
 
@@ -158,6 +160,14 @@ BREAKS = (
         scene=_sends_plainly_ipv6,
     ),
     Break("mtu below ipv6", "ipv6.mtu", _without_ipv6("ip link set eth0 mtu 1000"), scene=_sends_plainly_ipv6),
+    Break(
+        "ipv6 off, a Sender",
+        "ipv6.disabled",
+        _without_ipv6("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1"),
+        scene=ipv6,
+    ),
+    Break("no address, a Sender", "address.missing", run("tx", "ip addr flush dev eth0")),
+    Break("no address, a Sender, ipv6", "address.missing", run("tx", "ip -6 addr flush dev eth0"), scene=ipv6),
     Break("tentative address", "address.tentative", _check_address, scene=ipv6),
     Break("duplicate address", "address.duplicate", _same_address, scene=ipv6),
     Break("join without an address", "address.missing", run("rx", "ip addr flush dev eth0"), scene=_names_no_interface),

@@ -167,7 +167,7 @@ class LateScene(SnoopingScene):
         flow: Flow = super()._flow(observation, call, error)
         ends = (Party(host, interface="eth0") for host in (self.tx, self.rx))
         again = trace(self.channel, *ends, through=self.sender, into=self.receiver, join=False)
-        return replace(flow, trace=again)
+        return replace(flow, received=0, trace=again)
 
 
 def _becomes_healthy(scene: Scene) -> None:
