@@ -3,45 +3,49 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pytest_mcast.core.system import LINUX
 from pytest_mcast.evidence import Reading, joined_by, socket_options, socket_state
 
-__all__ = ["MOST", "describe_socket", "memberships_of"]
+__all__ = ["MOST", "Joinable", "describe_socket"]
 
 #: How many sockets are looked at, which takes about 0.1 ms each; and how many memberships each of them is asked for.
 MOST = 50
 
 
-def describe_socket(
-    sock: socket.socket, memberships: Collection[Mapping[str, Any]] | None, group: str | None = None
-) -> dict[str, Any]:
-    """Return ``socket_options``, ``socket_state``, and as ``joined`` which memberships of its host are its own.
+class Joinable:
+    """What a socket of the calling thread's network namespace may have joined, as a host's ``readings`` tell."""
 
-    To be called inside the host. ``joined`` is not there when nobody could read what the host has joined (None). The
-    ``group`` is asked for on every interface: the socket may have joined where the host is no member any more. It is all
-    that is asked for when the host has more than ``MOST`` memberships.
+    def __init__(self, readings: Mapping[str, Reading]) -> None:
+        reading = readings.get("memberships", Reading(refused="nobody has read it"))
+        self._known = LINUX and not reading.refused
+        if not self._known:
+            return
+        self._indices = {name: index for index, name in socket.if_nameindex()}
+        pairs = [(self._indices.get(each["interface"]), each["group"]) for each in reading.value]
+        self._pairs = {(index, group) for index, group in pairs if index is not None}
+
+    def asked(self, group: str | None) -> list[tuple[int, str]] | None:
+        """Return what to ask a socket for, by interface index and group; None when nobody knows.
+
+        The ``group`` is asked for on every interface: the socket may have joined where the host is no member any more. It
+        is all that is asked for when the host has more than ``MOST`` memberships.
+        """
+        if not self._known or (group is None and len(self._pairs) > MOST):
+            return None
+        more = set() if group is None else {(index, group) for index in self._indices.values()}
+        return sorted(more if len(self._pairs) > MOST else self._pairs | more)
+
+
+def describe_socket(sock: socket.socket, joinable: Joinable, group: str | None = None) -> dict[str, Any]:
+    """Return ``socket_options``, ``socket_state``, and as ``joined`` what it has joined, if somebody could tell.
+
+    To be called in the network namespace that ``joinable`` was made in.
     """
     if sock.fileno() < 0:
         return {}
     found = {**socket_options(sock), **socket_state(sock)}
-    if not LINUX or memberships is None:
-        return found
-    indices = {name: index for index, name in socket.if_nameindex()}
-    asked = {(indices[each["interface"]], each["group"]) for each in memberships if each["interface"] in indices}
-    if len(asked) > MOST:
-        if group is None:
-            return found
-        asked.clear()
-    if group is not None:
-        asked |= {(index, group) for index in indices.values()}
-    return {**found, "joined": joined_by(sock, sorted(asked))}
-
-
-def memberships_of(readings: Mapping[str, Reading]) -> list[Mapping[str, Any]] | None:
-    """Return what a host has joined, as far as somebody has read it; else None."""
-    reading = readings.get("memberships")
-    value: list[Mapping[str, Any]] | None = None if reading is None or reading.refused else reading.value
-    return value
+    asked = joinable.asked(group)
+    return found if asked is None else {**found, "joined": joined_by(sock, asked)}

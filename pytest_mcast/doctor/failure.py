@@ -138,7 +138,7 @@ def _sockets_of(host: Host, attempt: Attempt, moment: Moment | None) -> list[Map
     """Return the socket of a sender that could not send; one that could not be opened there is none of."""
     if attempt.call != "send":
         return []
-    endpoints = endpoints_of(host) if moment is None else [each for each in moment.endpoints if each.host is host]
+    endpoints = endpoints_of(host, {}) if moment is None else [each for each in moment.endpoints if each.host is host]
     found = [each.options for each in endpoints if each.role == "sender" and each.channel == attempt.channel]
     return [each for each in found[-1:] if each]
 

@@ -6,7 +6,6 @@ import os
 import socket
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from pytest_mcast.core.echo import EchoResponder
 from pytest_mcast.core.receiver import Receiver
@@ -15,7 +14,7 @@ from pytest_mcast.core.system import LINUX
 from pytest_mcast.evidence import Reading
 from pytest_mcast.hosts import Host, RemoteHost, RemoteReceiver, RemoteSender
 
-from .describing import MOST, describe_socket
+from .describing import MOST, Joinable, describe_socket
 from .endpoint import Endpoint
 from .flow import Changes
 
@@ -45,9 +44,7 @@ class Moment:
     own: Collection[int] = ()
 
 
-def endpoints_of(
-    host: Host, memberships: Collection[Mapping[str, Any]] | None = (), about: object = None
-) -> list[Endpoint]:
+def endpoints_of(host: Host, readings: Mapping[str, Reading], about: object = None) -> list[Endpoint]:
     """Return the open receivers, responders and senders of a host, the oldest first; nothing that is far away is asked.
 
     Only the newest ``MOST``, and the one that it is ``about``, are looked at closely.
@@ -56,13 +53,14 @@ def endpoints_of(
     near = [*opened[-MOST:], about]
     found: list[Endpoint] = []
     with host.inside():
+        joinable = Joinable(readings)
         for each in opened:
             endpoint = _endpoint(host, each)
             if endpoint is None:
                 continue
             sock = _socket_of(each)
             if sock is not None and any(each is one for one in near):
-                endpoint = replace(endpoint, options=describe_socket(sock, memberships, each.channel.group))
+                endpoint = replace(endpoint, options=describe_socket(sock, joinable, each.channel.group))
             found.append(endpoint)
     return found
 

@@ -18,7 +18,7 @@ from pytest_mcast.evidence import Pulse, Reading, Snapshot, take_snapshot
 from pytest_mcast.hosts import Host, RemoteHost
 
 from .counters import changes_between
-from .describing import describe_socket, memberships_of
+from .describing import Joinable, describe_socket
 from .facts import Facts
 from .flow import Apart, Changes, End, Flow, Segment
 from .holders import with_holders
@@ -114,7 +114,7 @@ class Observation:
         ``stale`` are the inodes of sockets of the user's that are of no interest, ``about`` is the endpoint that is of most.
         """
         readings = {host: fleeting(host) for host in hosts if not host.gone}
-        endpoints = [found for host in readings for found in endpoints_of(host, memberships_of(readings[host]), about)]
+        endpoints = [found for host in readings for found in endpoints_of(host, readings[host], about)]
         own = opened_here()
         endpoints += own_sockets(readings, own, inodes_of(readings).union(stale))
         changes = {host: self.changes(host) for host in readings}
@@ -168,10 +168,10 @@ class Observation:
         host = party.host
         if host not in facts:
             facts[host] = _facts_now(host, channel)
-        joined = memberships_of(facts[host].snapshot.readings)
         with nullcontext() if host.gone else host.inside():
+            joinable = Joinable(facts[host].snapshot.readings)
             sockets = tuple(
-                each if isinstance(each, Mapping) else describe_socket(each, joined, channel.group)
+                each if isinstance(each, Mapping) else describe_socket(each, joinable, channel.group)
                 for each in party.sockets
             )
         return End(str(host), facts[host], changed[host], party.interface_name, sockets)

@@ -12,10 +12,12 @@ from pytest_mcast.core.system import LINUX
 from pytest_mcast.evidence import Reading
 from pytest_mcast.hosts import Host
 
-from .describing import MOST, describe_socket, memberships_of
+from .describing import MOST, Joinable, describe_socket
 from .endpoint import Endpoint
 
 __all__ = ["opened_here", "own_sockets"]
+
+_MOST_ASKED = 1000  # of the sockets of any kind, to find those that are meant
 
 
 def opened_here() -> dict[int, int]:
@@ -42,11 +44,11 @@ def own_sockets(
     places.pop(None, None)
     if not places:
         return []
-    from pytest_mcast.evidence.descriptors import namespace_of
+    from pytest_mcast.evidence.descriptors import duplicate, namespace_of
 
     chosen: dict[Host, list[tuple[int, int]]] = {}
     left = MOST
-    for inode, descriptor in sorted(opened.items(), reverse=True):
+    for inode, descriptor in sorted(opened.items(), reverse=True)[:_MOST_ASKED]:
         host = None if inode in known else places.get(namespace_of(descriptor))
         if host is not None:
             chosen.setdefault(host, []).append((inode, descriptor))
@@ -55,9 +57,14 @@ def own_sockets(
                 break
     found: list[Endpoint] = []
     for host, sockets in chosen.items():
+        interface = host.interface.name
         with host.inside():
+            joinable = Joinable(readings[host])
             for inode, descriptor in sockets:
-                found += _described(host, inode, descriptor, memberships_of(readings[host]))
+                sock = duplicate(descriptor, inode)
+                if sock is not None:  # else closed by now
+                    with sock:
+                        found += _plain(host, interface, describe_socket(sock, joinable))
     # The newest last, as those of hosts are.
     return sorted(found, key=lambda endpoint: endpoint.options["inode"])
 
@@ -67,16 +74,7 @@ def _namespace(readings: Mapping[str, Reading]) -> int | None:
     return value
 
 
-def _described(
-    host: Host, inode: int, descriptor: int, memberships: Collection[Mapping[str, Any]] | None
-) -> Iterator[Endpoint]:
-    from pytest_mcast.evidence.descriptors import duplicate
-
-    sock = duplicate(descriptor, inode)
-    if sock is None:  # closed by now
-        return
-    with sock:
-        options = describe_socket(sock, memberships)
+def _plain(host: Host, interface: str, options: Mapping[str, Any]) -> Iterator[Endpoint]:
     port = options.get("local", ["", 0])[1]
     silent = 0 if port == 0 else None  # the first datagram takes a port
     for each in options.get("joined", ()):
@@ -84,8 +82,7 @@ def _described(
         channel = Channel.unchecked(each["group"], port, source)
         yield Endpoint(host, "receiver", channel, socket.if_indextoname(each["index"]), options)
     # What receives may send as well.
-    interface = options.get("device") or host.interface.name
-    yield Endpoint(host, "sender", _peer(options), interface, options, silent)
+    yield Endpoint(host, "sender", _peer(options), options.get("device") or interface, options, silent)
 
 
 def _peer(options: Mapping[str, Any]) -> Channel | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+import stat
 import sys
 from typing import Dict, Optional
 
@@ -29,11 +30,11 @@ def open_sockets() -> Dict[int, int]:
         return found
     for name in names:
         try:
-            link = os.readlink(f"/proc/self/fd/{name}")
+            status = os.fstat(int(name))
         except OSError:  # closed by now
             continue
-        if link.startswith("socket:["):
-            found[int(link[8:-1])] = int(name)
+        if stat.S_ISSOCK(status.st_mode):
+            found[status.st_ino] = int(name)
     return found
 
 
