@@ -109,19 +109,19 @@ class VirtualHost(Host):
                 with self.inside():
                     self._control = with_packet_sockets(lambda: TapControl(str(self), self.mark))
             self._control.name = str(self)  # a host that is used again may have another one
-            self.strong = not any(port.link.impaired for port in self.plugged.values())
+            self._control.immediate = self.strong
             self._control.switch_on()
             return self._control
 
     @property
     def strong(self) -> bool:
         """Whether what was sent to it has come in when send(2) returns: no cable of the lab is impaired."""
-        return self._control is None or self._control.immediate
+        return not any(port.link.impaired for port in self.plugged.values())
 
-    @strong.setter
-    def strong(self, strong: bool) -> None:
+    def judge_anew(self) -> None:
+        """Have proofs here be as strong as the lab allows now."""
         if self._control is not None:
-            self._control.immediate = strong
+            self._control.immediate = self.strong
 
     def receiver(self, channel: Channel, **options: Any) -> Receiver:
         """Open a ready receiver here, and a tap beside it; see ``Receiver`` for options and errors."""
