@@ -49,13 +49,13 @@ def _mount(source: str, target: str, kind: str | None, flags: int) -> None:
 
 def _place(files: dict[str, str], directories: list[str]) -> None:
     """Make files in the private directories, and put others in place of those that are there, for this process only."""
-    staging = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib takes long to import
+    staging = os.path.dirname(os.path.abspath(__file__))
     _mount("tmpfs", staging, "tmpfs", _MS_NOSUID | _MS_NODEV)  # hides a directory that is there for certain
     for number, (path, text) in enumerate(files.items()):
         private = any(path.startswith(f"{directory}/") for directory in directories)
         made = path if private else f"{staging}/{number}"
-        os.makedirs(os.path.dirname(made), exist_ok=True)  # noqa: PTH103, PTH120 - as above
-        with open(made, "w", encoding="utf-8") as file:  # noqa: PTH123 - as above
+        os.makedirs(os.path.dirname(made), exist_ok=True)
+        with open(made, "w", encoding="utf-8") as file:
             file.write(text)
         if not private:
             _mount(made, path, None, _MS_BIND)
@@ -79,7 +79,7 @@ def _exec(directories: list[str], files: str, command: list[str]) -> None:
     if files != "-":
         import json  # most programs need none, and start sooner without it
 
-        with open(int(files), encoding="utf-8") as file:  # noqa: PTH123 - as above
+        with open(int(files), encoding="utf-8") as file:
             _place(json.load(file), directories)
     os.execvp(command[0], command)
 

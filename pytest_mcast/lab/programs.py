@@ -65,6 +65,11 @@ class Program:
         return self._process.poll()
 
     @property
+    def output(self) -> list[str]:
+        """The lines of both kinds up to now, in the order in which they came."""
+        return list(self._lines)
+
+    @property
     def ended(self) -> bool:
         """Whether no more output can come."""
         return self._ended

@@ -70,6 +70,11 @@ class VirtualHost(Host):
         self.plugged: dict[int, Port] = {}
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its interfaces on links, the first first."""
+        return tuple(self._names)
+
+    @property
     def interface(self) -> Interface:
         """The first interface of the host; looked up again once somebody may have changed it."""
         if self._interface is None or self._touched:
