@@ -21,7 +21,7 @@ __all__ = ["start_frr"]
 
 _PLACES = ("/usr/lib/frr", "/usr/libexec/frr", "/usr/lib64/frr")  # Debian, Fedora, openSUSE
 _USERS = "frr:x:{user}:{group}::/:/bin/false\n"
-_GROUP = "frr:x:{group}:\nfrrvty:x:{other}:frr\n"
+_GROUP = "frr:x:{group}:\nfrrvty:x:{group}:frr\n"
 # zebra goes into the background as soon as it listens; then pimd, which asks it about interfaces, need not try twice.
 _SCRIPT = """
 zebra=$1 pimd=$2
@@ -67,7 +67,7 @@ def start_frr(
             "/run/zebra.conf": "",
             "/run/pimd.conf": "\n".join([*lines, *extra, ""]),
             "/etc/passwd": _USERS.format(user=user, group=group),
-            "/etc/group": _GROUP.format(group=group, other=group + 1),
+            "/etc/group": _GROUP.format(group=group),
         },
         member=r"\({channel}\) membership now is INCLUDE",
     )
