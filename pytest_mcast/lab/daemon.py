@@ -92,7 +92,10 @@ class RoutingDaemon:
     def wait_until_pruned(
         self, group: str, interface: str, *, source: Host | str | None = None, timeout: float = 5.0
     ) -> None:
-        """Wait until no entry forwards a group (from a source) out of an interface; raises ``RouteTimeout``."""
+        """Wait until no entry forwards a group (from a source) out of an interface; raises ``RouteTimeout``.
+
+        That may be for a moment only, while the daemon replaces an entry.
+        """
         wanted = None if source is None else address_of(source)
 
         def pruned(entries: tuple[MfcEntry, ...]) -> bool:

@@ -16,6 +16,7 @@ from . import netlink
 from .mfc import MfcEntry, read_mfc
 from .mroute import Forwarding, RouteCounters, Upcall
 from .namespace import Namespace
+from .sysctls import write_sysctl
 from .virtualhost import VirtualHost
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from .smcroute import StaticRoute
 
 __all__ = ["Router"]
+
+_FORWARDING = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
 
 
 class Router(VirtualHost):
@@ -97,7 +100,7 @@ class Router(VirtualHost):
     def reach(self, link: Link, through: VirtualHost) -> None:
         """Add the unicast routes to a link, through another router on a link of ours: what RPF goes by in a daemon.
 
-        Raises ``InterfaceError`` when there is no link that both are on.
+        Both forward unicast from then on, as register messages of PIM need. Raises ``InterfaceError`` when there is no link that both are on.
         """
         theirs = {port.link: port for port in through.plugged.values()}
         gateway = next((theirs[port.link] for port in self.plugged.values() if port.link in theirs), None)
@@ -107,6 +110,11 @@ class Router(VirtualHost):
         networks = [ipaddress.ip_interface(f"{ip}/{length}").network for ip, length in link.addresses(1).items()]
         wanted = [network for network in networks if not network.is_link_local]
         self.configure(*(netlink.route(str(net), gateway=addresses[net.version]) for net in wanted))
+        through.touch()
+        for router in (self, through):
+            with router.inside():
+                for path in _FORWARDING:
+                    write_sysctl(path, "1")
 
     def smcroute(self, *routes: StaticRoute, extra: Sequence[str] = ()) -> RoutingDaemon:
         """Start SMCRoute here with these routes, IPv4 and IPv6; ready when this returns.
