@@ -9,7 +9,7 @@ from typing import Any
 from .facts import Facts, NotRead
 from .flow import End, Flow
 
-__all__ = ["Ear", "Joined", "ears"]
+__all__ = ["Ear", "Joined", "ears", "strangers"]
 
 _INDEX = "index "
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - that is what is looked for

@@ -76,6 +76,11 @@ class Observation:
             self.close()
             raise
 
+    @property
+    def hosts(self) -> list[Host]:
+        """The hosts that are counted on."""
+        return list(self._pulses)
+
     def add(self, host: Host) -> None:
         """Count on one more host, from now on; again is no error. Remote hosts are not counted on."""
         if host not in self._pulses and not isinstance(host, RemoteHost):

@@ -27,6 +27,7 @@ __all__ = ["Doctor"]
 _TITLE = "mcast doctor"
 _LIMIT, _WIDTH = 25, 80
 _PATIENCE = 5.0  # seconds; reading takes a few hundredths of one, unless a machine is in trouble
+_COUNTED = 50  # hosts on which is counted, each of which takes six open files
 _MOMENTS = 20  # of one test: that many losses are looked at, each of which had waited
 
 
@@ -83,7 +84,8 @@ class Doctor:
             self._observation = Observation()
         self._hosts[host] = None
         host.lost = self._keep_loss
-        self._observation.add(host)
+        if len(self._observation.hosts) < _COUNTED:
+            self._observation.add(host)
         self._observation.mark(host)
 
     @property

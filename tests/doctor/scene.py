@@ -110,6 +110,8 @@ class Scene:
         #: What is open now.
         self.receiver: Receives | None = None
         self.sender: Sends | None = None
+        #: How many datagrams have come that were not waited for.
+        self.received = 0
 
     def _receiver(self) -> Receiver:
         return self.rx.receiver(self.channel, **self.receiver_options)
@@ -170,6 +172,7 @@ class Scene:
         """Open receiver and sender, send one datagram, and wait for it; return the diagnosis if that fails."""
         payload = secrets.token_bytes(self.payload_size)
         call = ""
+        self.received = 0
         with Observation(self.tx, self.rx) as observation:
             try:
                 call = "join"
@@ -180,7 +183,7 @@ class Scene:
                 self.sender.send(payload)
                 call = "receive"
                 while _payload(self.receiver.recv(timeout)) != payload:
-                    pass
+                    self.received += 1
             except (OSError, InterfaceError, NotReceived) as error:
                 return diagnose(self._flow(observation, call, error))
             finally:
@@ -200,6 +203,7 @@ class Scene:
             error=error,
             size=self.payload_size,
             sent=getattr(self.sender, "count", None),  # a plain socket does not count
+            received=self.received,
         )
 
     def delivers(self, stray: Stray, host: VirtualHost) -> Diagnosis | None:

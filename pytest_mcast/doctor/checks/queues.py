@@ -64,7 +64,7 @@ def _unread(flow: Flow) -> Iterator[Match]:
 def _read_already(flow: Flow) -> Iterator[Match]:
     end, name = flow.receiver, _errors(flow, "InDatagrams")
     read, listening = _counted(flow, name), _listening(flow)
-    if end is None or not flow.sent or flow.received or read is None or read < flow.sent or len(listening) != 1:
+    if end is None or not flow.sent or flow.received != 0 or read is None or read < flow.sent or len(listening) != 1:
         return
     ear = listening[0]
     # Counted when they are read, for the whole host: so there must be nobody else who reads.

@@ -103,7 +103,7 @@ def _nothing_joined(flow: Flow) -> Iterator[Match]:
 
 def _joined_before(flow: Flow) -> Iterator[Match]:
     end = flow.receiver
-    if flow.call != "report" or end is None or _wanted_record(flow) in _ENDS:
+    if flow.call != "report" or end is None or _wanted_record(flow) in _ENDS or any(_never_reported(flow)):
         return
     for each in end.facts.memberships(flow.channel.group, end.interface):
         if each["users"] > 1:

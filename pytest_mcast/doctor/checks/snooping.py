@@ -13,6 +13,8 @@ from .reporting import stopped_reports
 
 __all__ = ["CHECKS"]
 
+_PROTOCOLS = {"ipv4": "IGMP", "ipv6": "MLD"}
+
 
 def _carrying(flow: Flow) -> Way | None:
     """Return the way through the switch if it carries frames at all, so that it depends on groups what gets through."""
@@ -23,7 +25,7 @@ def _carrying(flow: Flow) -> Way | None:
 def _values(flow: Flow, way: Way) -> dict[str, object]:
     port = way.receiver
     names = {"host": port.end.name, "port": port.name, "bridge": way.bridge["name"]}
-    return {**names, "group": flow.channel.group, "family": flow.channel.family}
+    return {**names, "group": flow.channel.group, "protocol": _PROTOCOLS[flow.channel.family]}
 
 
 def _floods_not(flow: Flow) -> Way | None:
@@ -50,7 +52,7 @@ def _no_querier(flow: Flow) -> Iterator[Match]:
     if way is None or not way.options.get("snooping") or always_flooded(flow.channel.group):
         return
     if not way.options.get("querier"):
-        seen = f"{way.bridge['name']} does not ask, and has heard no {flow.channel.family} querier"
+        seen = f"{way.bridge['name']} does not ask, and has heard no {_PROTOCOLS[flow.channel.family]} querier"
         yield Match("certain", (seen, f"mcast_flood is off at {way.receiver.name}"), _values(flow, way))
 
 
@@ -172,7 +174,7 @@ CHECKS: tuple[Check, ...] = (
         id="switch-port.flooding-off",
         stage="network",
         condition=_flooding_off,
-        sentence="the switch floods {group}, but not at the port {port} of {host}, where flooding is off",
+        sentence="the switch floods {group}, but not at {port}, the port of {host}, where flooding is off",
         cure="flood multicast there, or have the switch listen to IGMP and MLD",
         command="bridge link set dev {port} mcast_flood on",
         reads=("links of the switch: snooping, flooding",),
@@ -183,7 +185,7 @@ CHECKS: tuple[Check, ...] = (
         id="querier.none",
         stage="network",
         condition=_no_querier,
-        sentence="nobody asks who wants {group}: the switch listens, but there is no {family} querier, and it goes by no entry",
+        sentence="nobody asks who wants {group}: the switch listens, but there is no {protocol} querier, and it goes by no entry",
         cure="have the switch, or a router, ask",
         command="ip link set dev {bridge} type bridge mcast_igmp_version 3 mcast_mld_version 2 mcast_querier 1",
         reads=("links of the switch: snooping, queriers, flooding",),
@@ -229,7 +231,7 @@ CHECKS: tuple[Check, ...] = (
         id="mdb.blocked",
         stage="network",
         condition=_blocked,
-        sentence="the switch blocks {group} from {source} at the port {port} of {host}: a report has said that nobody wants it",
+        sentence="the switch blocks {group} from {source} at {port}, the port of {host}: a report has said that nobody wants it",
         cure="have the hosts at that port asked, or delete the entry and join again",
         command="bridge mdb del dev {bridge} port {port} grp {group} src {source}",
         reads=_READS,

@@ -44,7 +44,8 @@ class ReportScene(Scene):
                 listener.expect_report(self.channel, sender=self.rx, version=version, timeout=timeout)
             except NotReported as error:
                 hosts = [self.tx, self.rx]
-                flow = report_flow(error, observation, hosts, observation.moment(hosts))
+                error.moment = observation.moment(hosts)
+                flow = report_flow(error, observation, hosts, error.moment)
                 assert flow is not None
                 return diagnose(flow)
         return None
