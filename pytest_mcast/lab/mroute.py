@@ -19,7 +19,7 @@ from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.errors import MissingCapability
 from pytest_mcast.wire.attach import NOTHING, attach_filter, instruction
 
-__all__ = ["Forwarding", "RouteCounters", "Upcall"]
+__all__ = ["Forwarding", "RouteCounters", "Upcall", "in_use"]
 
 _INIT, _ADD_VIF, _ADD_MFC, _DEL_MFC, _ASSERT = 200, 202, 204, 205, 207  # the same for both families
 _ADD_MFC_PROXY, _DEL_MFC_PROXY = 210, 211  # of any source
@@ -180,10 +180,16 @@ def _text(packed: bytes) -> str:
     return str(ipaddress.ip_address(packed))
 
 
+def in_use(family: str) -> MissingCapability:
+    """Return what says that another program has the forwarding of a family."""
+    reason = f"another program has {family} multicast routing here already"
+    return MissingCapability("routing", reason, "use a router of your own")
+
+
 def _missing(family: str, error: OSError) -> MissingCapability:
     what = f"{family} multicast routing"
     if error.errno == errno.EADDRINUSE:
-        return MissingCapability("routing", f"another program has {what} here already", "use a router of your own")
+        return in_use(family)
     if error.errno in (errno.ENOPROTOOPT, errno.EOPNOTSUPP):
         name = "CONFIG_IPV6_MROUTE" if family == "ipv6" else "CONFIG_IP_MROUTE"
         return MissingCapability("routing", f"this kernel has no {what} ({error})", f"use a kernel with {name}")
