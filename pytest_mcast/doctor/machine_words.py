@@ -238,6 +238,7 @@ def _unchecked(health: Health, refused: Container[str], width: int) -> Iterator[
 def _findings(health: Health, width: int) -> Iterator[Line]:
     if health.findings:
         yield Line("findings", "heading")
+    continued = " `" if health.facts.system == "win32" else " \\"  # PowerShell's
     for finding in health.findings:
         style = _CONFIDENCE[finding.confidence]
         yield from (Line(line, style) for line in _wrap(f"{finding.confidence}: {finding.cause}", width))
@@ -247,7 +248,7 @@ def _findings(health: Health, width: int) -> Iterator[Line]:
         # A line for each, so that it can be copied; one that is too long is continued as the shell has it.
         for command in finding.command.splitlines():
             lines = _wrap(f"$ {command}", width - 2, hang=4, start=10)
-            yield from (Line(line + " \\") for line in lines[:-1])
+            yield from (Line(line + continued) for line in lines[:-1])
             yield Line(lines[-1])
 
 

@@ -59,7 +59,8 @@ class Cable:
         #: What has happened, by direction.
         self.judges: dict[str, Judge] = dict(zip(names, judges, strict=True))
         self._rate = impairment.rate
-        self._ways = [_Way(*self._ends, judges[0]), _Way(*reversed(self._ends), judges[1])]
+        here, there = self._ends
+        self._ways = [_Way(here, there, judges[0]), _Way(there, here, judges[1])]
         self._queue: list[tuple[float, int, _Way, bytes]] = []
         self._numbers = itertools.count()
         #: What the thread died of; None as long as it runs.

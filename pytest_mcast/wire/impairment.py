@@ -20,7 +20,7 @@ class Every:
     n: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1:
+        if not _is_ordinal(self.n):
             raise ValueError(f"Every({self.n!r}): it is a whole number from 1")
 
 
@@ -31,8 +31,7 @@ class Exactly:
     numbers: frozenset[int]
 
     def __init__(self, *numbers: int) -> None:
-        wrong = [number for number in numbers if isinstance(number, bool) or not isinstance(number, int) or number < 1]
-        if wrong or not numbers:
+        if not numbers or not all(map(_is_ordinal, numbers)):
             raise ValueError(f"Exactly({', '.join(map(repr, numbers))}): they are whole numbers from 1")
         object.__setattr__(self, "numbers", frozenset(numbers))
 
@@ -168,6 +167,10 @@ def complete_checksum(frame: bytes, start: int, offset: int) -> bytes:
 def _words(data: bytes) -> Iterator[int]:
     data += bytes(len(data) % 2)
     yield from struct.unpack(f"!{len(data) // 2}H", data)
+
+
+def _is_ordinal(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _is_number(value: object) -> bool:

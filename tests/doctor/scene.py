@@ -110,6 +110,8 @@ class Scene:
         #: What is open now.
         self.receiver: Receives | None = None
         self.sender: Sends | None = None
+        #: How many datagrams have come that were not waited for.
+        self.received = 0
 
     def _receiver(self) -> Receiver:
         return self.rx.receiver(self.channel, **self.receiver_options)
@@ -169,7 +171,8 @@ class Scene:
     def _exchange(self, timeout: float) -> Diagnosis | None:
         """Open receiver and sender, send one datagram, and wait for it; return the diagnosis if that fails."""
         payload = secrets.token_bytes(self.payload_size)
-        call, received = "", 0
+        call = ""
+        self.received = 0
         with Observation(self.tx, self.rx) as observation:
             try:
                 call = "join"
@@ -180,9 +183,9 @@ class Scene:
                 self.sender.send(payload)
                 call = "receive"
                 while _payload(self.receiver.recv(timeout)) != payload:
-                    received += 1
+                    self.received += 1
             except (OSError, InterfaceError, NotReceived) as error:
-                return diagnose(self._flow(observation, call, error, received))
+                return diagnose(self._flow(observation, call, error))
             finally:
                 for endpoint in (self.receiver, self.sender):
                     if endpoint is not None:
@@ -190,7 +193,7 @@ class Scene:
                 self.receiver = self.sender = None
         return None
 
-    def _flow(self, observation: Observation, call: str, error: BaseException, received: int) -> Any:
+    def _flow(self, observation: Observation, call: str, error: BaseException) -> Any:
         sockets = [] if self.receiver is None or not self.shows_socket else [_socket(self.receiver)]
         return observation.flow(
             self.channel,
@@ -200,7 +203,7 @@ class Scene:
             error=error,
             size=self.payload_size,
             sent=getattr(self.sender, "count", None),  # a plain socket does not count
-            received=received,
+            received=self.received,
         )
 
     def delivers(self, stray: Stray, host: VirtualHost) -> Diagnosis | None:

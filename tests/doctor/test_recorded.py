@@ -57,6 +57,7 @@ def test_the_cause_is_named(name: str) -> None:
     assert set(health.unchecked) <= {"machine.no-querier"}
     said = _said(health)
     assert max(map(len, said.splitlines())) <= 80
+    assert ("-InterfaceAlias 'Ethernet' `\n" in said) == (name == "windows11")  # PowerShell's way of going on
     for finding in health.findings:
         assert " ".join(finding.cause.split()) in " ".join(said.split())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import xml.etree.ElementTree as ET
 
@@ -10,6 +12,7 @@ import pytest
 from ..conftest import Runner
 from ..support.terminal import Terminal
 
+PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"  # ordinary users often lack these
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-W", "error"]
 
 # Each test fails for the reason in its name, which is the word that its section must have.
@@ -194,6 +197,27 @@ def test_a_doctor_that_fails_is_a_line_and_what_passes_says_nothing(
     assert "1 failed, 1 passed" in result.stdout
     passing = home([*PYTEST, "--mcast-lab", "-k", "fine"])
     assert "mcast doctor" not in passing.stdout + passing.stderr
+
+
+@pytest.mark.skipif(shutil.which("nft", path=PATH) is None, reason="needs nft")
+def test_the_firewall_of_a_receiver_is_named_with_the_command_that_cures(home: Runner) -> None:
+    home.write(
+        """
+        import pytest
+
+        @pytest.mark.mcast(family="ipv6", mode="ssm", timeout=0.05)
+        def test_firewall(mcast_receiver, mcast_sender, mcast_receiver_host):
+            rules = "add table inet f; add chain inet f c { type filter hook input priority 0; }; "
+            rules += f"add rule inet f c udp dport {mcast_receiver.channel.port} drop"
+            assert mcast_receiver_host.popen(["nft", rules]).wait() == 0
+            mcast_sender.send(b"dropped")
+            mcast_receiver.recv()
+        """
+    )
+    lines = _sections(home([*PYTEST, "--mcast-lab"]).stdout)["test_firewall"]
+    assert lines[0].startswith("certain: a rule of the firewall of session drops the datagrams"), lines
+    assert any(line.startswith("        $ nft insert rule inet f c ") for line in lines)
+    assert any(line.startswith("sent once more: it got to session: eth0; not to session: IP") for line in lines)
 
 
 def test_on_a_terminal_of_80_columns(home: Runner) -> None:
