@@ -33,7 +33,9 @@ _PLACES = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 
 # What they log before they go on without it.
 _TAKEN = re.compile("Address already in use|Another multicast routing application")
-_WRONG = re.compile(r"No such command|Config Failed|Unknown command|\bInvalid (?!argument)|, skipping|Parse error|Syntax error")
+_WRONG = re.compile(
+    r"No such command|Config Failed|Unknown command|\bInvalid (?!argument)|, skipping|Parse error|Syntax error"
+)
 
 
 class RoutingDaemon:

@@ -47,6 +47,7 @@ def _start(router: Router, daemon: str, channel: Channel | None = None, rp: Virt
     [
         ("smcroute", "ipv4", "asm"),
         ("smcroute", "ipv4", "ssm"),
+        ("smcroute", "ipv6", "asm"),
         ("smcroute", "ipv6", "ssm"),
         ("pimd", "ipv4", "asm"),
         ("frr", "ipv4", "asm"),
