@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.deadline import Deadline
-from pytest_mcast.core.errors import ChannelError, McastError, NotReceived, NoVerdict
+from pytest_mcast.core.errors import ChannelError, McastError, NotReceived
 from pytest_mcast.core.verdicts import read_until
 from pytest_mcast.cores import CoreFailure
-from pytest_mcast.cores.records import length_of
 
 from .checks import BesideControl, Fence, SwitchControl, TapControl, Took, Unwanted, beside, judge, other_member, probe
+from .delivery import Delivery
 from .ends import BuiltInOrigin, Member, Origin, ProgramOrigin, open_member
+from .lossy import WireControl
 from .outcomes import Excused, Unready
 from .payloads import Payloads, bursts
 from .routes import Routes
+from .wires import Wires
 
 if TYPE_CHECKING:
-    from pytest_mcast.core.datagrams import Datagram, Sent
     from pytest_mcast.cores import ExternalSender, ReceiveCore
 
     from .checks import Control
@@ -62,7 +62,6 @@ class CellRun:
         self._member: Member | None = None
         self._joined = False
         self._blocked: set[str] = set()
-        self._told: set[str] = set()  # evidence of readiness
         self._up = True
         self._shaken = False  # the link was down: nothing is sure to get through
         self._sure: set[str] = set()  # hosts whose datagrams do
@@ -72,6 +71,11 @@ class CellRun:
         self._routes = Routes(cell, stage)
         self.channel = self._pick()
         self._payloads = Payloads(cell.size, str(self.channel))
+        others = [stage.station(step.origin) for step in cell.steps if step.origin]
+        self._wires = Wires(stage, self._routes, receiver, {one.name: one for one in (sender, *others)})
+        self._delivery = Delivery(
+            cell, story, self.channel, self._payloads, self._routes, self._wires, stage.world.timeout
+        )
 
     @property
     def virtual(self) -> bool:
@@ -90,11 +94,11 @@ class CellRun:
 
     def _is_strong(self, station: Station) -> bool:
         """Say the same of what another host sends."""
-        return station is self.receiver or (station.virtual is not None and self.receiver.virtual is not None)
+        return station.is_near(self.receiver) and not self._wires
 
     def _is_unsure(self, station: Station) -> bool:
         """Say whether it is not known yet that what a host sends gets through at all."""
-        return station.name not in self._sure and (self._shaken or not self._is_strong(station))
+        return station.name not in self._sure and (self._shaken or not station.is_near(self.receiver))
 
     @property
     def _prunes(self) -> bool:
@@ -108,6 +112,7 @@ class CellRun:
         """
         with self._stack:
             try:
+                self.story.evidence += self._wires.open(self.channel, self._stack)
                 self._open_routes()
                 for step in self.cell.steps:
                     self._step(step)
@@ -239,118 +244,17 @@ class CellRun:
     # What must arrive.
 
     def _deliver(self, step: Step, origin: Origin) -> None:
-        member = self._needed()
-        program = isinstance(origin, ProgramOrigin)
-        if self._is_unsure(origin.station):
-            stopped = self._routes.stops(origin.station)
-            beacons = origin if isinstance(origin, BuiltInOrigin) and not stopped else self._legitimate
-            self._await_beacon(member, beacons)
-        payloads = self._payloads.make(step.count, same=program)
-        since_ns, done = time.time_ns(), 0
-        for burst in [payloads] if program else bursts(payloads):
-            sent = self._send(origin, burst)
-            if self._routes.stops(origin.station):
-                raise self._stopped(member, origin.station, step.count)
-            last = self._collect(member, origin.station, burst, sent, done, step.count)
-            done += len(burst)
-        self._look_at_ttl(member, origin.station, payloads[-1], last.ttl, since_ns)
-        how = "" if program else " in order"
-        whom = f" from {step.origin}" if step.origin else ""
-        ready = f" (ready by {member.evidence})" if member.evidence not in self._told else ""
-        self._told.add(member.evidence)
-        self.story.evidence.append(f"{step.count} datagrams{whom} delivered{how}{ready}")
+        member, station = self._needed(), origin.station
+        if self._is_unsure(station):
+            stopped = self._routes.stops(station)
+            self._await_beacon(
+                member, origin if isinstance(origin, BuiltInOrigin) and not stopped else self._legitimate
+            )
+        self._delivery.expect(step, origin, member, self._fence, self._nudge, strong=self._is_strong(station))
 
-    def _send(self, origin: Origin, payloads: Sequence[bytes]) -> list[Sent | None]:
-        name = origin.station.name
-        if isinstance(origin, ProgramOrigin):
-            assert self._program is not None
-            self.story.note(name, f"{self._program.name} is to send {len(payloads[0])} bytes, {len(payloads)} times")
-        sent = origin.send(payloads)
-        for one in sent:
-            if one is not None:
-                self.story.sent(name, one, here=not origin.station.remote)
-        return sent
-
-    def _collect(
-        self,
-        member: Member,
-        station: Station,
-        payloads: Sequence[bytes],
-        sent: Sequence[Sent | None],
-        done: int,
-        count: int,
-    ) -> Datagram:
-        """Have what a host sent delivered, of ``count`` datagrams of which ``done`` have been; return the last."""
-        deadline = Deadline(self._timeout)
-        known = self.channel.source
-        for number, (payload, one) in enumerate(zip(payloads, sent, strict=True), done):
-            try:
-                datagram = self._next(member, deadline)
-            except NotReceived as error:
-                raise self._lost(member, number, count, error) from None
-            right = {
-                "payload": payload,
-                "length": len(payload),
-                "source": known if one is None else one.source[0],
-                "source_port": None if one is None else one.source[1],
-                "group": self.channel.group,
-                "port": self.channel.port,
-                "interface": member.station.interface.index,
-                "ttl": self._routes.ttl_on_arrival(station) if self._is_strong(station) else None,
-            }
-            faults = member.faults(datagram, right)
-            if faults:
-                which = f"datagram {number + 1} of {count}"
-                raise CoreFailure(
-                    "wrong", f"{which} was delivered otherwise than it was sent: {'; '.join(faults)}\n{datagram!r}"
-                )
-        return datagram
-
-    def _next(self, member: Member, deadline: Deadline) -> Datagram:
-        while True:
-            datagram = member.recv(deadline.remaining())
-            # What is of a step before is passed over, and on a real network what is not ours.
-            ours = self.virtual or self._payloads.may_be_ours(datagram.payload)
-            if ours and not self._payloads.is_help(datagram.payload):
-                here = not member.station.remote
-                self.story.received(member.station.name, datagram, length_of(datagram), here=here)
-                return datagram
-
-    def _lost(self, member: Member, got: int, count: int, error: NotReceived) -> NotReceived:
-        amount = "no datagram" if got == 0 else f"only {got} of {count} datagrams"
-        where = f"{member.station.interface.name} of {member.station.name}"
-        text = f"{amount} for {self.channel} on {where} within {self._timeout:g} s"
-        lost = NotReceived("\n".join([text, *self._routes.account(self.channel), *str(error).splitlines()[1:]]))
-        lost.receiver, lost.moment = error.receiver, error.moment  # for the doctor
-        return lost
-
-    def _stopped(self, member: Member, station: Station, count: int) -> McastError:
-        """Return the error of what a router stops; a fence that arrives after it spares the time in which it does not come."""
-        stops, account = self._routes.stops(station), self._routes.account(self.channel)
-        with ExitStack() as stack:
-            got, arrived = self._fence(stack, strong=self.strong).read(member, Deadline(self._timeout))
-        if got:
-            return CoreFailure("wrong", f"{len(got)} datagrams were delivered, with {stops}")
-        what = (
-            f"none of {count} datagrams for {self.channel} on {member.station.interface.name} of {member.station.name}"
-        )
-        if not arrived:
-            return NoVerdict("\n".join([f"no verdict on {what}, with {stops}: the fence did not arrive", *account]))
-        return NotReceived("\n".join([f"{stops}: {what}, and a fence arrived after them", *account]))
-
-    def _look_at_ttl(self, member: Member, station: Station, payload: bytes, told: int | None, since_ns: int) -> None:
-        """Look at the wire, where the receiver does not tell with which TTL a datagram has come."""
-        if self.cell.ttl is None:
-            return
-        evidence = f"TTL {told} on arrival"
-        if told is None or "ttl" not in member.fields:
-            found = TapControl(member.station, self.channel, since_ns).ttl(payload)
-            right = self._routes.ttl_on_arrival(station)
-            if found != right:
-                raise CoreFailure("wrong", f"TTL {found} on arrival, instead of {right}, as the tap saw it")
-            evidence = f"TTL {found} on arrival, as the tap saw it: {member.name} does not tell"
-        if evidence not in self.story.evidence:
-            self.story.evidence.append(evidence)
+    def _nudge(self) -> None:
+        """Send what nobody waits for."""
+        self._legitimate.send([self._payloads.beacon])
 
     def _await_beacon(self, member: Member, origin: BuiltInOrigin) -> list[bytes]:
         """Have something of a host get through; return the payloads that were delivered before."""
@@ -403,8 +307,10 @@ class CellRun:
         program = isinstance(origin, ProgramOrigin)
         payloads = self._payloads.make(step.count, same=program)
         for burst in [payloads] if program else bursts(payloads):
-            self._send(origin, burst)
+            self._delivery.send(origin, burst)
             control.pull()
+        if isinstance(control, WireControl):
+            return control.unwanted(what, payloads, Deadline(self._timeout + self._wires.slack))
         return Unwanted.sent(what, payloads, control, Deadline(self._timeout))
 
     def _judge_early(self, member: Member) -> None:
@@ -427,7 +333,7 @@ class CellRun:
 
     def _fence(self, stack: ExitStack, *, strong: bool) -> Fence:
         if self._can_fence():
-            return Fence(self._legitimate, strong=strong)
+            return Fence(self._legitimate, strong=strong, slack=self._slack)
         # Another receiver on the host gets it, from where the link still leads.
         receiver, sender = self.receiver, self.sender
         options = receiver.options()
@@ -442,7 +348,11 @@ class CellRun:
         if self._up:
             options = {"ttl": self._routes.safe_ttl(sender)} if self._routes.way(sender) else {}
         origin = BuiltInOrigin(sender, channel, stack, timeout=self._timeout, **options)
-        return Fence(origin, strong=strong, witness=witness)
+        return Fence(origin, strong=strong, witness=witness, slack=self._slack)
+
+    @property
+    def _slack(self) -> float | None:
+        return self._wires.slack if self._wires else None
 
     def _control(self, origin: Origin, why: str, stack: ExitStack) -> Control:
         station = origin.station
@@ -456,10 +366,11 @@ class CellRun:
             )
             return BesideControl(self.receiver, channel, stack, timeout=self._timeout)
         # What does not leave the sender's link, or its host's, is seen where it begins.
-        port = station.port if why else self._routes.last_port(station)
+        port = station.port if why or self._wires else self._routes.last_port(station)
         if port is not None and (why or not self._up or self._prunes):
             return SwitchControl(port, self.channel, stack)
-        return TapControl(self.receiver, self.channel)
+        tap = TapControl(self.receiver, self.channel)
+        return WireControl(tap, self._wires, station, self._nudge) if self._wires else tap
 
     def _never(self, member: Member) -> None:
         """Show what is never delivered."""
@@ -467,7 +378,9 @@ class CellRun:
         if self.virtual and not self.alone:
             cases = ["group.other", "ssm.wrong-source"] if ssm else ["group.other"]
             place = self._routes.last(self.sender)
-            self.story.evidence += probe(member, *place, cases, timeout=self._timeout)
+            self.story.evidence += probe(
+                member, *place, cases, timeout=self._timeout, nudge=self._nudge if self._wires else None
+            )
             return
         if self._is_unsure(self.sender):
             self._await_beacon(member, self._legitimate)

@@ -11,6 +11,7 @@ from typing import Any
 from pytest_mcast.documents import Document, name_of, show
 
 from .errors import ScenarioError, one_of
+from .impairments import read_impairment
 from .model import DELIVER, HostSpec, LinkSpec, RouterSpec, Step, SubjectSpec
 from .paths import Paths
 from .sequences import read_sequence
@@ -56,6 +57,7 @@ def read_declarations(documents: Sequence[Document], cores: Sequence[str] = ()) 
     known_links = {_LAN: LinkSpec(_LAN)} | {name: _link(name, item) for name, item in links.items()}
     known_hosts = {name: _host(name, item, known_links) for name, item in hosts.items()}
     known_routers = {name: _router(name, item, known_links, hosts) for name, item in routers.items()}
+    _check_places(links, known_hosts, known_routers)
     plugged: list[HostSpec | RouterSpec] = [*known_hosts.values(), *known_routers.values()]
     if _LAN not in links and not any(_LAN in one.interfaces.values() for one in plugged):
         del known_links[_LAN]
@@ -99,7 +101,21 @@ def _link(name: str, item: _Item) -> LinkSpec:
         igmp_version=int(value.get("igmp_version", LinkSpec.igmp_version)),
         mld_version=int(value.get("mld_version", LinkSpec.mld_version)),
         mtu=None if mtu is None else int(mtu),
+        impair={
+            place: read_impairment(item.document, [*item.where, "impair", place], what)
+            for place, what in value.get("impair", {}).items()
+        },
     )
+
+
+def _check_places(links: Mapping[str, _Item], hosts: Mapping[str, HostSpec], routers: Mapping[str, RouterSpec]) -> None:
+    """Raise ``ScenarioError`` where a cable is impaired over which nothing goes."""
+    for name, item in links.items():
+        there = [host.name for host in hosts.values() if host.link == name]
+        there += [router.name for router in routers.values() if name in router.interfaces.values()]
+        for place in item.value.get("impair", {}):
+            where = [*item.where, "impair", place]
+            one_of(item.document, where, f"host or router on the link {name} called", place, there, of_key=True)
 
 
 def _host(name: str, item: _Item, links: Mapping[str, LinkSpec]) -> HostSpec:

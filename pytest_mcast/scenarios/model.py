@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from .impairments import ImpairmentSpec
 from .paths import Paths
 
 __all__ = [
@@ -37,13 +38,17 @@ _ID = re.compile(
 
 @dataclass(frozen=True)
 class LinkSpec:
-    """A layer-2 segment between virtual hosts. With ``snooping`` its switch listens to IGMP and MLD, and has a querier."""
+    """A layer-2 segment between virtual hosts. With ``snooping`` its switch listens to IGMP and MLD, and has a querier.
+
+    ``impair`` has what happens on the cables of hosts and routers there, by their names.
+    """
 
     name: str
     snooping: bool = False
     igmp_version: int = 3
     mld_version: int = 2
     mtu: int | None = None
+    impair: Mapping[str, ImpairmentSpec] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

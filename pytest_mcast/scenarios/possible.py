@@ -13,6 +13,9 @@ __all__ = ["LARGEST", "scopes", "why_not"]
 #: Bytes of payload: the largest datagram less the UDP header, and less the IPv4 header, which counts (RFC 791, RFC 8200).
 LARGEST = {"ipv4": 65535 - 20 - 8, "ipv6": 65535 - 8}
 
+_MTU = 1500
+_HEADERS = {"ipv4": 20 + 8, "ipv6": 40 + 8}
+
 # What a program sends at once has to wait in Linux's default receive buffer (net.core.rmem_default, 212992 bytes), with
 # the kernel's bookkeeping: 2.3 kB for each fragment.
 _ROOM, _EACH = 200_000, 2000
@@ -47,6 +50,9 @@ def why_not(cell: Cell, declared: Declarations) -> tuple[str, str] | None:
     trouble = _too_narrow(cell, declared)
     if trouble is not None:
         return "scope", trouble
+    trouble = _in_fragments(cell, declared)
+    if trouble is not None:
+        return "size", trouble
     trouble = _too_much(cell, declared)
     if trouble is not None:
         return "steps" if cell.size is None else "size", trouble
@@ -74,6 +80,26 @@ def _too_narrow(cell: Cell, declared: Declarations) -> str | None:
         if way:
             ends = f"{sender} to {cell.receiver.host}"
             return f"no router forwards groups of scope {cell.scope}, and from {ends} the way is over {names_of(way)}"
+    return None
+
+
+def _in_fragments(cell: Cell, declared: Declarations) -> str | None:
+    """Say why it could not be told what impaired cables do to a datagram: they lose each fragment by itself."""
+    if cell.size is None or not any(link.impair for link in declared.links.values()):
+        return None
+    receiver = declared.hosts[cell.receiver.host]
+    for name, way in declared.paths.of(cell, declared.hosts).items():
+        places = [(declared.hosts[name].link, name), (receiver.link, receiver.name)]
+        for hop in way:
+            interfaces = declared.routers[hop.router].interfaces
+            places += [(interfaces[hop.incoming], hop.router), (interfaces[hop.outgoing], hop.router)]
+        links = [declared.links[link] for link, _ in places if link is not None]
+        impaired = [place for link, place in places if link is not None and place in declared.links[link].impair]
+        if name == receiver.name or not impaired:
+            continue
+        most = min(link.mtu or _MTU for link in links) - _HEADERS[cell.family]
+        if cell.size > most:
+            return f"it would be in fragments, each of which the cable of {impaired[0]} loses by itself; no more than {most}"
     return None
 
 

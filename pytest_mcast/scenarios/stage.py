@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_mcast.lab import Lab, Link, Router, VirtualHost
     from pytest_mcast.lab.port import Port
 
+    from .impairments import ImpairmentSpec
     from .model import HostSpec, Scenario
     from .subjects import Subjects
 
@@ -78,6 +79,10 @@ class Station:
         """Where its interface is plugged in; None if that is no virtual one, or loopback."""
         return None if self.virtual is None else self.virtual.plugged.get(self.interface.index)
 
+    def is_near(self, other: Station) -> bool:
+        """Whether what is sent here gets there at once, or at the latest when routers have forwarded it: no network of others is between."""
+        return self is other or (self.virtual is not None and other.virtual is not None)
+
     def source(self, family: str, scope: str | None) -> str:
         """Return the address that its datagrams to groups of this family and scope come from."""
         return self.interface.address(family, scope or "link-local")
@@ -120,11 +125,21 @@ class Stage:
             router = self.world.lab().router(interfaces={nic: self._link(link) for nic, link in interfaces.items()})
             self._stack.callback(self.world.lab().remove, router)
             router.name = name
-            for port in router.plugged.values():
-                if getattr(port.link, "prunes", False):  # a router wants all of it (RFC 4541 section 2.1.1)
-                    port.multicast_router = "always"
             self._routers[name] = router
+            for port in router.plugged.values():
+                self.show_router(port)
         return self._routers[name]
+
+    def show_router(self, port: Port) -> None:
+        """Have a switch that snoops know that a router is at a port, if there is one: it gets all groups (RFC 4541 section 2.1.1)."""
+        if port.host in self._routers.values() and getattr(port.link, "prunes", False):
+            port.multicast_router = "always"
+
+    def impairment(self, host: VirtualHost, interface: str) -> ImpairmentSpec | None:
+        """Return what happens on the cable of a host or router of the file; None where nothing does."""
+        port = host.plugged.get(host.find(interface).index)
+        names = [name for name, link in self._links.items() if port is not None and link is port.link]
+        return self.scenario.links[names[0]].impair.get(host.name) if names else None
 
     def pick(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 __all__ = ["Choice", "Every", "Exactly", "Fate", "Impairment", "Judge", "complete_checksum"]
@@ -100,8 +100,12 @@ class Fate:
 class Judge:
     """Decides for one direction. ``lost`` and so on are the numbers of the datagrams that it happened to.
 
-    ``overrun`` counts frames for which the wire had no room, because they came faster than it takes them: they are lost, and
-    have no number.
+    <<<<<<< HEAD
+        ``overrun`` counts frames for which the wire had no room, because they came faster than it takes them: they are lost, and
+        have no number.
+    =======
+        ``watch`` is told of each datagram, as it came, and of its fate before it goes on; in the thread of the wire.
+    >>>>>>> topo
     """
 
     impairment: Impairment
@@ -112,6 +116,7 @@ class Judge:
     duplicated: list[int] = field(default_factory=list)
     reordered: list[int] = field(default_factory=list)
     corrupted: list[int] = field(default_factory=list)
+    watch: Callable[[bytes, Fate], object] = lambda *_: None
 
     def __post_init__(self) -> None:
         # One stream of chances for each, so that what is lost does not depend on whether something is delayed as well.
@@ -123,6 +128,11 @@ class Judge:
         delay = self._delay()
         if not datagram:
             return Fate(frame, delay=delay)
+        fate = self._fate(frame, delay)
+        self.watch(frame, fate)
+        return fate
+
+    def _fate(self, frame: bytes, delay: float) -> Fate:
         self.datagrams += 1
         chosen = {name: self._chosen(name) for name in ("loss", "duplicate", "reorder", "corrupt")}
         if chosen["loss"]:
