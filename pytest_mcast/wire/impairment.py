@@ -100,12 +100,9 @@ class Fate:
 class Judge:
     """Decides for one direction. ``lost`` and so on are the numbers of the datagrams that it happened to.
 
-    <<<<<<< HEAD
         ``overrun`` counts frames for which the wire had no room, because they came faster than it takes them: they are lost, and
-        have no number.
-    =======
+    have no number.
         ``watch`` is told of each datagram, as it came, and of its fate before it goes on; in the thread of the wire.
-    >>>>>>> topo
     """
 
     impairment: Impairment
