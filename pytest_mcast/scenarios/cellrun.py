@@ -16,6 +16,7 @@ from pytest_mcast.cores import CoreFailure
 from .checks import BesideControl, Fence, SwitchControl, TapControl, Took, Unwanted, beside, judge, other_member, probe
 from .delivery import Delivery
 from .ends import BuiltInOrigin, Member, Origin, ProgramOrigin, open_member
+from .heard import unblock
 from .lossy import WireControl
 from .outcomes import Excused, Unready
 from .payloads import Payloads, bursts
@@ -207,7 +208,10 @@ class CellRun:
             return
         station = self._stage.station(step.source) if step.source else self.sender
         source = station.source(self.cell.family, self._routes.scope)
-        member.change(step.action, source)
+        if step.action == "unblock" and self._up:
+            unblock(self.receiver, self.channel, source, lambda: member.change("unblock", source))
+        else:
+            member.change(step.action, source)
         (self._blocked.add if step.action == "block" else self._blocked.discard)(source)
         self.story.note(name, f"{step.action}ed {source}")
 

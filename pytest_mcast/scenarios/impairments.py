@@ -30,6 +30,21 @@ class ImpairmentSpec:
     rate: float | None = None
     seed: int = 0
 
+    def __str__(self) -> str:
+        words = [f"{name} {_in_words(value)}" for name in CHOICES if (value := getattr(self, name))]
+        if self.delay[1]:
+            words.append("delay {:g} to {:g} s".format(*self.delay))
+        if self.rate is not None:
+            words.append(f"rate {self.rate:g} bytes/s")
+        return ", ".join([*words, f"seed {self.seed}"])
+
+
+def _in_words(chosen: Chosen) -> str:
+    if not isinstance(chosen, tuple):
+        return f"{chosen:g}"
+    word, numbers = chosen
+    return f"{word} {', '.join(map(str, numbers))}"
+
 
 def read_impairment(document: Document, where: list[Any], value: Mapping[str, Any]) -> ImpairmentSpec:
     """Read what is said of a cable; raises ``ScenarioError`` for numbers that are none."""

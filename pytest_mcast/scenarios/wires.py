@@ -78,7 +78,7 @@ class Wires:
             key = host.name, interface
             if key not in self._cables:
                 self._cables[key] = cable = self._lay(host, interface, spec, stack)
-                lines[key] = f"the cable of {host} is impaired: {cable.impairment}, by {cable.method}"
+                lines[key] = f"the cable of {host} is impaired ({spec}), by {cable.method}"
             judge = getattr(self._cables[key], direction)
             watch = _Watch(
                 f"the cable {'to' if direction == 'to_host' else 'from'} {host}", (channel.group, channel.port)
