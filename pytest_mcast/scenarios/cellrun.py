@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.deadline import Deadline
-from pytest_mcast.core.errors import ChannelError, McastError, NotReceived
+from pytest_mcast.core.errors import ChannelError, McastError, NotReceived, NoVerdict
 from pytest_mcast.core.verdicts import read_until
 from pytest_mcast.cores import CoreFailure
 from pytest_mcast.cores.records import length_of
@@ -19,6 +19,7 @@ from .checks import BesideControl, Fence, SwitchControl, TapControl, Took, Unwan
 from .ends import BuiltInOrigin, Member, Origin, ProgramOrigin, open_member
 from .outcomes import Excused, Unready
 from .payloads import Payloads, bursts
+from .routes import Routes
 
 if TYPE_CHECKING:
     from pytest_mcast.core.datagrams import Datagram, Sent
@@ -68,6 +69,7 @@ class CellRun:
         self._early: list[Unwanted] = []  # what was sent before anybody had joined
         self._early_strong = True
         self._others: dict[str, BuiltInOrigin] = {}
+        self._routes = Routes(cell, stage)
         self.channel = self._pick()
         self._payloads = Payloads(cell.size, str(self.channel))
 
@@ -106,6 +108,7 @@ class CellRun:
         """
         with self._stack:
             try:
+                self._open_routes()
                 for step in self.cell.steps:
                     self._step(step)
                 if self._member is not None and self._joined and self._up and not self._blocked:
@@ -123,32 +126,43 @@ class CellRun:
 
     @cached_property
     def _origin(self) -> Origin:
-        ttl = self._ttl()
+        ttl = self._routes.ttl(self.sender)
         if self._program is not None:
             return ProgramOrigin(self._program, self.sender, self.channel, ttl=ttl, timeout=self._timeout)
-        if self.cell.loopback is False:
-            return BuiltInOrigin(self.sender, self.channel, self._stack, timeout=self._timeout, ttl=ttl, loopback=False)
+        more = {} if self.cell.loopback is None else {"loopback": self.cell.loopback}
+        if self.cell.loopback is False or self._routes.stops(self.sender):
+            return BuiltInOrigin(self.sender, self.channel, self._stack, timeout=self._timeout, ttl=ttl, **more)
         return self._legitimate
 
     @cached_property
     def _legitimate(self) -> BuiltInOrigin:
         """A sender of ours with the right to send, for beacons and fences."""
-        return BuiltInOrigin(self.sender, self.channel, self._stack, timeout=self._timeout, ttl=self._ttl())
+        ttl = self._routes.safe_ttl(self.sender)
+        return BuiltInOrigin(self.sender, self.channel, self._stack, timeout=self._timeout, ttl=ttl)
 
     def _other(self, name: str) -> BuiltInOrigin:
         if name not in self._others:
             station = self._stage.station(name)
-            self._others[name] = BuiltInOrigin(
-                station, self.channel, self._stack, timeout=self._timeout, ttl=self._ttl()
-            )
+            ttl = self._routes.ttl(station)
+            self._others[name] = BuiltInOrigin(station, self.channel, self._stack, timeout=self._timeout, ttl=ttl)
         return self._others[name]
 
     def _pick(self) -> Channel:
-        source = self.sender.source(self.cell.family, self.cell.scope) if self.cell.mode == "ssm" else None
+        scope = self._routes.scope
+        source = self.sender.source(self.cell.family, scope) if self.cell.mode == "ssm" else None
         try:
-            return self._stage.pick(self.receiver, self.cell.family, self.cell.scope, source)
+            return self._stage.pick(self.receiver, self.cell.family, scope, source)
         except ChannelError as error:
             raise Excused("unsupported", str(error)) from None
+
+    def _open_routes(self) -> None:
+        """Have the routers forward what is sent in this cell; where any source is received, the sender's way is for any."""
+        asm = self.cell.mode == "asm"
+        self._routes.open(self.sender, self.channel, self._stack, any_source=asm)
+        others = [step.origin for step in self.cell.steps if step.origin not in ("", self.sender.name)]
+        for name in dict.fromkeys(others):
+            self._routes.open(self._stage.station(name), self.channel, self._stack)
+        self.story.evidence += self._routes.evidence()
 
     # Steps.
 
@@ -187,7 +201,7 @@ class CellRun:
             self.story.note(name, "joined again" if self._joined else "left")
             return
         station = self._stage.station(step.source) if step.source else self.sender
-        source = station.source(self.cell.family, self.cell.scope)
+        source = station.source(self.cell.family, self._routes.scope)
         member.change(step.action, source)
         (self._blocked.add if step.action == "block" else self._blocked.discard)(source)
         self.story.note(name, f"{step.action}ed {source}")
@@ -228,14 +242,18 @@ class CellRun:
         member = self._needed()
         program = isinstance(origin, ProgramOrigin)
         if self._is_unsure(origin.station):
-            self._await_beacon(member, origin if isinstance(origin, BuiltInOrigin) else self._legitimate)
+            stopped = self._routes.stops(origin.station)
+            beacons = origin if isinstance(origin, BuiltInOrigin) and not stopped else self._legitimate
+            self._await_beacon(member, beacons)
         payloads = self._payloads.make(step.count, same=program)
         since_ns, done = time.time_ns(), 0
         for burst in [payloads] if program else bursts(payloads):
             sent = self._send(origin, burst)
-            last = self._collect(member, burst, sent, done, step.count, strong=self._is_strong(origin.station))
+            if self._routes.stops(origin.station):
+                raise self._stopped(member, origin.station, step.count)
+            last = self._collect(member, origin.station, burst, sent, done, step.count)
             done += len(burst)
-        self._look_at_ttl(member, payloads[-1], last.ttl, since_ns)
+        self._look_at_ttl(member, origin.station, payloads[-1], last.ttl, since_ns)
         how = "" if program else " in order"
         whom = f" from {step.origin}" if step.origin else ""
         ready = f" (ready by {member.evidence})" if member.evidence not in self._told else ""
@@ -256,14 +274,13 @@ class CellRun:
     def _collect(
         self,
         member: Member,
+        station: Station,
         payloads: Sequence[bytes],
         sent: Sequence[Sent | None],
         done: int,
         count: int,
-        *,
-        strong: bool,
     ) -> Datagram:
-        """Have these delivered, of ``count`` of which ``done`` have been; return the last."""
+        """Have what a host sent delivered, of ``count`` datagrams of which ``done`` have been; return the last."""
         deadline = Deadline(self._timeout)
         known = self.channel.source
         for number, (payload, one) in enumerate(zip(payloads, sent, strict=True), done):
@@ -279,7 +296,7 @@ class CellRun:
                 "group": self.channel.group,
                 "port": self.channel.port,
                 "interface": member.station.interface.index,
-                "ttl": self._ttl() if strong else None,
+                "ttl": self._routes.ttl_on_arrival(station) if self._is_strong(station) else None,
             }
             faults = member.faults(datagram, right)
             if faults:
@@ -303,22 +320,34 @@ class CellRun:
         amount = "no datagram" if got == 0 else f"only {got} of {count} datagrams"
         where = f"{member.station.interface.name} of {member.station.name}"
         text = f"{amount} for {self.channel} on {where} within {self._timeout:g} s"
-        lost = NotReceived("\n".join([text, *str(error).splitlines()[1:]]))
+        lost = NotReceived("\n".join([text, *self._routes.account(self.channel), *str(error).splitlines()[1:]]))
         lost.receiver, lost.moment = error.receiver, error.moment  # for the doctor
         return lost
 
-    def _ttl(self) -> int:
-        return 1 if self.cell.ttl is None else self.cell.ttl
+    def _stopped(self, member: Member, station: Station, count: int) -> McastError:
+        """Return the error of what a router stops; a fence that arrives after it spares the time in which it does not come."""
+        stops, account = self._routes.stops(station), self._routes.account(self.channel)
+        with ExitStack() as stack:
+            got, arrived = self._fence(stack, strong=self.strong).read(member, Deadline(self._timeout))
+        if got:
+            return CoreFailure("wrong", f"{len(got)} datagrams were delivered, with {stops}")
+        what = (
+            f"none of {count} datagrams for {self.channel} on {member.station.interface.name} of {member.station.name}"
+        )
+        if not arrived:
+            return NoVerdict("\n".join([f"no verdict on {what}, with {stops}: the fence did not arrive", *account]))
+        return NotReceived("\n".join([f"{stops}: {what}, and a fence arrived after them", *account]))
 
-    def _look_at_ttl(self, member: Member, payload: bytes, told: int | None, since_ns: int) -> None:
+    def _look_at_ttl(self, member: Member, station: Station, payload: bytes, told: int | None, since_ns: int) -> None:
         """Look at the wire, where the receiver does not tell with which TTL a datagram has come."""
         if self.cell.ttl is None:
             return
         evidence = f"TTL {told} on arrival"
         if told is None or "ttl" not in member.fields:
             found = TapControl(member.station, self.channel, since_ns).ttl(payload)
-            if found != self.cell.ttl:
-                raise CoreFailure("wrong", f"TTL {found} on arrival, instead of {self.cell.ttl}, as the tap saw it")
+            right = self._routes.ttl_on_arrival(station)
+            if found != right:
+                raise CoreFailure("wrong", f"TTL {found} on arrival, instead of {right}, as the tap saw it")
             evidence = f"TTL {found} on arrival, as the tap saw it: {member.name} does not tell"
         if evidence not in self.story.evidence:
             self.story.evidence.append(evidence)
@@ -353,6 +382,8 @@ class CellRun:
 
     def _keep_out(self, step: Step, origin: Origin, why: str) -> None:
         member = self._member
+        if stops := self._routes.stops(origin.station):
+            why += f"with {stops}, "
         whom = f" from {step.origin}" if step.origin else ""
         what = f"{why}{step.count} datagrams{whom}"
         strong = self.strong and self._is_strong(origin.station)
@@ -391,7 +422,7 @@ class CellRun:
         self._early.clear()
 
     def _can_fence(self) -> bool:
-        source = self.sender.source(self.cell.family, self.cell.scope)
+        source = self.sender.source(self.cell.family, self._routes.scope)
         return self._joined and self._up and source not in self._blocked
 
     def _fence(self, stack: ExitStack, *, strong: bool) -> Fence:
@@ -403,10 +434,14 @@ class CellRun:
         if not self._up:
             assert receiver.virtual is not None
             options, sender = {"interface": receiver.virtual.find("lo")}, receiver
-        channel = self._stage.pick(receiver, self.cell.family, interface=options.get("interface"))
+        scope = self._routes.scope if self._routes.way(sender) else None
+        channel = self._stage.pick(receiver, self.cell.family, scope, interface=options.get("interface"))
+        self._routes.open(sender, channel, stack)
         opened = stack.enter_context(receiver.host.receiver(channel, timeout=self._timeout, **options))
         witness = Member(opened, receiver, channel, "builtin", opened.evidence)
-        origin = BuiltInOrigin(sender, channel, stack, timeout=self._timeout, **({} if self._up else options))
+        if self._up:
+            options = {"ttl": self._routes.safe_ttl(sender)} if self._routes.way(sender) else {}
+        origin = BuiltInOrigin(sender, channel, stack, timeout=self._timeout, **options)
         return Fence(origin, strong=strong, witness=witness)
 
     def _control(self, origin: Origin, why: str, stack: ExitStack) -> Control:
@@ -417,11 +452,13 @@ class CellRun:
             channel = Channel.unchecked(
                 self.channel.group,
                 self.channel.port,
-                station.source(self.cell.family, self.cell.scope) if self.channel.source else None,
+                station.source(self.cell.family, self._routes.scope) if self.channel.source else None,
             )
             return BesideControl(self.receiver, channel, stack, timeout=self._timeout)
-        if station.port is not None and (why or not self._up or self._prunes):
-            return SwitchControl(station.port, self.channel, stack)
+        # What does not leave the sender's link, or its host's, is seen where it begins.
+        port = station.port if why else self._routes.last_port(station)
+        if port is not None and (why or not self._up or self._prunes):
+            return SwitchControl(port, self.channel, stack)
         return TapControl(self.receiver, self.channel)
 
     def _never(self, member: Member) -> None:
@@ -429,13 +466,14 @@ class CellRun:
         ssm = self.cell.mode == "ssm"
         if self.virtual and not self.alone:
             cases = ["group.other", "ssm.wrong-source"] if ssm else ["group.other"]
-            self.story.evidence += probe(member, self.sender, cases, timeout=self._timeout)
+            place = self._routes.last(self.sender)
+            self.story.evidence += probe(member, *place, cases, timeout=self._timeout)
             return
         if self._is_unsure(self.sender):
             self._await_beacon(member, self._legitimate)
         with ExitStack() as stack:
             fence = self._fence(stack, strong=self.strong)
-            picked = self._stage.pick(self.receiver, self.cell.family, self.cell.scope, self.channel.source)
+            picked = self._stage.pick(self.receiver, self.cell.family, self._routes.scope, self.channel.source)
             group = Channel.unchecked(picked.group, self.channel.port, self.channel.source)
             self.story.evidence.append(
                 beside("group.other", member, self.sender, group, fence, stack, timeout=self._timeout)

@@ -24,6 +24,7 @@ from pytest_mcast.core.verdicts import read_all, read_until
 from .ends import BuiltInOrigin, Member
 
 if TYPE_CHECKING:
+    from pytest_mcast.lab import VirtualHost
     from pytest_mcast.lab.port import Port
 
     from .stage import Station
@@ -247,16 +248,18 @@ def judge(unwanted: Unwanted, member: Member, fence: Fence, *, timeout: float, b
     return f"{what} not delivered, {how}: {sightings[0]}"
 
 
-def probe(member: Member, sender: Station, cases: Sequence[str], *, timeout: float) -> list[str]:
-    """Prove by crafted datagrams from another virtual host that these cases are not delivered; return the evidence.
+def probe(member: Member, sender: VirtualHost, interface: str, cases: Sequence[str], *, timeout: float) -> list[str]:
+    """Prove by crafted datagrams from another virtual host, or the last router, that these cases are not delivered.
 
+    Returns the evidence.
     A neighbour on the receiver's host wants them: else kernel and switch keep them from a receiver that looks at nothing.
     """
+    from pytest_mcast.lab import Router
     from pytest_mcast.packets import Prober, drop
     from pytest_mcast.packets.words import neighbour_address
 
     channel, station = member.channel, member.station
-    with Prober(member.receiver, sender.host, station.host, interface=sender.interface.name, timeout=timeout) as prober:
+    with Prober(member.receiver, sender, station.host, interface=interface, timeout=timeout) as prober:
         for case in cases:
             if case == "ssm.wrong-source" and channel.source is not None:
                 source = neighbour_address(channel.source, station.interface.addresses, near=True)
@@ -265,7 +268,8 @@ def probe(member: Member, sender: Station, cases: Sequence[str], *, timeout: flo
                     prober(case, source=source, expect=drop()).check()
             else:
                 prober(case).check()
-    return [f"{case} not delivered, by control and fence" for case in cases]
+    whence = f", on its link from the router {sender}" if isinstance(sender, Router) else ""
+    return [f"{case} not delivered, by control and fence{whence}" for case in cases]
 
 
 def beside(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+
+from .paths import Paths
 
 __all__ = [
     "AXES",
@@ -15,6 +18,7 @@ __all__ = [
     "HostSpec",
     "LinkSpec",
     "Party",
+    "RouterSpec",
     "Scenario",
     "Step",
     "SubjectSpec",
@@ -61,6 +65,19 @@ class HostSpec:
     requires: tuple[str, ...] = ()
     notes: str = ""
     reason: str = ""
+
+    @property
+    def link(self) -> str | None:
+        """The link that a virtual host uses; None if that is no link."""
+        return self.interfaces.get(self.interface or "")
+
+
+@dataclass(frozen=True)
+class RouterSpec:
+    """A multicast router between virtual hosts; ``interfaces`` are names of its interfaces to links."""
+
+    name: str
+    interfaces: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -173,8 +190,14 @@ class Scenario:
     hosts: Mapping[str, HostSpec]
     cells: tuple[Cell, ...]
     links: Mapping[str, LinkSpec] = field(default_factory=dict)
+    routers: Mapping[str, RouterSpec] = field(default_factory=dict)
     subjects: Mapping[str, SubjectSpec] = field(default_factory=dict)
     notes: str = ""
+
+    @cached_property
+    def paths(self) -> Paths:
+        """The ways from link to link."""
+        return Paths(self.routers)
 
 
 def parse_id(text: str) -> dict[str, str] | None:

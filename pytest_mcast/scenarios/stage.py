@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_mcast.core.groups import ChannelPicker
     from pytest_mcast.core.interfaces import Interface
     from pytest_mcast.hosts import Host, RemoteHost
-    from pytest_mcast.lab import Lab, Link, VirtualHost
+    from pytest_mcast.lab import Lab, Link, Router, VirtualHost
     from pytest_mcast.lab.port import Port
 
     from .model import HostSpec, Scenario
@@ -95,6 +95,7 @@ class Stage:
         self.world = world
         self._stack = ExitStack()
         self._links: dict[str, Link] = {}
+        self._routers: dict[str, Router] = {}
         self._stations: dict[str, Station] = {}
         self._remotes: dict[str, RemoteHost] = {}
         self._facts: dict[str, dict[str, str]] = {}  # of remote hosts
@@ -111,6 +112,19 @@ class Stage:
             spec = self.scenario.hosts[name]
             self._stations[name] = self._make(spec)
         return self._stations[name]
+
+    def router(self, name: str) -> Router:
+        """Return a router of the file."""
+        if name not in self._routers:
+            interfaces = self.scenario.routers[name].interfaces
+            router = self.world.lab().router(interfaces={nic: self._link(link) for nic, link in interfaces.items()})
+            self._stack.callback(self.world.lab().remove, router)
+            router.name = name
+            for port in router.plugged.values():
+                if getattr(port.link, "prunes", False):  # a router wants all of it (RFC 4541 section 2.1.1)
+                    port.multicast_router = "always"
+            self._routers[name] = router
+        return self._routers[name]
 
     def pick(
         self,
@@ -166,7 +180,7 @@ class Stage:
 
     def close(self) -> None:
         """Let go of everything; again is no error."""
-        for things in (self._stations, self._links, self._remotes):
+        for things in (self._stations, self._routers, self._links, self._remotes):
             things.clear()
         self._stack.close()
 

@@ -24,6 +24,9 @@ requires: [ipv4-ssm]
 marks: [slow]
 links:
   quiet: {snooping: true, igmp_version: 2, mld_version: 1, mtu: 1400}
+  side: {}
+routers:
+  r1: {interfaces: {eth0: quiet, eth1: lan, eth2: side}}
 hosts:
   one: virtual
   two:

@@ -41,16 +41,20 @@ _CRATES = (
 )
 
 
-def program(name: str, *others: str) -> str:
-    """Return the path of a program, or else of another; skips the test where they are missing, or fails it where ``.ci/run`` installs it."""
+def program(name: str, *others: str, places: Sequence[str] = ()) -> str:
+    """Return the path of a program, or else of another; skips the test where they are missing, or fails it where ``.ci/run`` installs it.
+
+    ``places``: where it may be as well, beside PATH and where daemons are.
+    """
     import pytest
 
-    path = next(filter(None, map(shutil.which, (name, *others))), None)
-    if path is None:
+    path = os.pathsep.join([os.environ.get("PATH", ""), *places, "/usr/sbin", "/usr/local/sbin"])
+    found = next(filter(None, (shutil.which(one, path=path) for one in (name, *others))), None)
+    if found is None:
         if os.environ.get("CI"):
             pytest.fail(f"{name} is missing, which .ci/run installs", pytrace=False)
         pytest.skip(f"{name} is missing; .ci/run installs it")
-    return path
+    return found
 
 
 def _tool(name: str, command: Sequence[str], pattern: str, lowest: tuple[int, int], remedy: str) -> str:
