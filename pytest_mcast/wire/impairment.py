@@ -100,9 +100,8 @@ class Fate:
 class Judge:
     """Decides for one direction. ``lost`` and so on are the numbers of the datagrams that it happened to.
 
-        ``overrun`` counts frames for which the wire had no room, because they came faster than it takes them: they are lost, and
-    have no number.
-        ``watch`` is told of each datagram, as it came, and of its fate before it goes on; in the thread of the wire.
+    ``overrun`` counts frames for which the wire had no room, because they came faster than it takes them: they are lost, and
+    have no number. ``watch`` is told of each datagram, as it came, and of its fate before it goes on; in the thread of the wire.
     """
 
     impairment: Impairment
