@@ -73,6 +73,8 @@ def diagnose(flow: Flow, checks: Iterable[Check] | None = None) -> Diagnosis:
                 findings.append((*rank, _finding(flow, check, match)))
         except NotRead as missing:
             unchecked[check.id] = str(missing)
+        except Exception as error:  # noqa: BLE001 - whatever one check dies of, the others have something to say
+            unchecked[check.id] = f"the check failed: {type(error).__name__}: {error}".partition("\n")[0]
     return Diagnosis(
         flow, tuple(finding for *_, finding in sorted(findings, key=lambda one: one[:3])), unchecked, checked
     )

@@ -40,6 +40,8 @@ class RemoteSubscription(Subscription):
         self.context = None
         self._connection = connection
         self._state = ""
+        #: How many datagrams have come over the connection up to now.
+        self.taken = 0
         self._take_over(opened)
 
     @property
@@ -83,6 +85,7 @@ class RemoteSubscription(Subscription):
         Their time stamps are left out: the clocks of two machines differ.
         """
         taken = self._connection.call("take", self._number, count, timeout, waits=timeout != 0, timeout=timeout)
+        self.taken += len(taken)
         return [replace(datagram, timestamp_ns=None) for datagram in taken]
 
     def last_statistics(self) -> Statistics:
@@ -180,6 +183,13 @@ class RemoteSender(Sender):
         self.timeout = timeout
         self.send_buffer = opened["send_buffer"]
         self.source = opened["source"]
+        #: What its socket has said of itself when it was opened, of what ``evidence.socket_options`` tells.
+        self.options: dict[str, Any] = {
+            "family": channel.family,
+            "local": list(self.source),
+            "multicast_ttl": opened["ttl"],
+            "multicast_loop": int(opened["loopback"]),
+        }
         self._number = opened["number"]
         self.count = 0
         self._connection = connection

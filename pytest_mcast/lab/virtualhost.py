@@ -75,9 +75,14 @@ class VirtualHost(Host):
         return tuple(self._names)
 
     @property
+    def gone(self) -> bool:
+        """Whether it was closed."""
+        return self.namespace.closed
+
+    @property
     def interface(self) -> Interface:
         """The first interface of the host; looked up again once somebody may have changed it."""
-        if self._interface is None or self._touched:
+        if self._interface is None or (self._touched and not self.gone):
             self._interface = self.find(self._names[0] if self._names else "lo")
         return self._interface
 
