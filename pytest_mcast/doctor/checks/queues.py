@@ -14,6 +14,7 @@ from pytest_mcast.doctor.obstacles import found
 __all__ = ["CHECKS"]
 
 _OF_EVERY_HOST = {"224.0.0.1", "ff01::1", "ff02::1"}
+_SOLICITED = "ff02::1:ff"
 
 
 def _full(flow: Flow, *, capped: bool) -> Iterator[Match]:
@@ -66,10 +67,11 @@ def _unread(flow: Flow) -> Iterator[Match]:
 
 
 def _groups(flow: Flow) -> set[str]:
-    """Return the groups that the receiver's host has joined, but those that every host has."""
+    """Return the groups that the receiver's host has joined, but those that every host has (RFC 4291 section 2.8)."""
     if flow.receiver is None:
         return set()
-    return {each["group"] for each in flow.receiver.facts.memberships()} - _OF_EVERY_HOST
+    groups = {each["group"] for each in flow.receiver.facts.memberships()} - _OF_EVERY_HOST
+    return {each for each in groups if not each.startswith(_SOLICITED)}
 
 
 def _read_already(flow: Flow) -> Iterator[Match]:
