@@ -8,11 +8,11 @@ from collections import deque
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Callable, Deque, List, Optional, Protocol, Sequence, Union
 
-from .bursts import Drain
 from .channels import Channel
 from .context import Context
 from .datagrams import Sent
 from .deadline import Deadline
+from .drain import Drain
 from .errors import Delivered, MissingCapability, NotReceived, NoVerdict, SubscriptionError
 from .groups import ChannelPicker
 from .sender import Sender

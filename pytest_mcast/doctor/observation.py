@@ -263,7 +263,17 @@ def _between(sender: Party, receiver: Party, moment: Moment | None) -> dict[str,
         facts = Facts(Snapshot.from_json(take_snapshot()))
     if moment is not None:
         facts = _with(facts, moment.switches.get(link.namespace.descriptor, {}))
-    return {"segment": Segment(str(link), facts, f"switch{link.number}", ports[0].device, ports[1].device)}
+    impaired, wire_lost = _impaired(ports[0], ports[1])
+    devices = ports[0].bridge_device, ports[1].bridge_device
+    return {"segment": Segment(str(link), facts, f"switch{link.number}", *devices, impaired, wire_lost)}
+
+
+def _impaired(sender: Port, receiver: Port) -> tuple[tuple[str, ...], int]:
+    """Say what impairs the cables between two ports, a line each, and how many datagrams that has lost on this way."""
+    cables = [(port, port.impaired) for port in (sender, receiver) if port.impaired is not None]
+    lines = tuple(f"the cable of {port.host} is impaired on purpose: {cable.impairment}" for port, cable in cables)
+    judges = [cable.from_host if port is sender else cable.to_host for port, cable in cables]
+    return lines, sum(len(judge.lost) + len(judge.corrupted) + judge.overrun for judge in judges)
 
 
 def _port(party: Party) -> Port | None:

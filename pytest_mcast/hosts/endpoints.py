@@ -15,9 +15,10 @@ from pytest_mcast.core.subscriptions import Subscription
 from pytest_mcast.core.verdicts import is_fence
 
 if TYPE_CHECKING:
-    from pytest_mcast.core.bursts import Burst, Drain
+    from pytest_mcast.core.bursts import Burst
     from pytest_mcast.core.channels import Channel
     from pytest_mcast.core.datagrams import Datagram, Sent
+    from pytest_mcast.core.drain import Drain
     from pytest_mcast.core.metrics import Statistics
     from pytest_mcast.core.subscriptions import Watcher
 
