@@ -16,6 +16,7 @@ from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.errors import HostError, McastError, MissingCapability
 from pytest_mcast.core.receiver import Receiver
 from pytest_mcast.core.system import LINUX
+from pytest_mcast.core.verdicts import TRACE
 from pytest_mcast.evidence import Watch
 from pytest_mcast.hosts import Host, RemoteHost
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["MARK", "SourceOfTraffic", "trace"]
 
 #: The bytes at the beginning of the payload by which a datagram of a trace is known: these, and random ones.
-MARK = b"pytest-mcast trace "
+MARK = TRACE
 _RANDOM = 12  # bytes
 _IN_A_LAB, _ELSEWHERE = 0.25, 1.0  # seconds that a datagram may take
 _IPV6_MULTICAST_IF = 17  # linux/in6.h

@@ -42,6 +42,7 @@ class Router(VirtualHost):
     def __init__(self, name: str, namespace: Namespace, connection: netlink.Netlink) -> None:
         super().__init__(name, namespace, connection)
         self._forwarding: dict[str, Forwarding] = {}
+        self._upcalls: list[Upcall] = []
         #: The daemons that were started here, ended ones as well.
         self.daemons: list[RoutingDaemon] = []
 
@@ -56,7 +57,8 @@ class Router(VirtualHost):
         """Forward a group that comes in by an interface out of others; from one source, or from any.
 
         ``outgoing`` may map names to the least TTL that goes out there (a packet leaves with one less than it came with).
-        A packet that comes in by another interface is dropped (RPF). Replaces the entry if there is one. Raises ``ValueError`` for what cannot be an entry, and
+        A packet that comes in by another interface is dropped (RPF): one of these is counted, as those of a ``source`` are by
+        any; one that comes by a third interface to an entry of any source waits like one that has no entry. Replaces the entry if there is one. Raises ``ValueError`` for what cannot be an entry, and
         ``MissingCapability``.
         """
         family = _family(group)
@@ -86,9 +88,14 @@ class Router(VirtualHost):
 
         At most one question every 3 s about wrong interfaces is asked for one entry (MFC_ASSERT_THRESH).
         """
+        for upcall in self._upcalls:
+            if (upcall.kind, upcall.group) == (kind, group):
+                self._upcalls.remove(upcall)
+                return upcall
         for upcall in self._of(_family(group)).upcalls(Deadline(timeout)):
             if (upcall.kind, upcall.group) == (kind, group):
                 return upcall
+            self._upcalls.append(upcall)  # for who asks later: the kernel does not repeat it
         raise TimeoutError(f"{self} was not asked about {group} ({kind}) within {timeout:g} s")
 
     def entries(self, family: str = "ipv4") -> tuple[MfcEntry, ...]:

@@ -231,7 +231,7 @@ def _call_the_doctor(item: pytest.Item) -> None:
 
         new = WATCH not in config.stash
         watch = _watch_of(config)
-        config.stash[DOCTOR] = doctor = Doctor(config.stash[SETTINGS].doctor.value, watch, config)
+        config.stash[DOCTOR] = doctor = Doctor(config.stash[SETTINGS].doctor.value, watch)
         config.pluginmanager.register(doctor, "mcast-doctor")
         doctor.begin(item)
         if new:  # its hook is not called for this test any more

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_mcast import LabView, Sender
 from pytest_mcast.doctor import Changes, End, Facts, Flow
-from pytest_mcast.doctor.asking import ask
+from pytest_mcast.doctor.describing import describe_socket, memberships_of
 from pytest_mcast.doctor.obstacles import found, obstacle
 from pytest_mcast.evidence import Reading, Snapshot, socket_options
 from pytest_mcast.evidence.linux import readers
@@ -87,10 +87,12 @@ def _flow(scene: Scene, sender: Sender, *socks: socket.socket) -> Flow:
     read = readers([scene.channel.group])
     with scene.rx.inside():
         facts = Facts(Snapshot("linux", {name: Reading(read[name]()) for name in _READ}))
+        joined = memberships_of(facts.snapshot.readings)
+        options = tuple(describe_socket(each, joined, scene.channel.group) for each in socks)
     return Flow(
         scene.channel,
         sender=End("tx", facts, Changes({}), "eth0", (socket_options(sender.socket),)),
-        receiver=End("rx", facts, Changes({}), "eth0", tuple(ask(each, scene.channel, facts) for each in socks)),
+        receiver=End("rx", facts, Changes({}), "eth0", options),
         source=scene.tx.source(scene.family),
     )
 
