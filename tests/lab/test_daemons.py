@@ -16,7 +16,9 @@ from pytest_mcast import LabView, VirtualHost
 from pytest_mcast.core import Channel, Deadline, MissingCapability, NotReceived
 from pytest_mcast.core.errors import ProgramError
 from pytest_mcast.lab import Router, RouteTimeout, RoutingDaemon, StaticRoute
+from pytest_mcast.lab.daemon import find
 
+from ..conftest import AS_USER
 from ..support.programs import program
 from .test_nothing_left import Canaries
 
@@ -224,6 +226,33 @@ def test_the_way_to_a_link_leads_through_a_neighbour(mcast_lab: LabView, family:
     assert f" via {second.source(family, 'organization-local')} " in way.stdout[0]
     with pytest.raises(LookupError, match="first and third are on no link together"):
         first.reach(mcast_lab.link("b"), through=third)
+
+
+def test_a_daemon_that_is_not_there_is_told_with_its_package() -> None:
+    with pytest.raises(MissingCapability) as caught:
+        find("no-such-daemon", "a-package", places=["/opt/here"])
+    where = "on PATH, nor in /opt/here, /usr/sbin, /usr/local/sbin, /sbin"
+    told = f"programs: there is no program 'no-such-daemon' {where}; run: apt-get install a-package"
+    assert str(caught.value) == told
+
+
+def test_two_daemons_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    frr, other = tmp_path / "frr", tmp_path / "other"
+    for path in (frr / "zebra", frr / "my-pimd", other / "my-pimd"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("#!/bin/sh\n")
+        path.chmod(0o755)
+    places = [str(other), str(frr)]
+    assert find("my-pimd", "", places=places, beside="zebra") == str(frr / "my-pimd")
+    assert find("my-pimd", "", places=places[::-1], not_beside="zebra") == str(other / "my-pimd")
+
+
+def test_an_ordinary_user_is_told_which_daemons_want_root() -> None:
+    code = "from pytest_mcast.lab.daemon import needs_root; needs_root('pimd')"
+    command = [sys.executable, str(AS_USER), sys.executable, "-c", code]
+    result = subprocess.run(command, text=True, capture_output=True, check=False)
+    assert "routing: pimd starts for the user 0 only, and this is user " in result.stderr
+    assert result.stderr.endswith("; run as root, or use FRR, which has no such rule\n")
 
 
 _SUITE = """
