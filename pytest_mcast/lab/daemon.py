@@ -96,7 +96,7 @@ class RoutingDaemon:
     ) -> None:
         """Wait until no entry forwards a group (from a source) out of an interface; raises ``RouteTimeout``.
 
-        That may be for a moment only, while the daemon replaces an entry.
+        That may be for a moment only: where a daemon has taken an entry away that it makes again for the next packet.
         """
         wanted = None if source is None else address_of(source)
 
