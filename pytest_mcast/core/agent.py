@@ -164,6 +164,7 @@ class Agent:
             "interface": opened.interface,
             "source": opened.source,
             "ttl": opened.ttl,
+            "loopback": opened.loopback,
             "send_buffer": opened.send_buffer,
         }
 

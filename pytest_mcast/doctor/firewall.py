@@ -81,9 +81,15 @@ def _chains(listing: Listing, place: str) -> list[tuple[str, Mapping[str, Any]]]
     """Return the base chains at a place, in the order in which they are passed."""
     layer, _, hook = place.rpartition(" ")
     families = ("bridge",) if layer else ("netdev", "inet") if hook in ("ingress", "egress") else ("ip", "ip6", "inet")
+    asleep = {_name(each["table"]) for each in listing if "dormant" in each.get("table", {}).get("flags", ())}
     chains = [each["chain"] for each in listing if "chain" in each]
+    chains = [chain for chain in chains if (chain["family"], chain["table"]) not in asleep]
     found = [chain for chain in chains if chain.get("hook") == hook and chain["family"] in families]
     return [(place, chain) for chain in sorted(found, key=_priority)]
+
+
+def _name(table: Mapping[str, Any]) -> tuple[str, str]:
+    return table["family"], table["name"]
 
 
 def _priority(chain: Mapping[str, Any]) -> int:

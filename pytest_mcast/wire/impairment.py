@@ -44,7 +44,7 @@ Choice = float | Every | Exactly
 class Impairment:
     """What happens to datagrams on the way; each direction has its own count, and its own chances from the same ``seed``.
 
-    ``loss``, ``duplicate``, ``reorder`` (it comes after the next one) and ``corrupt`` (one bit of it is changed) say which
+    ``loss``, ``duplicate``, ``reorder`` (it comes after the next one, or 20 ms later if there is none) and ``corrupt`` (one bit of it is changed) say which
     ones. ``delay`` is in seconds, or from least to most; ``rate`` in bytes of frames a second. These two are for every
     frame, the others for UDP datagrams to a group: reports, queries and neighbour discovery get through.
     """
@@ -100,12 +100,14 @@ class Fate:
 class Judge:
     """Decides for one direction. ``lost`` and so on are the numbers of the datagrams that it happened to.
 
-    ``watch`` is told of each datagram, as it came, and of its fate before it goes on; in the thread of the wire.
+    ``overrun`` counts frames for which the wire had no room, because they came faster than it takes them: they are lost, and
+    have no number. ``watch`` is told of each datagram, as it came, and of its fate before it goes on; in the thread of the wire.
     """
 
     impairment: Impairment
     direction: str
     datagrams: int = 0
+    overrun: int = 0
     lost: list[int] = field(default_factory=list)
     duplicated: list[int] = field(default_factory=list)
     reordered: list[int] = field(default_factory=list)

@@ -158,13 +158,13 @@ def _locked(scene: Scene) -> None:
 class LateScene(SnoopingScene):
     """One in which the switch hears of the receiver only after the datagram, which the doctor then sends once more."""
 
-    def _flow(self, observation: Observation, call: str, error: BaseException, received: int) -> Flow:
+    def _flow(self, observation: Observation, call: str, error: BaseException) -> Flow:
         assert isinstance(self.receiver, Receiver)
         assert self.sender is not None
         self.at_end.close()  # what stops the reports
         self.snoops.set(timers=Timers(query_interval=120.0))  # begins with a query
         self.snoops.wait_for_entry(self.channel, self.rx)
-        flow: Flow = super()._flow(observation, call, error, received)
+        flow: Flow = super()._flow(observation, call, error)
         ends = (Party(host, interface="eth0") for host in (self.tx, self.rx))
         again = trace(self.channel, *ends, through=self.sender, into=self.receiver, join=False)
         return replace(flow, received=0, trace=again)
