@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +14,7 @@ from pytest_mcast.core.errors import (
     Delivered,
     EchoError,
     HostError,
+    InterfaceError,
     NotReported,
     NoVerdict,
     ProgramError,
@@ -37,6 +39,8 @@ from .unreported import report_flow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pytest_mcast.core.interfaces import Interface
 
 __all__ = ["Concern", "chain_of", "concern_of", "explain"]
 
@@ -116,8 +120,7 @@ def _refused(
 ) -> list[Diagnosis]:
     host = attempt.host
     if not isinstance(host, Host):  # an endpoint that was opened without one
-        near = [each for each in hosts if not each.gone and not isinstance(each, RemoteHost)]
-        host = next((each for each in near if each.interface == attempt.interface), LocalHost(attempt.interface))
+        host = next((each for each in hosts if _has(each, attempt.interface)), LocalHost(attempt.interface))
     if moment is None and host.gone:  # nobody has looked, and there is nothing to look at any more
         return []
     party = Party(host, _sockets_of(host, attempt, moment), attempt.interface.name)
@@ -132,6 +135,14 @@ def _refused(
         size=attempt.size,
     )
     return [diagnose(flow)]
+
+
+def _has(host: Host, interface: Interface) -> bool:
+    if host.gone or isinstance(host, RemoteHost):
+        return False
+    with suppress(InterfaceError, OSError):  # it has none any more
+        return host.interface == interface
+    return False
 
 
 def _sockets_of(host: Host, attempt: Attempt, moment: Moment | None) -> list[Mapping[str, object]]:

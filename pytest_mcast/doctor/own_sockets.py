@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pytest_mcast.core.channels import Channel
-from pytest_mcast.core.errors import ChannelError
+from pytest_mcast.core.errors import ChannelError, InterfaceError
 from pytest_mcast.core.system import LINUX
 from pytest_mcast.evidence import Reading
 from pytest_mcast.hosts import Host
@@ -57,7 +57,7 @@ def own_sockets(
                 break
     found: list[Endpoint] = []
     for host, sockets in chosen.items():
-        interface = host.interface.name
+        interface = _interface(host)
         with host.inside():
             joinable = Joinable(readings[host])
             for inode, descriptor in sockets:
@@ -74,7 +74,14 @@ def _namespace(readings: Mapping[str, Reading]) -> int | None:
     return value
 
 
-def _plain(host: Host, interface: str, options: Mapping[str, Any]) -> Iterator[Endpoint]:
+def _interface(host: Host) -> str | None:
+    try:
+        return host.interface.name
+    except InterfaceError:  # the test has removed it
+        return None
+
+
+def _plain(host: Host, interface: str | None, options: Mapping[str, Any]) -> Iterator[Endpoint]:
     port = options.get("local", ["", 0])[1]
     silent = 0 if port == 0 else None  # the first datagram takes a port
     for each in options.get("joined", ()):
@@ -82,7 +89,9 @@ def _plain(host: Host, interface: str, options: Mapping[str, Any]) -> Iterator[E
         channel = Channel.unchecked(each["group"], port, source)
         yield Endpoint(host, "receiver", channel, socket.if_indextoname(each["index"]), options)
     # What receives may send as well.
-    yield Endpoint(host, "sender", _peer(options), options.get("device") or interface, options, silent)
+    out = options.get("device") or interface
+    if out is not None:
+        yield Endpoint(host, "sender", _peer(options), out, options, silent)
 
 
 def _peer(options: Mapping[str, Any]) -> Channel | None:
