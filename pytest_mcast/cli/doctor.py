@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core import Interface, InterfaceError, McastError
+from pytest_mcast.core.system import LINUX
 from pytest_mcast.doctor import CAPABILITIES
+from pytest_mcast.doctor.printable import printable
 
 from . import doctor_to
 
@@ -85,8 +87,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         health = _recorded(options.document) if options.document else _here(options.iface, options.wait)
     except (OSError, ValueError, McastError) as error:
-        origin = "--from" if options.document else "--iface"
-        print(f"pytest-mcast doctor: {origin}: {error}", file=sys.stderr)
+        origin = "--from: " if options.document else "--iface: " if isinstance(error, InterfaceError) else ""
+        print(printable(f"pytest-mcast doctor: {origin}{_reason(error)}"), file=sys.stderr)
         return 2
     if options.json:
         print(json.dumps(health.to_json(), indent=2))
@@ -95,6 +97,12 @@ def run(options: argparse.Namespace) -> int:
 
         _show(words(health, _width()), coloured=_coloured(options.color))
     return int(health.ill(options.require))
+
+
+def _reason(error: Exception) -> str:
+    if LINUX and not os.path.exists("/proc/self"):
+        return f"/proc is not mounted, and without it this machine cannot be looked at ({error})"
+    return str(error)
 
 
 def _recorded(path: Path) -> Health:

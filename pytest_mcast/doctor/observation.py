@@ -275,7 +275,7 @@ def _routes_multicast(host: Host) -> bool:
     with host.inside():
         for name in ("ip_mr_vif", "ip6_mr_vif"):
             try:
-                lines = Path("/proc/thread-self/net", name).read_text("ascii").splitlines()
+                lines = Path("/proc/thread-self/net", name).read_text("utf-8", "surrogateescape").splitlines()
             except OSError:  # the kernel cannot
                 continue
             if len(lines) > 1:  # the first is the heading

@@ -26,7 +26,9 @@ def outgoing_options(sock: socket.socket) -> Dict[str, Any]:
         return found
     try:
         found["inode"] = os.fstat(sock.fileno()).st_ino
-        found["device"] = sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, 16).rstrip(b"\0").decode()
+        found["device"] = (
+            sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, 16).rstrip(b"\0").decode("utf-8", "surrogateescape")
+        )
         if sock.family == socket.AF_INET6:
             found["multicast_interface"] = sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF)
             discovery = sock.getsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER)
