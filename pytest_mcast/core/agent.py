@@ -165,6 +165,7 @@ class Agent:
             "interface": opened.interface,
             "source": opened.source,
             "ttl": opened.ttl,
+            "loopback": opened.loopback,
             "send_buffer": opened.send_buffer,
         }
 

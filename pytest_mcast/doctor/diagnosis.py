@@ -72,8 +72,19 @@ def diagnose(flow: Flow, checks: Iterable[Check] | None = None) -> Diagnosis:
             matches += [(number, check, match) for match in check.condition(flow)]
         except NotRead as missing:
             unchecked[check.id] = str(missing)
-    ranked = sorted(_weighed(flow, matches), key=_rank)
-    return Diagnosis(flow, tuple(_finding(flow, check, match) for _, check, match in ranked), unchecked, checked)
+        except Exception as error:  # noqa: BLE001 - whatever one check dies of, the others have something to say
+            unchecked[check.id] = _failed(error)
+    findings: list[Finding] = []
+    for _, check, match in sorted(_weighed(flow, matches), key=_rank):
+        try:
+            findings.append(_finding(flow, check, match))
+        except Exception as error:  # noqa: BLE001 - the same
+            unchecked[check.id] = _failed(error)
+    return Diagnosis(flow, tuple(findings), unchecked, checked)
+
+
+def _failed(error: Exception) -> str:
+    return f"the check failed: {type(error).__name__}: {error}".partition("\n")[0]
 
 
 def _weighed(flow: Flow, matches: list[tuple[int, Check, Match]]) -> list[tuple[int, Check, Match]]:

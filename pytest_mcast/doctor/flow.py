@@ -53,6 +53,9 @@ class Segment:
     bridge: str
     sender_port: str
     receiver_port: str
+    #: What impairs the cables on purpose, a line for each, and how many datagrams that has lost on this way.
+    impaired: tuple[str, ...] = ()
+    wire_lost: int = 0
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import struct
 import sys
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
-__all__ = ["joined_by", "namespace", "namespace_cookie", "socket_state"]
+__all__ = ["getsockopt_of", "joined_by", "namespace", "namespace_cookie", "socket_state"]
 
 # linux/in.h; asm-generic/socket.h; linux/sock_diag.h
 _MCAST_MSFILTER = 48
@@ -133,7 +133,8 @@ def _address(storage: bytes) -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def _getsockopt() -> Any:
+def getsockopt_of() -> Any:
+    """Return getsockopt(2) itself, which takes descriptors, and values to ask by."""
     return ctypes.CDLL(None, use_errno=True).getsockopt
 
 
@@ -141,14 +142,14 @@ def _get(sock: socket.socket, level: int, option: int, request: bytes, size: int
     """Return an option that is asked for by a value, as Python's ``getsockopt`` cannot; None when it is refused."""
     buffer = ctypes.create_string_buffer(request, size)
     length = ctypes.c_uint(size)
-    if _getsockopt()(sock.fileno(), level, option, buffer, ctypes.byref(length)) != 0:
+    if getsockopt_of()(sock.fileno(), level, option, buffer, ctypes.byref(length)) != 0:
         return None
     return buffer.raw[: length.value]
 
 
 def _length(sock: socket.socket, level: int, option: int) -> int:
     length = ctypes.c_uint(0)
-    if _getsockopt()(sock.fileno(), level, option, None, ctypes.byref(length)) != 0:
+    if getsockopt_of()(sock.fileno(), level, option, None, ctypes.byref(length)) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return length.value

@@ -82,7 +82,11 @@ def read_mdb(connection: Netlink, bridge: int, at: Callable[[int], tuple[str | N
 
 
 def forwarding(entries: Sequence[MdbEntry], wanted: Channel | str, host: str, interface: str) -> MdbEntry | None:
-    """Return the entry that makes the switch forward a channel, or anything of a group, to an interface of a host."""
+    """Return the entry that makes the switch forward a channel, or anything of a group, to an interface of a host.
+
+    ``entries`` are all that the switch has of the group: as soon as there is one of the source, at whatever port, the
+    source is forwarded by the entries of the source alone.
+    """
     group = wanted if isinstance(wanted, str) else wanted.group
     here = [entry for entry in entries if (entry.host, entry.interface, entry.group) == (host, interface, group)]
     if isinstance(wanted, str):
@@ -90,7 +94,19 @@ def forwarding(entries: Sequence[MdbEntry], wanted: Channel | str, host: str, in
     for entry in here:  # that of the source says it, before that of the group
         if wanted.source is not None and entry.source == wanted.source:
             return None if entry.blocked else entry
-    return next((entry for entry in here if entry.source is None and entry.mode != "include"), None)
+    found = next((entry for entry in here if entry.source is None and entry.mode != "include"), None)
+    return None if found is None or _goes_by_source(entries, found, wanted.source) else found
+
+
+def _goes_by_source(entries: Sequence[MdbEntry], of_group: MdbEntry, source: str | None) -> bool:
+    """Whether a source has an entry at another port, so that the switch does not look at that of the group (br_mdb_get()).
+
+    The kernel gives the source to the members of the group as well, but not to one who reports by an older version
+    afterwards. A switch that speaks an older version itself knows no modes, and does not look at sources.
+    """
+    return bool(of_group.mode and source) and any(
+        (entry.group, entry.vlan, entry.source) == (of_group.group, of_group.vlan, source) for entry in entries
+    )
 
 
 def _entries(body: bytes) -> Iterator[tuple[int, MdbEntry]]:

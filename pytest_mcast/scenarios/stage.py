@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from pytest_mcast.core.groups import ChannelPicker
     from pytest_mcast.core.interfaces import Interface
     from pytest_mcast.hosts import Host, RemoteHost
-    from pytest_mcast.lab import Lab, Link, VirtualHost
+    from pytest_mcast.lab import Lab, Link, Router, VirtualHost
     from pytest_mcast.lab.port import Port
 
+    from .impairments import ImpairmentSpec
     from .model import HostSpec, Scenario
     from .subjects import Subjects
 
@@ -78,6 +79,10 @@ class Station:
         """Where its interface is plugged in; None if that is no virtual one, or loopback."""
         return None if self.virtual is None else self.virtual.plugged.get(self.interface.index)
 
+    def is_near(self, other: Station) -> bool:
+        """Whether what is sent here gets there at once, or at the latest when routers have forwarded it: no network of others is between."""
+        return self is other or (self.virtual is not None and other.virtual is not None)
+
     def source(self, family: str, scope: str | None) -> str:
         """Return the address that its datagrams to groups of this family and scope come from."""
         return self.interface.address(family, scope or "link-local")
@@ -95,6 +100,7 @@ class Stage:
         self.world = world
         self._stack = ExitStack()
         self._links: dict[str, Link] = {}
+        self._routers: dict[str, Router] = {}
         self._stations: dict[str, Station] = {}
         self._remotes: dict[str, RemoteHost] = {}
         self._facts: dict[str, dict[str, str]] = {}  # of remote hosts
@@ -111,6 +117,29 @@ class Stage:
             spec = self.scenario.hosts[name]
             self._stations[name] = self._make(spec)
         return self._stations[name]
+
+    def router(self, name: str) -> Router:
+        """Return a router of the file."""
+        if name not in self._routers:
+            interfaces = self.scenario.routers[name].interfaces
+            router = self.world.lab().router(interfaces={nic: self._link(link) for nic, link in interfaces.items()})
+            self._stack.callback(self.world.lab().remove, router)
+            router.name = name
+            self._routers[name] = router
+            for port in router.plugged.values():
+                self.show_router(port)
+        return self._routers[name]
+
+    def show_router(self, port: Port) -> None:
+        """Have a switch that snoops know that a router is at a port, if there is one: it gets all groups (RFC 4541 section 2.1.1)."""
+        if port.host in self._routers.values() and getattr(port.link, "prunes", False):
+            port.multicast_router = "always"
+
+    def impairment(self, host: VirtualHost, interface: str) -> ImpairmentSpec | None:
+        """Return what happens on the cable of a host or router of the file; None where nothing does."""
+        port = host.plugged.get(host.find(interface).index)
+        names = [name for name, link in self._links.items() if port is not None and link is port.link]
+        return self.scenario.links[names[0]].impair.get(host.name) if names else None
 
     def pick(
         self,
@@ -166,7 +195,7 @@ class Stage:
 
     def close(self) -> None:
         """Let go of everything; again is no error."""
-        for things in (self._stations, self._links, self._remotes):
+        for things in (self._stations, self._routers, self._links, self._remotes):
             things.clear()
         self._stack.close()
 

@@ -130,7 +130,7 @@ def test_a_counter_is_certain_if_it_has_counted_what_is_missing(mcast_lab: LabVi
     assert lost(_flow(scene, sent=None)) is None
     assert surely(_flow(scene), "receiver", name) == "certain"
     for other in ({"received": 1}, {"sent": 5}, {"sent": None}):
-        flow = _flow(scene, **other)  # type: ignore[arg-type]
+        flow = _flow(scene, **other)
         assert surely(flow, "receiver", name) == "likely"
     again = _trace(delivered=False, Udp_InCsumErrors=1)
     assert surely(_flow(scene, sent=5, trace=again), "receiver", name) == "certain"

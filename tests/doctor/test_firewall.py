@@ -266,10 +266,9 @@ def test_a_state_that_is_no_name_may_match(right: object) -> None:
 
 def test_a_dormant_table_stops_nothing() -> None:
     chain = _chain("input", policy="drop")
-    table = {"table": {name: chain["chain"][name] for name in ("family",)} | {"name": chain["chain"]["table"]}}
-    assert stops([table, chain], PACKET, *INCOMING)
-    table["table"]["flags"] = ["dormant"]
-    assert not stops([table, chain], PACKET, *INCOMING)
+    table = {"family": "ip", "name": "mine"}
+    assert stops([{"table": table}, chain], PACKET, *INCOMING)
+    assert not stops([{"table": {**table, "flags": ["dormant"]}}, chain], PACKET, *INCOMING)
 
 
 def test_it_takes_plain_values() -> None:

@@ -8,8 +8,10 @@ from functools import partial
 import pytest
 
 from pytest_mcast import Channel, InterfaceError, Lab, LabView, VirtualHost
+from pytest_mcast.hosts import Host
 from pytest_mcast.lab import COMPRESSED, CountError, MdbEntry, MdbTimeout, Switch, Timers, bridge
 from pytest_mcast.lab.mdb import forwarding
+from pytest_mcast.lab.sysctls import write_sysctl
 
 KINDS = [(family, mode) for family in ("ipv4", "ipv6") for mode in ("asm", "ssm")]
 four_ways = pytest.mark.parametrize(("family", "mode"), KINDS)
@@ -157,6 +159,37 @@ def test_which_entry_forwards() -> None:
         assert forwarding(ours, wanted, host, "eth0") is found
     everything = (MdbEntry("rx", "eth0", "232.1.1.1", mode=""),)  # IGMPv2
     assert forwarding(everything, Channel("232.1.1.1", 1, "10.0.0.1"), "rx", "eth0") is everything[0]
+
+
+@both_families
+def test_who_knows_no_sources_does_not_get_one_that_others_have_joined(mcast_lab: LabView, family: str) -> None:
+    switch = mcast_lab.switch(snooping=True)
+    tx, rx, other = _hosts(mcast_lab, switch, "tx", "rx", "other")
+    channel = mcast_lab.channel(family, source=tx)
+    other.receiver(channel)
+    rx.settle()  # a new host reports everything once more, by the newest version
+    version = {"ipv4": "ipv4/conf/eth0/force_igmp_version", "ipv6": "ipv6/conf/eth0/force_mld_version"}[family]
+    with rx:
+        write_sysctl(version, "2" if family == "ipv4" else "1", required=True)
+    receiver = Host.receiver(rx, channel)  # waits for no switch
+    assert switch.wait_for_entry(channel.group, rx).mode == "exclude"
+    entries = switch.mdb(channel)
+    with switch.count(channel) as count:
+        tx.sender(channel).send(b"not for rx")
+        assert (count.sent(switch.port(other)), count.sent(switch.port(rx))) == (1, 0)
+    assert forwarding(entries, channel, "rx", "eth0") is None
+    assert forwarding(entries, channel, "other", "eth0") == MdbEntry("other", "eth0", channel.group, channel.source)
+    of_another = Channel(channel.group, channel.port, other.source(family, channel.scope))
+    assert forwarding(entries, of_another, "rx", "eth0") == MdbEntry("rx", "eth0", channel.group)
+    receiver.close()
+    switch.wait_until_gone(channel.group, rx)
+
+    # One who was there before gets it, because the kernel gives him the source.
+    early = mcast_lab.channel(family, source=tx)
+    rx.receiver(early)
+    other.receiver(early)
+    entry = switch.wait_for_entry(Channel(early.group, early.port, early.source), rx)
+    assert (entry.source, entry.flags) == (early.source, ("star-exclude",))
 
 
 def test_what_never_comes_is_an_error_that_lists_the_mdb(mcast_lab: LabView) -> None:

@@ -66,7 +66,7 @@ def _header(flow: Flow) -> Iterator[Match]:
 
 def _forwards(end: End, family: str) -> bool:
     name = "net.ipv4.ip_forward" if family == "ipv4" else "net.ipv6.conf.all.forwarding"
-    return end.facts.read("sysctl").get(name, "0") != "0"
+    return str(end.facts.read("sysctl").get(name, "0")) != "0"
 
 
 def _largest(flow: Flow) -> int | None:
