@@ -37,11 +37,16 @@ def _visible(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def wrapped(text: str, width: int, first: str = "", others: str = "", **options: bool) -> list[str]:
-    """Break a text into printable lines, at spaces; ``options`` are those of ``textwrap.wrap``."""
+def wrapped(text: str, width: int, first: str = "", others: str = "", *, break_long_words: bool = True) -> list[str]:
+    """Break a text into printable lines, at spaces; see ``textwrap.wrap``."""
     text = printable(_SPACE.sub(" ", text))
     lines = textwrap.wrap(
-        text, width, initial_indent=first, subsequent_indent=others, break_on_hyphens=False, **options
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=others,
+        break_on_hyphens=False,
+        break_long_words=break_long_words,
     )
     return [printable(line) for line in lines]
 

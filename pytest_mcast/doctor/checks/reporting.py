@@ -6,11 +6,12 @@ import ipaddress
 from collections.abc import Iterator
 from shlex import quote
 
+from pytest_mcast.doctor.arrival import source_of
 from pytest_mcast.doctor.check import Check, Match, Place
 from pytest_mcast.doctor.facts import Facts, NotRead
 from pytest_mcast.doctor.firewall import OUTGOING, Packet, Stop, stops
 from pytest_mcast.doctor.flow import End, Flow
-from pytest_mcast.doctor.switching import Way, always_flooded, source_of, way_through
+from pytest_mcast.doctor.switching import Way, always_flooded, way_through
 
 __all__ = ["CHECKS", "old_version", "stopped_reports"]
 
