@@ -88,7 +88,7 @@ def is_virtual(party: Party) -> bool:
 
 def port_of(party: Party) -> Port | None:
     """Return the port of a switch at which an end is; None when it is at none of ours, or gone."""
-    if not is_virtual(party) or party.host.gone:  # type: ignore[attr-defined]  # of virtual hosts
+    if not is_virtual(party) or party.host.gone:
         return None
     with party.host.inside():
         try:

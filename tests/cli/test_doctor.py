@@ -80,10 +80,9 @@ def test_a_damaged_document_is_one_sentence(tmp_path: Path, capsys: pytest.Captu
         "[" * 100_000,
         '{"snapshot": {"system": "linux", "readings": {"links": {"value": [{"name": 7}]}}}}',
     ]
+    wrong: tuple[object, ...] = ([{"name": 7}], 7, {"interface": []}, "text")
     damaged += [
-        json.dumps({**whole, "readings": {**readings, name: {"value": value}}})
-        for name in readings
-        for value in ([{"name": 7}], 7, {"interface": []}, "text")
+        json.dumps({**whole, "readings": {**readings, name: {"value": value}}}) for name in readings for value in wrong
     ]
     file = tmp_path / "damaged.json"
     codes = set()
