@@ -10,6 +10,8 @@ from pytest_mcast import LabView, VirtualHost
 from pytest_mcast.core import Deadline
 from pytest_mcast.wire.rtnetlink import Netlink
 
+from .shell import sh
+
 _IPV6_ADDRESSES = 9  # RTNLGRP_IPV6_IFADDR
 Command = str | Callable[[LabView, VirtualHost], object]
 
@@ -34,12 +36,6 @@ class MachineBreak:
     healthy: bool = True
     blinds: bool = False
     needs: str = ""  # a file that must be there, and that we may write to
-
-
-def sh(host: VirtualHost, command: str) -> None:
-    """Run a shell command on a host; it must succeed."""
-    program = host.popen(["sh", "-ec", command])
-    assert program.wait() == 0, f"{command!r} on {host}: {program.stdout} {program.stderr}"
 
 
 def _unplug(lab: LabView, host: VirtualHost) -> None:
@@ -68,16 +64,10 @@ def _two_have_one_address(lab: LabView, host: VirtualHost) -> None:
             f"ip address add {address} dev eth0",
         )
         deadline = Deadline(10)
-        while "dadfailed" not in _shown(host, "ip -6 address show dev eth0"):
+        while "dadfailed" not in sh(host, "ip -6 address show dev eth0"):
             assert netlink.wait(deadline), "duplicate address detection has not failed"
     finally:
         netlink.close()
-
-
-def _shown(host: VirtualHost, command: str) -> str:
-    program = host.popen(["sh", "-ec", command])
-    program.wait()
-    return "\n".join(program.stdout)
 
 
 def _old_query(version: int, family: str) -> Callable[[LabView, VirtualHost], None]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 import struct
-import subprocess
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pytest_mcast import Channel, InterfaceError, LabView, NotReceived, Receiver, Sender, VirtualHost
 from pytest_mcast.doctor import Diagnosis, Finding, Observation, Party, Unwanted, diagnose
 from pytest_mcast.lab import Link, bridge, netlink
+
+from .shell import sh
 
 # How long a datagram is waited for that is to be lost. In a lab everything is over when send() returns, but for timers.
 SHORT = 0.05
@@ -121,8 +121,7 @@ class Scene:
 
     def sh(self, host: VirtualHost, command: str) -> None:
         """Run a shell command on a host; it must succeed. Returns when its links that are up can be used."""
-        host.touch()
-        _sh(host.inside(), command, str(host))
+        sh(host, command)
         with host.inside():
             there = netlink.Netlink()
             indexes = [index for index, _ in socket.if_nameindex()]
@@ -142,7 +141,7 @@ class Scene:
 
     def sh_on_switch(self, command: str) -> None:
         """Run a shell command where the switch is; it must succeed. Returns when those who are plugged in can use it."""
-        _sh(self.switch.namespace, command, str(self.switch))
+        sh(self.switch.namespace, command)
         for port in self.switch.ports:
             if _is_up(bridge.link_state(self.switch.connection, port.index)):
                 port.up()
@@ -313,22 +312,6 @@ def _prove(scene: Scene, broken: Break) -> Diagnosis:
         scene.cure(finding)
     scene.works()
     return diagnosis
-
-
-def _sh(namespace: AbstractContextManager[object], command: str, where: str) -> None:
-    """Run a shell command in a network namespace; without what ``host.popen()`` gives a program, two Pythons the less."""
-    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"  # ordinary users often lack these
-    with namespace:
-        done = subprocess.run(
-            ["sh", "-ec", command],
-            env={**os.environ, "PATH": path},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    assert done.returncode == 0, f"{command!r} on {where}: {done.stdout}{done.stderr}"
 
 
 def _is_up(state: bytes) -> bool:

@@ -12,6 +12,8 @@ from pytest_mcast.core import FAMILIES
 from pytest_mcast.doctor import Observation, Party, diagnose
 from pytest_mcast.doctor.checks import damage, filtering, receiving, sources
 
+from .shell import sh
+
 # Those of the receiver's host: others say, and are right, that what is asked for was read already.
 CHECKS = (*receiving.CHECKS, *sources.CHECKS, *filtering.CHECKS, *damage.CHECKS)
 _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
@@ -62,8 +64,7 @@ def test_settings_that_do_no_harm(mcast_lab: LabView, command: str) -> None:
 def _nothing_is_said(lab: LabView, command: str, channel: Channel) -> None:
     """Send a datagram, which arrives, and ask the doctor as if it had been lost."""
     tx, rx = lab.host("tx"), lab.host("rx")
-    program = rx.popen(["sh", "-ec", command])
-    assert program.wait() == 0, (program.stdout, program.stderr)
+    sh(rx, command)
     with ExitStack() as stack:
         observation = stack.enter_context(Observation(tx, rx))
         receiver = stack.enter_context(rx.receiver(channel))

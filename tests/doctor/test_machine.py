@@ -28,7 +28,8 @@ from pytest_mcast.evidence.container import container
 from pytest_mcast.hosts import LocalHost
 from tests.conftest import Runner
 
-from .machine_breaks import BREAKS, MachineBreak, can_be_broken, sh
+from .machine_breaks import BREAKS, MachineBreak, can_be_broken
+from .shell import sh
 
 RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json"))
 

@@ -21,6 +21,8 @@ from pytest_mcast.evidence import Watch
 from pytest_mcast.lab import Link, netlink
 from pytest_mcast.wire import DropReasons
 
+from .shell import sh
+
 _SHORT = 0.05  # seconds that a datagram is waited for that does not come
 
 
@@ -43,8 +45,7 @@ class Place:
         return trace(self.channel, sender, receiver, **options)  # type: ignore[arg-type]
 
     def sh(self, host: VirtualHost, command: str) -> None:
-        program = host.popen(["sh", "-ec", command])
-        assert program.wait() == 0, (command, program.stderr)
+        sh(host, command)
 
     def switch(self, *command: str) -> None:
         with self.link.namespace:

@@ -137,6 +137,7 @@ def _names_eth0(scene: Scene) -> None:
 
 
 def _names_none(scene: Scene) -> None:
+    scene.tx.settle()  # what a new host reports by eth0 would be counted there
     command = "ip -6 route add multicast ff12::/16 dev eth9 table local"
     scene.sh(scene.tx, command if scene.family == "ipv6" else "ip route add 224.0.0.0/4 dev eth9")
     scene.open_sender = lambda: plain_sender(scene, interface=None)
