@@ -46,8 +46,13 @@ class Party:
 
     @property
     def interface_name(self) -> str:
-        """The interface that is meant."""
-        return self.interface or self.host.interface.name
+        """The interface that is meant; empty when nobody can say any more which one that was."""
+        try:
+            return self.interface or self.host.interface.name
+        except OSError:
+            if self.host.gone:
+                return ""
+            raise
 
     @property
     def open_sockets(self) -> list[socket.socket]:

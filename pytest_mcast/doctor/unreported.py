@@ -74,4 +74,4 @@ def _towards(listener: Host, member: Host, interface: str) -> str:
         for port in listener.plugged.values():
             if port.link in links:
                 return port.interface
-    return listener.interface.name
+    return Party(listener).interface_name
