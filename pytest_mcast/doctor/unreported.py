@@ -14,7 +14,8 @@ from pytest_mcast.hosts import Host
 from .endpoint import Endpoint
 from .flow import Flow
 from .moment import Moment
-from .observation import Observation, Party
+from .observation import Observation
+from .party import Party
 
 __all__ = ["report_flow"]
 
