@@ -93,6 +93,8 @@ class Sender:
         self.source: Tuple[str, int] = (name[0], name[1])
         #: How many datagrams were sent up to now.
         self.count = 0
+        #: The largest payload that was sent up to now, in bytes.
+        self.largest = 0
         self._ttl = ttl
         self._destination = self._zoned(channel.group, channel.port)
 
@@ -134,6 +136,7 @@ class Sender:
                 raise
             else:
                 self.count += datagrams
+                self.largest = max(self.largest, -(-len(payload) // datagrams))
                 return now
 
     def burst(self, count: int, size: int, rate: Optional[float] = None) -> Burst:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from .check import CONFIDENCES, Check, Confidence, Match, Place
 from .facts import NotRead
 from .flow import Flow, Trace
+from .printable import filled
 from .words import in_words
 
 __all__ = ["Diagnosis", "Finding", "diagnose"]
@@ -121,7 +122,7 @@ def _finding(flow: Flow, check: Check, match: Match) -> Finding:
         check.sentence.format(**values),
         match.evidence,
         check.cure.format(**values),
-        check.command.format(**values),
+        filled(check.command, values),
         place,
         where,
         check.reference,

@@ -17,7 +17,7 @@ class Endpoint:
     """A socket of a test: a receiver of a channel, or a sender to one (None: to whatever its datagrams say).
 
     ``options`` are those of ``describe_socket``, empty when it was not asked; ``count`` is how many datagrams it has sent
-    or delivered, None when it does not count; ``owner`` is our object that it belongs to, if it is one.
+    or delivered, None when it does not count; ``largest`` is the largest payload that it has sent, in bytes; ``owner`` is our object that it belongs to, if it is one.
     """
 
     host: Host
@@ -27,3 +27,4 @@ class Endpoint:
     options: Mapping[str, Any]
     count: int | None = None
     owner: object = field(default=None, compare=False)
+    largest: int | None = None

@@ -49,6 +49,7 @@ __all__ = ["Concern", "chain_of", "concern_of", "explain"]
 Concern = Literal["ours", "waiting", "other"]
 
 _MOST = 3  # flows that are looked at when the exception does not say which one
+_SMALLEST = 64  # bytes of a datagram that is sent once more
 _OTHER_STORIES = (EchoError, HostError, ProgramError)  # that are told by their own texts
 _CLOSED = Reading(refused="the receiver was closed before anybody looked")
 
@@ -205,7 +206,8 @@ def _once_more(pair: tuple[Endpoint | None, Endpoint], moment: Moment) -> Trace 
     if any(each.host.gone for each in pair if each is not None) or may_be_overheard(receiver.channel, moment):
         return None
     ends = [Party(each.host, interface=each.interface) for each in (sender, receiver)]
-    return trace(receiver.channel, *ends, through=sender.owner, into=receiver.owner, join=False)
+    size = max(_SMALLEST, sender.largest or 0)  # as large as what was lost: fragments are lost otherwise
+    return trace(receiver.channel, *ends, through=sender.owner, into=receiver.owner, join=False, size=size)
 
 
 def _is_virtual(host: Host) -> bool:
@@ -271,6 +273,7 @@ def _flow(
         moment=moment,
         sent=None if sender is None else sender.count,
         received=receiver.count,
+        size=None if sender is None else sender.largest,
         elsewhere=elsewhere,
     )
     return flow, (sender, receiver)

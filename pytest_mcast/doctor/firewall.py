@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from shlex import quote
 from typing import Any
 
 from .nft_matching import Packet, Sets, elements_of, matches
@@ -59,7 +60,7 @@ class Stop:
 
     def accepting(self, selector: str) -> str:
         """Return the command that accepts some packets (``Packet.selector``) right before they are stopped here."""
-        chain = f"{self.family} {self.table} {self.chain}"
+        chain = f"{self.family} {quote(self.table)} {quote(self.chain)}"
         if self.handle is None:
             return f"nft add rule {chain} {selector} accept"
         return f"nft insert rule {chain} handle {self.handle} {selector} accept"

@@ -60,11 +60,15 @@ class Segment:
 
 @dataclass(frozen=True)
 class Apart:
-    """That two virtual hosts are on different links: their names, and who on the sender's link routes multicast."""
+    """That two virtual hosts are on different links: their names, and who on the sender's link routes multicast.
+
+    ``relays`` are the hosts that are on both links: a program there may pass datagrams on.
+    """
 
     sender: str
     receiver: str
     routers: tuple[str, ...]
+    relays: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

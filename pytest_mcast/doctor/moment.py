@@ -131,7 +131,7 @@ def _endpoint(host: Host, each: object) -> Endpoint | None:
     if isinstance(each, RemoteSender):
         return Endpoint(host, "sender", each.channel, each.interface.name, each.options, each.count, each)
     if isinstance(each, Sender):
-        return Endpoint(host, "sender", each.channel, each.interface.name, {}, each.count, each)
+        return Endpoint(host, "sender", each.channel, each.interface.name, {}, each.count, each, each.largest or None)
     return None
 
 

@@ -51,7 +51,7 @@ def _linux_state(sock: socket.socket) -> Dict[str, Any]:
     found: Dict[str, Any] = {}
     device = _get(sock, socket.SOL_SOCKET, _SO_BINDTODEVICE, b"", 16)
     if device is not None:
-        found["device"] = device.rstrip(b"\0").decode("ascii", "replace")
+        found["device"] = device.rstrip(b"\0").decode("utf-8", "surrogateescape")
     memory = _get(sock, socket.SOL_SOCKET, _SO_MEMINFO, b"", 4 * (_DROPS + 1))
     if memory is not None and len(memory) == 4 * (_DROPS + 1):
         values = struct.unpack(f"={_DROPS + 1}I", memory)

@@ -13,7 +13,7 @@ _PROC = Path("/proc/thread-self/net")  # /proc/net is the main thread's
 
 
 def _proc(name: str) -> Callable[[], str]:
-    return lambda: (_PROC / name).read_text("ascii", "replace")
+    return lambda: (_PROC / name).read_text("utf-8", "surrogateescape")
 
 
 def _memberships() -> List[Dict[str, Any]]:

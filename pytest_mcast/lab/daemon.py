@@ -96,7 +96,7 @@ class RoutingDaemon:
     ) -> None:
         """Wait until no entry forwards a group (from a source) out of an interface; raises ``RouteTimeout``.
 
-        That may be for a moment only, while the daemon replaces an entry.
+        That may be for a moment only: where a daemon has taken an entry away that it makes again for the next packet.
         """
         wanted = None if source is None else address_of(source)
 
@@ -177,14 +177,21 @@ def _check(router: Router, log: Sequence[str]) -> None:
             raise ProgramError(f"the daemon in {router} goes on without a part of its configuration: {line}")
 
 
-def find(name: str, package: str, *, places: Iterable[str] = (), beside: str | None = None) -> str:
+def find(
+    name: str, package: str, *, places: Iterable[str] = (), beside: str | None = None, not_beside: str | None = None
+) -> str:
     """Return the path of a daemon; raises ``MissingCapability``, which names the package.
 
-    ``beside``: the name of a program in the same directory; without it, what has such a neighbour is another daemon.
+    ``beside``, ``not_beside``: what another program in its directory must be, or must not, because names are not unique.
     """
+    places = tuple(places)
     for directory in (*places, *os.get_exec_path(), *_PLACES):
         path = shutil.which(name, path=directory)
-        if path is not None and (beside is None or shutil.which(beside, path=directory)):
+        if (
+            path is not None
+            and (beside is None or shutil.which(beside, path=directory))
+            and (not_beside is None or not shutil.which(not_beside, path=directory))
+        ):
             return path
     reason = f"there is no program {name!r} on PATH, nor in {', '.join((*places, *_PLACES))}"
     raise MissingCapability("programs", reason, f"run: apt-get install {package}")

@@ -35,7 +35,8 @@ def start_pimd(
     """Start it, and wait until it serves all interfaces, and knows its RP; see ``Router.pimd``."""
     needs_root("pimd")
     deadline = Deadline(timeout)
-    command = [find("pimd", "pimd"), "-f", "-s", "info", f"--debug={_DEBUG}", "-c", _CONFIGURATION]
+    path = find("pimd", "pimd", not_beside="zebra")  # whose neighbour is FRR's
+    command = [path, "-f", "-s", "info", f"--debug={_DEBUG}", "-c", _CONFIGURATION]
     lines = [f"igmp-query-interval {query_interval}", f"igmp-querier-timeout {3 * query_interval + 5}"]
     if rp is not None:
         lines.append(f"rp-address {address_of(rp)} 224.0.0.0/4")

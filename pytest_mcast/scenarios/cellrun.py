@@ -382,9 +382,8 @@ class CellRun:
         if self.virtual and not self.alone:
             cases = ["group.other", "ssm.wrong-source"] if ssm else ["group.other"]
             place = self._routes.last(self.sender)
-            self.story.evidence += probe(
-                member, *place, cases, timeout=self._timeout, nudge=self._nudge if self._wires else None
-            )
+            timeout, nudge = self._timeout + self._wires.slack, self._nudge if self._wires else None
+            self.story.evidence += probe(member, *place, cases, timeout=timeout, nudge=nudge)
             return
         if self._is_unsure(self.sender):
             self._await_beacon(member, self._legitimate)

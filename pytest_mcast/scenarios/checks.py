@@ -305,8 +305,9 @@ def probe(
     found = []
     for case in cases:
         for left in reversed(range(1 if nudge is None else _TRIES)):
+            patience = timeout if nudge is None else timeout / 5
             try:
-                strong = _probe(member, sender, interface, case, timeout=timeout)
+                strong = _probe(member, sender, interface, case, timeout=patience)
             except NoVerdict:
                 if not left or nudge is None:
                     raise

@@ -8,12 +8,11 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.errors import InterfaceError
 
-from .model import LinkSpec
+from .network import FLAT, build_link, interfaces_of, set_sysctls, show_router
 from .outcomes import Excused, Unready
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Stage", "Station", "World"]
 
-_FLAT = "lan"  # the link that all files share, unless they declare it
 _SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
 _FACTS = ("system", "release", "python", "machine")
 _NUMBERS = itertools.count(1)
@@ -127,13 +125,20 @@ class Stage:
             router.name = name
             self._routers[name] = router
             for port in router.plugged.values():
-                self.show_router(port)
+                show_router(port)
         return self._routers[name]
 
-    def show_router(self, port: Port) -> None:
-        """Have a switch that snoops know that a router is at a port, if there is one: it gets all groups (RFC 4541 section 2.1.1)."""
-        if port.host in self._routers.values() and getattr(port.link, "prunes", False):
-            port.multicast_router = "always"
+    def draw(self) -> str:
+        """Draw the network of the file as text, by its names, once all of it has been made; see ``Lab.draw``.
+
+        Raises as ``station``.
+        """
+        from pytest_mcast.lab.drawing import draw
+
+        links = {self._link(name): name for name in self.scenario.links}
+        routers = [self.router(name) for name in self.scenario.routers]
+        stations = [self.station(spec.name) for spec in self.scenario.hosts.values() if spec.kind == "virtual"]
+        return draw(links, [*routers, *(one.virtual for one in stations if one.virtual is not None)], links)
 
     def impairment(self, host: VirtualHost, interface: str) -> ImpairmentSpec | None:
         """Return what happens on the cable of a host or router of the file; None where nothing does."""
@@ -229,12 +234,11 @@ class Stage:
 
     def _virtual(self, spec: HostSpec) -> Station:
         lab = self.world.lab()
-        plugged = spec.interfaces or ({} if spec.interface == "lo" else {spec.interface or "eth0": _FLAT})
+        plugged = interfaces_of(spec)
         host = lab.host(interfaces={name: self._link(link) for name, link in plugged.items()})
         host.name = spec.name
         try:
-            for name, value in spec.sysctl.items():
-                _set(host, name, value)
+            set_sysctls(host, spec.sysctl)
         except Unready as unready:  # and will be for each cell
             lab.remove(host)
             self._unready[spec.name] = str(unready)
@@ -244,32 +248,10 @@ class Stage:
 
     def _link(self, name: str) -> Link:
         if name not in self._links:
-            spec = self.scenario.links.get(name, LinkSpec(_FLAT))
+            spec = self.scenario.links.get(name, FLAT)
             lab = self.world.lab()
-            if spec == LinkSpec(_FLAT):  # nobody has said anything about it
-                return lab.link(_FLAT)
-            self._links[name] = link = _build(lab, spec, f"{name} ({self.scenario.path.name}, {next(_NUMBERS)})")
+            if spec == FLAT:  # nobody has said anything about it
+                return lab.link(FLAT.name)
+            self._links[name] = link = build_link(lab, spec, f"{name} ({self.scenario.path.name}, {next(_NUMBERS)})")
             self._stack.callback(lab.remove_link, link)
         return self._links[name]
-
-
-def _build(lab: Lab, spec: LinkSpec, name: str) -> Link:
-    link = (
-        lab.switch(name, snooping=True, igmp_version=spec.igmp_version, mld_version=spec.mld_version)
-        if spec.snooping
-        else lab.link(name)
-    )
-    if spec.mtu is not None:
-        link.set_mtu(spec.mtu)
-    return link
-
-
-def _set(host: VirtualHost, name: str, value: str) -> None:
-    """Set a sysctl of a host (sysctl(8): dots, or slashes where a name has dots)."""
-    path = name if "/" in name else name.replace(".", "/")
-    file = Path("/proc/sys") / path
-    with host.inside():
-        try:
-            file.write_text(value)
-        except OSError as error:
-            raise Unready(f"host {host}: cannot set {name} to {value!r}: {error.strerror}") from None

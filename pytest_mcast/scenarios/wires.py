@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .impairments import CHOICES, Chosen, ImpairmentSpec
+from .network import show_router
 
 if TYPE_CHECKING:
     from pytest_mcast.core.channels import Channel
@@ -135,7 +136,7 @@ class Wires:
     def _lay(self, host: VirtualHost, interface: str, spec: ImpairmentSpec, stack: ExitStack) -> ImpairedCable:
         port = _port(host, interface)
         # The switch forgets what it knew of the port, now and when the cable is whole again.
-        stack.callback(self._stage.show_router, port)
+        stack.callback(show_router, port)
         cable = port.link.impair(
             host,
             interface,
@@ -145,7 +146,7 @@ class Wires:
             seed=spec.seed,
         )
         stack.enter_context(cable)
-        self._stage.show_router(port)
+        show_router(port)
         return cable
 
 

@@ -8,7 +8,7 @@ import socket
 import struct
 import subprocess
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -121,8 +121,8 @@ class Scene:
 
     def sh(self, host: VirtualHost, command: str) -> None:
         """Run a shell command on a host; it must succeed. Returns when its links that are up can be used."""
-        program = host.popen(["sh", "-ec", command])
-        assert program.wait() == 0, f"{command!r} on {host}: {program.stdout} {program.stderr}"
+        host.touch()
+        _sh(host.inside(), command, str(host))
         with host.inside():
             there = netlink.Netlink()
             indexes = [index for index, _ in socket.if_nameindex()]
@@ -142,17 +142,7 @@ class Scene:
 
     def sh_on_switch(self, command: str) -> None:
         """Run a shell command where the switch is; it must succeed. Returns when those who are plugged in can use it."""
-        path = f"{os.environ['PATH']}:/usr/sbin:/sbin"  # ordinary users often lack these
-        with self.switch.namespace:
-            done = subprocess.run(
-                ["sh", "-ec", command],
-                env={**os.environ, "PATH": path},
-                capture_output=True,
-                text=True,
-                timeout=10,
-                check=False,
-            )
-        assert done.returncode == 0, f"{command!r} on {self.switch}: {done.stdout}{done.stderr}"
+        _sh(self.switch.namespace, command, str(self.switch))
         for port in self.switch.ports:
             if _is_up(bridge.link_state(self.switch.connection, port.index)):
                 port.up()
@@ -323,6 +313,22 @@ def _prove(scene: Scene, broken: Break) -> Diagnosis:
         scene.cure(finding)
     scene.works()
     return diagnosis
+
+
+def _sh(namespace: AbstractContextManager[object], command: str, where: str) -> None:
+    """Run a shell command in a network namespace; without what ``host.popen()`` gives a program, two Pythons the less."""
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"  # ordinary users often lack these
+    with namespace:
+        done = subprocess.run(
+            ["sh", "-ec", command],
+            env={**os.environ, "PATH": path},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    assert done.returncode == 0, f"{command!r} on {where}: {done.stdout}{done.stderr}"
 
 
 def _is_up(state: bytes) -> bool:

@@ -16,7 +16,9 @@ from pytest_mcast import LabView, VirtualHost
 from pytest_mcast.core import Channel, Deadline, MissingCapability, NotReceived
 from pytest_mcast.core.errors import ProgramError
 from pytest_mcast.lab import Router, RouteTimeout, RoutingDaemon, StaticRoute
+from pytest_mcast.lab.daemon import find
 
+from ..conftest import AS_USER
 from ..support.programs import program
 from .test_nothing_left import Canaries
 
@@ -67,7 +69,10 @@ def test_a_group_crosses_a_router(mcast_lab: LabView, daemon: str, family: str, 
     )
     started = _start(router, daemon, channel, rp=router if mode == "asm" else None)
     receiver = rx.receiver(channel)
-    if daemon != "smcroute":
+    if daemon == "smcroute":
+        with pytest.raises(ValueError, match="smcrouted goes by static routes, and not by memberships"):
+            started.wait_for_member(channel)
+    else:
         started.wait_for_member(channel)
     with mcast_lab.link("empty").count(channel) as empty:
         tx.sender(channel, ttl=2, source=source).send(b"over the hill")
@@ -79,8 +84,11 @@ def test_a_group_crosses_a_router(mcast_lab: LabView, daemon: str, family: str, 
     if daemon == "frr":
         receiver.close()
         started.wait_until_pruned(channel.group, "eth1", timeout=10)
-    started.close()
+    for _ in range(2):
+        started.close()
     assert router.entries(family) == ()
+    assert not started.program.wait_for_output(sys.maxsize, Deadline(5))
+    assert started.program.ended  # and so zebra, too, which has the same output
 
 
 def test_pimd_prunes_what_has_no_receiver_any_more(mcast_lab: LabView) -> None:
@@ -95,7 +103,10 @@ def test_pimd_prunes_what_has_no_receiver_any_more(mcast_lab: LabView) -> None:
     sender.send(b"wanted")
     assert receiver.recv().payload == b"wanted"
     receiver.close()
-    started.program.expect("Remove source")  # each report before that replaces the entry, which is gone meanwhile
+    # Each report before that took the entry away, until the next packet: there is to be one that loses its interface.
+    started.program.expect("Remove source")
+    sender.send(b"while it asks who else wants it")
+    started.wait_for_route(channel.group, "eth1", source=tx)
     started.wait_until_pruned(channel.group, "eth1", source=tx, timeout=20)  # its clock ticks every 5 s
     with mcast_lab.link("right").count(channel) as right:
         sender.send(b"not wanted")
@@ -160,16 +171,28 @@ def test_a_daemon_that_does_not_understand_is_not_ready(mcast_lab: LabView, daem
 
 def test_what_is_not_there_is_told_with_entries_and_log(mcast_lab: LabView) -> None:
     router = mcast_lab.router("router", interfaces={"eth0": "left", "eth1": "right"})
-    group = mcast_lab.channel(scope="organization-local").group
+    channel = mcast_lab.channel(scope="organization-local")
     started = _start(router, "frr", rp=router)
+    with pytest.raises(ProgramError, match=rf"^router has heard of no membership for {channel} in 0.01 s\n"):
+        started.wait_for_member(channel, timeout=0.01)
+    with pytest.raises(
+        RouteTimeout, match=rf"(?s)^router: no entry forwards \(\*, {channel.group}\) to .* kernel:\n  none\n"
+    ):
+        started.wait_for_route(channel.group, timeout=0.01)
+    receiver = mcast_lab.host("rx", interfaces={"eth0": "right"}).receiver(channel)
+    started.wait_for_member(channel)
+    assert started.wait_for_route(channel.group, "eth1").source is None
     with pytest.raises(RouteTimeout) as caught:
-        started.wait_for_route(group, "eth1", source="10.1.2.3", timeout=0.01)
+        started.wait_for_route(channel.group, "eth1", source="10.1.2.3", timeout=0.01)
     lines = str(caught.value).splitlines()
-    assert lines[0] == f"router: no entry forwards (10.1.2.3, {group}) to eth1 after 0.01 s"
-    assert lines[1:3] == ["entries of the kernel:", "  none"]
-    assert lines[-2].lstrip() == started.log[-1]
-    with pytest.raises(ProgramError, match=rf"^router has heard of no membership for {group}:5000 in 0.01 s\n"):
-        started.wait_for_member(Channel(group, 5000), timeout=0.01)
+    assert lines[0] == f"router: no entry forwards (10.1.2.3, {channel.group}) to eth1 after 0.01 s"
+    assert lines[1] == "entries of the kernel:"
+    assert lines[2].startswith(f"  (*, {channel.group}) from ")
+    assert lines[-2].lstrip() in started.log
+    with pytest.raises(RouteTimeout, match=rf"^router: \(\*, {channel.group}\) still goes to eth1 after 0.01 s\n"):
+        started.wait_until_pruned(channel.group, "eth1", timeout=0.01)
+    receiver.close()
+    started.wait_until_pruned(channel.group, "eth1", timeout=10)
 
 
 def test_entries_of_the_kernel(mcast_lab: LabView) -> None:
@@ -211,6 +234,33 @@ def test_the_way_to_a_link_leads_through_a_neighbour(mcast_lab: LabView, family:
         first.reach(mcast_lab.link("b"), through=third)
 
 
+def test_a_daemon_that_is_not_there_is_told_with_its_package() -> None:
+    with pytest.raises(MissingCapability) as caught:
+        find("no-such-daemon", "a-package", places=["/opt/here"])
+    where = "on PATH, nor in /opt/here, /usr/sbin, /usr/local/sbin, /sbin"
+    told = f"programs: there is no program 'no-such-daemon' {where}; run: apt-get install a-package"
+    assert str(caught.value) == told
+
+
+def test_two_daemons_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    frr, other = tmp_path / "frr", tmp_path / "other"
+    for path in (frr / "zebra", frr / "my-pimd", other / "my-pimd"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("#!/bin/sh\n")
+        path.chmod(0o755)
+    places = [str(other), str(frr)]
+    assert find("my-pimd", "", places=places, beside="zebra") == str(frr / "my-pimd")
+    assert find("my-pimd", "", places=places[::-1], not_beside="zebra") == str(other / "my-pimd")
+
+
+def test_an_ordinary_user_is_told_which_daemons_want_root() -> None:
+    code = "from pytest_mcast.lab.daemon import needs_root; needs_root('pimd')"
+    command = [sys.executable, str(AS_USER), sys.executable, "-c", code]
+    result = subprocess.run(command, text=True, capture_output=True, check=False)
+    assert "routing: pimd starts for the user 0 only, and this is user " in result.stderr
+    assert result.stderr.endswith("; run as root, or use FRR, which has no such rule\n")
+
+
 _SUITE = """
     import sys
 
@@ -225,7 +275,7 @@ _SUITE = """
 def test_nothing_is_left_of_a_daemon_after_kill_9(tmp_path: Path) -> None:
     _require("frr")
     (tmp_path / "test_it.py").write_text(textwrap.dedent(_SUITE))
-    command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "test_it.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "--mcast-lab", "test_it.py"]
     with (
         closing(Canaries()) as canaries,
         subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run,
@@ -237,11 +287,12 @@ def test_nothing_is_left_of_a_daemon_after_kill_9(tmp_path: Path) -> None:
         canaries.wait_until_gone()  # no process is in the namespace any more
 
 
-def test_a_failure_shows_the_log(tmp_path: Path) -> None:
+def test_a_failure_shows_the_log(mcast_lab: LabView, tmp_path: Path) -> None:
+    mcast_lab.host()  # or the test is skipped
     _require("frr")
     suite = _SUITE.replace("sys.stdin.read()", "assert False")
     (tmp_path / "test_it.py").write_text(textwrap.dedent(suite))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--mcast-lab", "test_it.py"]
     output = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=False).stdout
     assert "mcast log of a daemon in router1" in output
     assert "pimd 8" in output or "PIM INTERFACE UP: on interface eth1" in output

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_mcast import Datagram, Delivered, Lab, NotReceived, NoVerdict
-from pytest_mcast.cores import ReceiveCore
+from pytest_mcast.cores import CoreFailure, ReceiveCore
 from pytest_mcast.lab import ImpairedCable, Link
 from pytest_mcast.scenarios import ScenarioError
 
@@ -133,6 +133,29 @@ def test_what_a_receiver_loses_is_no_loss_of_the_cable(play: Open) -> None:
     opened = play(text + one("ipv4", "asm", receiver="it@two"), core, timeout=0.5)
     with pytest.raises(NotReceived, match="only 7 of 9 datagrams that came in for "):
         opened()
+
+
+class Swaps(Faulty):
+    """Delivers the third datagram of a cell after the fourth."""
+
+    held: Datagram | None = None
+
+    def told(self, datagram: Datagram) -> Iterable[Datagram]:
+        words = datagram.payload.split()
+        if words[:1] == [b"pytest-mcast"] and words[2:3] == [b"3"]:
+            self.held = datagram
+            return []
+        if self.held is None:
+            return [datagram]
+        held, self.held = self.held, None
+        return [datagram, held]
+
+
+def test_an_order_that_is_not_the_cables_is_found(play: Open) -> None:
+    core = BrokenCore("swaps", Swaps)
+    text = bad("two: {reorder: {exactly: [1]}}") + "subjects: {it: {receiver: swaps}}\n"
+    with pytest.raises(CoreFailure, match=r"datagram 3 of 10 that came in was delivered otherwise.*: payload"):
+        play(text + one("ipv4", "asm", receiver="it@two"), core)()
 
 
 def test_a_cable_is_whole_after_its_cell_and_in_cells_of_others(play: Open) -> None:

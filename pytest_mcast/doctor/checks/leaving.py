@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from shlex import quote
 from typing import Any
 
 from pytest_mcast.doctor.check import Check, Match
@@ -46,6 +47,7 @@ def _loopback_route(flow: Flow) -> Iterator[Match]:
     for route in [each for each in covering(end.facts, flow) if each["index"] == link["index"]][:1]:
         if route["kind"] != "local":
             wrong = f"{route['kind']} {route['destination']} dev {end.interface} table {table(route['table'])}"
+            wrong = wrong.replace(f"dev {end.interface} ", f"dev {quote(end.interface)} ")
             command = f"ip -6 route del {wrong} metric {route['metric']} && {add_route(link, 'ff00::/8')}"
             values = {"interface": end.interface, "kind": route["kind"], "command": command}
             yield Match("certain", (f"{end.name} has the route {wrong}",), values)
@@ -88,7 +90,7 @@ def _queue_drops(flow: Flow) -> Iterator[Match]:
                 "interface": end.interface,
                 "kind": queue["kind"],
                 "cure": "send more slowly" if usual else "go back to the usual queue, or send more slowly",
-                "command": "" if usual else f"tc qdisc del dev {end.interface} root",
+                "command": "" if usual else f"tc qdisc del dev {quote(end.interface)} root",
             },
             "code" if usual else None,
             shared=not blackhole,

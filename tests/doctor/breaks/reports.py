@@ -8,8 +8,10 @@ from pytest_mcast import Channel, LabView, NotReported
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.doctor import Diagnosis, Observation, diagnose
 from pytest_mcast.doctor.unreported import report_flow
+from pytest_mcast.hosts import Host
 from pytest_mcast.wire import memberships
 from tests.doctor.breaks.network import both, on_receiver
+from tests.doctor.breaks.silence import joined_and_silent
 from tests.doctor.breaks.snooping import SnoopingScene, breaking, forgotten_by_switch, scene_of
 from tests.doctor.scene import Break, Scene
 
@@ -71,6 +73,12 @@ def _snooping(lab: LabView, family: str) -> Scene:
 
 
 def _force(scene: Scene, which: str = "eth0") -> None:
+    """Force an older version, once the host has said all that it has to by the newest.
+
+    What is pending is sent by the newest version whatever is forced meanwhile, and what has just been joined goes with it
+    (igmp_ifc_timer_expire(), igmp_gq_timer_expire()). The helper stays open: its end would be reported, too.
+    """
+    joined_and_silent(scene.rx, lambda: Host.receiver(scene.rx, scene.lab.channel(scene.family)))
     scene.sh(scene.rx, f"sysctl -w {_FORCE[scene.family].format(which)}")
 
 
@@ -79,11 +87,14 @@ def _force_all(scene: Scene) -> None:
 
 
 def _beside_a_newer_one(scene: SnoopingScene) -> None:
-    """Have another host join the source by the newest version, and ours by an older one."""
+    """Have another host join the source by the newest version, and ours by an older one.
+
+    Ours goes first: a Linux bridge asks everybody when somebody is plugged in (br_port_state_selection()).
+    """
     scene.rx.settle()  # a new host reports everything by the newest version once more
+    _force(scene)
     other = scene.lab.host("other", interfaces={"eth0": scene.switch})
     other.receiver(scene.channel)
-    _force(scene)
 
 
 def _older_query(scene: Scene) -> None:

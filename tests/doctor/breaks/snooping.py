@@ -15,6 +15,7 @@ from pytest_mcast.lab import Switch, Timers
 from tests.doctor.breaks.crafted_reports import send_report
 from tests.doctor.breaks.network import both, filters, on_switch
 from tests.doctor.breaks.plain import plain
+from tests.doctor.breaks.silence import joined_and_silent
 from tests.doctor.scene import Break, Scene
 
 # What takes minutes takes a third of a second: a membership that nobody confirms is forgotten then.
@@ -56,9 +57,7 @@ class SnoopingScene(Scene):
     def keep_receiver(self) -> None:
         """Have one receiver from now on, which is never closed before the end, and which reports nothing any more."""
         self.rx.settle()
-        with self.tx.listen() as listener:
-            kept = self.rx.receiver(self.channel)
-            listener.expect_reports(2, self.channel, sender=self.rx)
+        kept = joined_and_silent(self.rx, lambda: self.rx.receiver(self.channel))
         self.open_receiver = lambda: _Kept(kept)
         self.kept = kept
 
