@@ -9,8 +9,9 @@ from .facts import Facts, NotRead
 from .failure import chain_of, concern_of, explain
 from .flow import Changes, End, Flow, Hop, Segment, Trace, Unwanted
 from .moment import Moment
-from .observation import Observation, Party, facts_of
+from .observation import Observation
 from .own_sockets import opened_here
+from .party import Party, facts_of
 from .probes import CAPABILITIES, probe_channel, probe_namespaces, probe_packets
 from .words import brief
 

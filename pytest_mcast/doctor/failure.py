@@ -31,9 +31,10 @@ from .diagnosis import Diagnosis, diagnose
 from .endpoint import Endpoint
 from .flow import Flow, Trace, Unwanted
 from .moment import Moment, endpoints_of
-from .observation import Observation, Party
+from .observation import Observation
 from .overhearing import may_be_overheard
 from .pairing import paired
+from .party import Party
 from .trace import trace
 from .unreported import report_flow
 

@@ -3,67 +3,31 @@
 from __future__ import annotations
 
 import errno
-import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.channels import Channel
-from pytest_mcast.core.errors import HostError
-from pytest_mcast.evidence import Pulse, Reading, Snapshot, take_snapshot
+from pytest_mcast.evidence import Pulse
 from pytest_mcast.hosts import Host, RemoteHost
 
+from .between import between
 from .counters import changes_between
 from .describing import Joinable, describe_socket
 from .facts import Facts
-from .flow import Apart, Changes, End, Flow, Segment
+from .flow import Changes, End, Flow
 from .holders import with_holders
 from .moment import Moment, endpoints_of, fleeting, fleeting_of_switches, inodes_of
 from .own_sockets import opened_here, own_sockets
-from .switches import port_of
+from .party import Party, facts_now, facts_since
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from pytest_mcast.lab.port import Port
 
-
-__all__ = ["Observation", "Party", "facts_of"]
-
-
-@dataclass(frozen=True)
-class Party:
-    """One end of a flow: a host, the interface meant (default: the host's), and the sockets of the code under test.
-
-    A socket that is closed by now is given as what ``evidence.socket_options`` said of it.
-    """
-
-    host: Host
-    sockets: Sequence[socket.socket | Mapping[str, Any]] = ()
-    interface: str | None = None
-
-    @property
-    def interface_name(self) -> str:
-        """The interface that is meant."""
-        return self.interface or self.host.interface.name
-
-    @property
-    def open_sockets(self) -> list[socket.socket]:
-        """The sockets that are still open."""
-        return [each for each in self.sockets if isinstance(each, socket.socket) and each.fileno() >= 0]
-
-
-def facts_of(host: Host, groups: Sequence[str] = ()) -> Facts:
-    """Read everything there is to read of a host, and its routes to some groups; raises ``HostError`` for a remote one that is lost."""
-    if isinstance(host, RemoteHost):
-        data: dict[str, Any] = host.snapshot(groups)
-    else:
-        with host.inside():
-            data = take_snapshot(groups)
-    return Facts(Snapshot.from_json(data))
+__all__ = ["Observation"]
 
 
 class Observation:
@@ -149,7 +113,7 @@ class Observation:
         }
         facts: dict[Host, Facts] = {}
         if moment is not None:
-            facts = {host: _since(host, channel, moment) for host in hosts}
+            facts = {host: facts_since(host, channel, moment) for host in hosts}
         origin = None if sender is None else self._end(sender, channel, facts, changed)
         destination = None if receiver is None else self._end(receiver, channel, facts, changed)
         if destination is not None and getattr(error, "errno", None) == errno.EADDRINUSE and not _remote(receiver):
@@ -160,7 +124,7 @@ class Observation:
             )
         known = {
             **_of_sender(origin, channel),
-            **({} if sender is None or receiver is None else _between(sender, receiver, channel.family, moment)),
+            **({} if sender is None or receiver is None else between(sender, receiver, channel.family, moment)),
             **known,
         }
         return Flow(channel, origin, destination, call=call, error=error, **known)
@@ -168,7 +132,7 @@ class Observation:
     def _end(self, party: Party, channel: Channel, facts: dict[Host, Facts], changed: Mapping[Host, Changes]) -> End:
         host = party.host
         if host not in facts:
-            facts[host] = _facts_now(host, channel)
+            facts[host] = facts_now(host, channel)
         with nullcontext() if host.gone else host.inside():
             joinable = Joinable(facts[host].snapshot.readings)
             sockets = tuple(
@@ -200,39 +164,8 @@ def _remote(party: Party | None) -> bool:
     return party is not None and isinstance(party.host, RemoteHost)
 
 
-def _since(host: Host, channel: Channel, moment: Moment) -> Facts:
-    """Return what is read now, and what was kept at a moment; only that of a host that is gone."""
-    return _with(_facts_now(host, channel), moment.readings.get(host, {}))
-
-
-def _facts_now(host: Host, channel: Channel) -> Facts:
-    """Read what there is to read; nothing of a host that is gone, or lost."""
-    if host.gone:
-        return _nothing("the host is gone")
-    try:
-        return facts_of(host, _asked(channel))
-    except HostError as error:
-        return _nothing(str(error).partition("\n")[0])
-
-
-def _nothing(why: str) -> Facts:
-    from pytest_mcast.evidence.linux import READERS
-
-    names = (*READERS, "route_to", "namespace")
-    return Facts(Snapshot("linux", {name: Reading(refused=why) for name in names}))
-
-
 def _named(end: End | None, party: Party | None, moment: Moment) -> End | None:
     return None if end is None or party is None else replace(end, name=moment.names.get(party.host, end.name))
-
-
-def _with(facts: Facts, readings: Mapping[str, Reading]) -> Facts:
-    return Facts(Snapshot(facts.system, {**facts.snapshot.readings, **readings}))
-
-
-def _asked(channel: Channel) -> list[str]:
-    """Return what the routes are asked for: the group; and the source, which reverse path filters look for."""
-    return [channel.group] if channel.source is None else [channel.group, channel.source]
 
 
 def _of_sender(end: End | None, channel: Channel) -> dict[str, Any]:
@@ -247,46 +180,3 @@ def _of_sender(end: End | None, channel: Channel) -> dict[str, Any]:
     elif channel.source is not None:
         found["source"] = channel.source
     return found
-
-
-def _between(sender: Party, receiver: Party, family: str, moment: Moment | None) -> dict[str, Any]:
-    """Return what is between two virtual hosts: the switch, or that there is none (``Flow.segment``, ``Flow.apart``)."""
-    ports = [port_of(party) for party in (sender, receiver)]
-    if ports[0] is None or ports[1] is None or ports[0] is ports[1]:
-        return {}
-    link = ports[0].link
-    if link.namespace.closed or ports[1].link.namespace.closed:
-        return {}
-    if link is not ports[1].link:
-        hosts = {each.host for each in link.ports}
-        routers = {str(host) for host in hosts if _routes_multicast(host, family)}
-        relays = {str(each.host) for each in ports[1].link.ports if each.host in hosts}
-        return {"apart": Apart(str(link), str(ports[1].link), tuple(sorted(routers)), tuple(sorted(relays)))}
-    with link.namespace:
-        facts = Facts(Snapshot.from_json(take_snapshot()))
-    if moment is not None:
-        facts = _with(facts, moment.switches.get(link.namespace.descriptor, {}))
-    impaired, wire_lost = _impaired(ports[0], ports[1])
-    devices = ports[0].bridge_device, ports[1].bridge_device
-    return {"segment": Segment(str(link), facts, f"switch{link.number}", *devices, impaired, wire_lost)}
-
-
-def _impaired(sender: Port, receiver: Port) -> tuple[tuple[str, ...], int]:
-    """Say what impairs the cables between two ports, a line each, and how many datagrams that has lost on this way."""
-    cables = [(port, port.impaired) for port in (sender, receiver) if port.impaired is not None]
-    lines = tuple(f"the cable of {port.host} is impaired on purpose: {cable.impairment}" for port, cable in cables)
-    judges = [cable.from_host if port is sender else cable.to_host for port, cable in cables]
-    return lines, sum(len(judge.lost) + len(judge.corrupted) + judge.overrun for judge in judges)
-
-
-def _routes_multicast(host: Host, family: str) -> bool:
-    """Whether there is a multicast router in a host: one that the kernel forwards for, by ip_mr_vif."""
-    if host.gone:
-        return False
-    with host.inside():
-        name = "ip_mr_vif" if family == "ipv4" else "ip6_mr_vif"
-        try:
-            lines = Path("/proc/thread-self/net", name).read_text("utf-8", "surrogateescape").splitlines()
-        except OSError:  # the kernel cannot
-            return False
-    return len(lines) > 1  # the first is the heading

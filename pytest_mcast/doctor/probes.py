@@ -17,7 +17,8 @@ from pytest_mcast.hosts import LocalHost, RemoteHost
 
 from .diagnosis import diagnose
 from .flow import End
-from .observation import Observation, Party, facts_of
+from .observation import Observation
+from .party import Party, facts_of
 from .printable import printable
 
 if TYPE_CHECKING:

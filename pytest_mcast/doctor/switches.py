@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_mcast.lab.counts import ChannelCount
     from pytest_mcast.lab.port import Port
 
-    from .observation import Party
+    from .party import Party
 
 __all__ = ["Counted", "Ports", "is_virtual", "port_of"]
 

@@ -23,7 +23,7 @@ from pytest_mcast.hosts import Host, RemoteHost
 from .arrivals import Arrival, Looked, Nobody, Read
 from .flow import Changes, Hop, Trace
 from .hops import Seen, came_in, in_order, ip_took_it, left, udp_took_it
-from .observation import Party
+from .party import Party
 from .switches import Ports, is_virtual
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from pytest_mcast.hosts import Host
 from .endpoint import Endpoint
 from .flow import Flow
 from .moment import Moment
-from .observation import Observation, Party
+from .observation import Observation
+from .party import Party
 
 __all__ = ["report_flow"]
 
@@ -74,4 +75,4 @@ def _towards(listener: Host, member: Host, interface: str) -> str:
         for port in listener.plugged.values():
             if port.link in links:
                 return port.interface
-    return listener.interface.name
+    return Party(listener).interface_name

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 
-from pytest_mcast import Channel, LabView, VirtualHost
-from pytest_mcast.doctor import Flow, Match, Observation, diagnose
+from pytest_mcast import Channel, Lab, LabView, VirtualHost
+from pytest_mcast.doctor import Flow, Match, Observation, Party, diagnose
 from pytest_mcast.doctor.check import Check
 from pytest_mcast.doctor.checks import CHECKS
 from pytest_mcast.doctor.describing import MOST
@@ -39,6 +39,23 @@ def test_sockets_of_the_user_are_found_in_each_host(mcast_lab: LabView) -> None:
         }
         (joined,) = [each.options["joined"] for each in moment.endpoints if each.owner is ours]
         assert [each["group"] for each in joined] == [channel.group]
+
+
+def test_what_is_gone_keeps_nobody_from_the_rest(mcast_lab: LabView) -> None:
+    a, b = mcast_lab.hosts(2)
+    with Lab() as lab, Observation(a, b, c := lab.host()) as observation:
+        receiver = a.receiver(mcast_lab.channel())
+        b.close()
+        observation.add(b)
+        lab.close()
+        moment = observation.moment([a, b, c])
+        assert [each.owner for each in moment.endpoints] == [receiver]
+        assert (list(moment.readings), list(moment.changes)) == ([a], [a])
+        assert list(moment.switches) == [mcast_lab.link().namespace.descriptor]
+        flow = observation.flow(receiver.channel, sender=Party(b), receiver=Party(c), moment=moment)
+        assert flow.segment is None
+        assert flow.sender is not None
+        assert {each.refused for each in flow.sender.facts.snapshot.readings.values()} == {"the host is gone"}
 
 
 def test_of_many_the_newest_are_looked_at_and_the_one_it_is_about(mcast_lab: LabView) -> None:

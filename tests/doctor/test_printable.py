@@ -14,7 +14,7 @@ from pytest_mcast.cli import main
 from pytest_mcast.doctor import Changes, Check, End, Facts, Flow, Match, diagnose
 from pytest_mcast.doctor.machine import judge
 from pytest_mcast.doctor.machine_words import words
-from pytest_mcast.doctor.observation import facts_of
+from pytest_mcast.doctor.party import facts_of
 from pytest_mcast.doctor.printable import filled, in_shell, printable, wrapped
 from pytest_mcast.evidence import Reading, Snapshot
 

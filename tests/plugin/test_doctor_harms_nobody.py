@@ -147,9 +147,13 @@ FAILING = """
 
     def test_taken(mcast_lab):
         a = mcast_lab.host("a")
-        with a, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
-            holder.bind(("", CHANNEL.port))
+        with a:
+            holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        holder.bind(("", CHANNEL.port))
+        try:
             a.receiver(CHANNEL)
+        finally:
+            holder.close()
 
     def test_joined_in_a_host(mcast_lab):
         a, b = mcast_lab.hosts(2)
