@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from pytest_mcast import Channel, Lab, NotReceived, VirtualHost
 from pytest_mcast.doctor import Observation, Party, diagnose
-from pytest_mcast.doctor.observation import facts_of
+from pytest_mcast.doctor.party import facts_of
 
 from .harness import Skip, Times, benchmark, interleave
 from .places import need_namespaces

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import textwrap
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,8 @@ WITHOUT_ANYIO = "-p no:anyio"
 # Also for those that pytester starts, from here and from workers.
 os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} {WITHOUT_ANYIO}".strip()
 
-# An error of the doctor is a line in the report of a failure; here it is an internal error of pytest, which nobody misses.
-os.environ["MCAST_DOCTOR_RAISES"] = "1"
+# What the doctor itself dies of is a line in the report of a failure, which nobody would miss here; see below.
+_DOCTOR = re.compile(r"the doctor has failed|the check failed")
 
 
 class Runner:
@@ -37,12 +38,12 @@ class Runner:
         self.ordinary = bool(prefix)
 
     def __call__(
-        self, command: Sequence[str], typed: str | None = None, timeout: float = 60
+        self, command: Sequence[str], typed: str | None = None, timeout: float = 60, *, doctor_fails: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, ``timeout`` seconds at the most."""
+        """Run a command to its end, ``timeout`` seconds at the most; that the doctor fails there must be said before."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV"))}
         environment.update(HOME=str(self.home), PYTHONDONTWRITEBYTECODE="1", PYTEST_ADDOPTS=WITHOUT_ANYIO)
-        return subprocess.run(
+        result = subprocess.run(
             [*self.prefix, *command],
             cwd=self.home,
             env=environment,
@@ -52,10 +53,23 @@ class Runner:
             timeout=timeout,
             check=False,
         )
+        assert doctor_fails or not _DOCTOR.search(result.stdout), result.stdout
+        return result
 
     def write(self, source: str, name: str = "test_it.py") -> None:
         """Write a file, without the indentation of the source."""
         (self.home / name).write_text(textwrap.dedent(source))
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test in which the doctor has failed: in its own report, or in the output of a pytest inside (pytester)."""
+    report = yield
+    said = [report.longreprtext, *(content for _, content in report.sections)]
+    if report.when == "call" and any(map(_DOCTOR.search, said)):
+        report.outcome = "failed"
+        report.longrepr = report.longrepr or "the doctor has failed; see the captured output"
+    return report
 
 
 @pytest.fixture(autouse=True)

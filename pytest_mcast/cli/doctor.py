@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core import Interface, InterfaceError, McastError
+from pytest_mcast.core.lines import discard
+from pytest_mcast.core.system import LINUX
 from pytest_mcast.doctor import CAPABILITIES
+from pytest_mcast.doctor.printable import printable
 
 from . import doctor_to
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
-    from collections.abc import Sequence
 
     from pytest_mcast.doctor.machine import Health
     from pytest_mcast.doctor.machine_words import Line
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 _COLOURS = {"heading": "1", "good": "32", "bad": "31", "doubtful": "33"}  # ECMA-48: SGR
+_NO_READER = 141  # as a shell says of who was ended by SIGPIPE
 _NARROWEST, _WIDEST = 40, 100
 
 
@@ -82,19 +85,40 @@ def run(options: argparse.Namespace) -> int:
     """Print the report; return 0 when everything works, 1 when not, 2 for a wrong interface or document."""
     if options.to is not None:
         return doctor_to.run_pair(options)
+    # A document may have been damaged anywhere: it is data that somebody else has written.
+    damage = (LookupError, TypeError, AttributeError, RecursionError) if options.document else ()
     try:
         health = _recorded(options.document) if options.document else _here(options.iface, options.wait)
+        lines = _lines(health, options)
     except (OSError, ValueError, McastError) as error:
-        origin = "--from" if options.document else "--iface"
-        print(f"pytest-mcast doctor: {origin}: {error}", file=sys.stderr)
+        origin = "--from: " if options.document else "--iface: " if isinstance(error, InterfaceError) else ""
+        print(printable(f"pytest-mcast doctor: {origin}{_reason(error)}"), file=sys.stderr)
         return 2
-    if options.json:
-        print(json.dumps(health.to_json(), indent=2))
-    else:
-        from pytest_mcast.doctor.machine_words import words
-
-        _show(words(health, _width()), coloured=_coloured(options.color))
+    except damage as error:
+        words = printable(f"{type(error).__name__}: {error}")
+        print(f"pytest-mcast doctor: --from: the document is damaged ({words})", file=sys.stderr)
+        return 2
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:  # who reads it has seen enough
+        discard(sys.stdout)
+        return _NO_READER
     return int(health.ill(options.require))
+
+
+def _lines(health: Health, options: argparse.Namespace) -> list[str]:
+    if options.json:
+        return [json.dumps(health.to_json(), indent=2)]
+    from pytest_mcast.doctor.machine_words import words
+
+    coloured = _coloured(options.color)
+    return [_shown(line, coloured=coloured) for line in words(health, _width())]
+
+
+def _reason(error: Exception) -> str:
+    if LINUX and not os.path.exists("/proc/self"):
+        return f"/proc is not mounted, and without it this machine cannot be looked at ({error})"
+    return str(error)
 
 
 def _recorded(path: Path) -> Health:
@@ -130,7 +154,6 @@ def _coloured(choice: str) -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def _show(lines: Sequence[Line], *, coloured: bool) -> None:
-    for line in lines:
-        code = _COLOURS.get(line.style) if coloured else None
-        print(line.text if code is None else f"\033[{code}m{line.text}\033[0m")
+def _shown(line: Line, *, coloured: bool) -> str:
+    code = _COLOURS.get(line.style) if coloured else None
+    return line.text if code is None else f"\033[{code}m{line.text}\033[0m"

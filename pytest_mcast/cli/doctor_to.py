@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core import FAMILIES, MODES, ChannelError, HostError, Interface, InterfaceError, MissingCapability
+from pytest_mcast.doctor.printable import in_shell, printable, wrapped
 
 if TYPE_CHECKING:
     from pytest_mcast.doctor import Hop, Party
@@ -153,7 +153,7 @@ def _name(specification: str) -> str:
 
 def _text(heading: str, legs: Sequence[Leg]) -> Iterator[str]:
     """Say it in lines of at most 80 columns."""
-    yield from textwrap.wrap(f"one datagram of each kind between {heading}, followed hop by hop", _WIDTH)
+    yield from wrapped(f"one datagram of each kind between {heading}, followed hop by hop", _WIDTH)
     for (sender, receiver), group in groupby(legs, lambda leg: (leg.sender, leg.receiver)):
         there = list(group)
         yield ""
@@ -167,7 +167,7 @@ def _text(heading: str, legs: Sequence[Leg]) -> Iterator[str]:
 
 
 def _table(title: str, legs: Sequence[Leg]) -> Iterator[str]:
-    names = list(dict.fromkeys(hop.name for leg in legs for hop in leg.trace.hops))
+    title, names = printable(title), list(dict.fromkeys(hop.name for leg in legs for hop in leg.trace.hops))
     names.sort(key=lambda name: max(_place(leg, name) for leg in legs))
     first = min(38, max(len(title), *(len(name) + 2 for name in names)) + 2)
     yield title[: first - 1].ljust(first) + "".join(leg.kind.ljust(10) for leg in legs)
@@ -179,9 +179,9 @@ def _table(title: str, legs: Sequence[Leg]) -> Iterator[str]:
             cells.append(_cell(leg, hop))
             if hop is not None and hop.reached is None:
                 unknown.setdefault(name, hop.evidence)
-        yield f"  {name}"[: first - 1].ljust(first) + "".join(cell.ljust(10) for cell in cells)
+        yield printable(f"  {name}")[: first - 1].ljust(first) + "".join(cell.ljust(10) for cell in cells)
     for name, why in unknown.items():
-        yield from textwrap.wrap(f"? {name}: {why}", _WIDTH - 2, initial_indent="  ", subsequent_indent="    ")
+        yield from wrapped(f"? {name}: {why}", _WIDTH - 2, "  ", "    ")
 
 
 def _place(leg: Leg, name: str) -> int:
@@ -216,7 +216,7 @@ def _loss(legs: Sequence[Leg]) -> Iterator[str]:
     to = "" if leg.channel is None else f" ({leg.channel})"
     also = f", and so for {', '.join(other.kind for other in others)}" if others else ""
     where = f"does not get to {stopped.name!r}" if stopped is not None else "is not seen to arrive"
-    yield from textwrap.wrap(f"{leg.kind} from {leg.sender} to {leg.receiver}{to} {where}{also}", _WIDTH)
+    yield from wrapped(f"{leg.kind} from {leg.sender} to {leg.receiver}{to} {where}{also}", _WIDTH)
     if leg.diagnosis is not None:
         yield from (f"  {line}" for line in leg.diagnosis.lines(width=_WIDTH - 2))
         said = {finding.command for finding in leg.diagnosis.findings}
@@ -224,10 +224,11 @@ def _loss(legs: Sequence[Leg]) -> Iterator[str]:
             for finding in () if other.diagnosis is None else other.diagnosis.findings:
                 if finding.command not in said:  # it has the other group in it
                     said.add(finding.command)
-                    cure = f"{other.kind} on {finding.where or finding.place}: $ {finding.command}"
-                    yield from textwrap.wrap(cure, _WIDTH, initial_indent="  cure for ", subsequent_indent="    ")
+                    yield from wrapped(f"{other.kind} on {finding.where or finding.place}:", _WIDTH, "  cure for ")
+                    for line in finding.command.splitlines():
+                        yield from in_shell(line, _WIDTH, 10)
     elif stopped is not None:
-        yield from textwrap.wrap(stopped.evidence, _WIDTH, initial_indent="  seen: ", subsequent_indent="        ")
+        yield from wrapped(stopped.evidence, _WIDTH, "  seen: ", "        ")
 
 
 def _port(text: str) -> int:

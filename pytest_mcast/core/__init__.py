@@ -6,11 +6,12 @@ This sub-package is complete in itself, because it is sent to remote hosts that 
 from __future__ import annotations
 
 from .aio import AsyncReceiver
-from .bursts import LEAST_SIZE, Account, Burst, Drain
+from .bursts import LEAST_SIZE, Burst
 from .channels import FAMILIES, MODES, SCOPES, Channel, group_mac
 from .context import Context
 from .datagrams import Datagram, Sent
 from .deadline import Deadline
+from .drain import Account, Drain
 from .echo import EchoResponder
 from .errors import (
     CappedBufferWarning,

@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 _CLASS = "\0class"  # no field and no reason is called that
+_BYTES = "\0bytes"
 
 
 class Pipe(Protocol):
@@ -164,6 +165,7 @@ class Agent:
             "interface": opened.interface,
             "source": opened.source,
             "ttl": opened.ttl,
+            "loopback": opened.loopback,
             "send_buffer": opened.send_buffer,
         }
 
@@ -222,7 +224,12 @@ def read_text(path: str) -> str:
 
 
 def pack(value: Any) -> Any:
-    """Return the same in plain types; a dataclass is a tuple of a mark, its name and its fields."""
+    """Return the same in plain types; a dataclass is a tuple of a mark, its name and its fields.
+
+    So is a text that is none in Unicode (the name of an interface is whatever bytes it was given, PEP 383).
+    """
+    if isinstance(value, str) and not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value):
+        return (_BYTES, value.encode("utf-8", "surrogatepass"))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         kind = f"{type(value).__module__}:{type(value).__qualname__}"
         return (_CLASS, kind, *((each.name, pack(getattr(value, each.name))) for each in dataclasses.fields(value)))
@@ -241,6 +248,8 @@ def unpack(value: Any) -> Any:
         return {unpack(key): unpack(each) for key, each in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         made = type(value)(unpack(each) for each in value)
+        if isinstance(made, tuple) and made[:1] == (_BYTES,):
+            return str(made[1], "utf-8", "surrogatepass")
         return _made(*made[1:]) if isinstance(made, tuple) and made[:1] == (_CLASS,) else made
     return value
 

@@ -67,6 +67,11 @@ class EchoResponder:
         return self._receiver.interface
 
     @property
+    def socket(self) -> socket.socket:
+        """The socket; for options that are not here."""
+        return self._receiver.subscription.socket
+
+    @property
     def replies(self) -> int:
         """How many replies were sent up to now."""
         return self._replies

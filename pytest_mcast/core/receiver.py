@@ -8,15 +8,16 @@ from collections import deque
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Callable, Deque, List, Optional, Protocol, Sequence, Union
 
-from .bursts import Drain
 from .channels import Channel
 from .context import Context
 from .datagrams import Sent
 from .deadline import Deadline
+from .drain import Drain
 from .errors import Delivered, MissingCapability, NotReceived, NoVerdict, SubscriptionError
 from .groups import ChannelPicker
 from .sender import Sender
-from .verdicts import Control, Verdict, is_fence, is_sent, prove, read_until
+from .verdicts import Control, Verdict, is_fence, prove
+from .views import Beside, WithFences
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -45,6 +46,8 @@ class Receiver:
 
     #: What shows that the receiver is ready: setsockopt(2) returned, so the kernel has the membership.
     evidence = "kernel membership"
+    #: The host that it was opened by, when it was one of ours.
+    host: object = None
 
     def __init__(
         self,
@@ -63,7 +66,8 @@ class Receiver:
         self.no_control: Optional[MissingCapability] = None
         #: Returns what the host is entered with; set by the host, if it is another than that of the caller.
         self.inside: Callable[[], AbstractContextManager[object]] = nullcontext
-        #: Is told of each ``NotReceived`` before it is raised, while everything is as it was; set by who wants to explain it.
+        #: Is told of each ``NotReceived`` before it is raised, while everything is as it was; set by who wants to explain it,
+        #: and must raise nothing.
         self.lost: Optional[Callable[[NotReceived], object]] = None
         self._kept: Deque[Datagram] = deque()  # delivered, but not yet asked for
         self._drops = 0  # up to the last proof
@@ -164,7 +168,7 @@ class Receiver:
             raise ValueError("expect_nothing(sent) needs what was sent: a Sent, as send() returns it, or several")
         if control is self:
             raise ValueError(f"control={self!r} is the receiver that is judged: it takes another one")
-        sees = self.control if control is None else _Beside(control)
+        sees = self.control if control is None else Beside(control)
         if sees is None:
             raise self.no_control or MissingCapability(
                 "packets",
@@ -179,13 +183,13 @@ class Receiver:
             origin = fence if isinstance(fence, Sender) else stack.enter_context(self._origin(fence, witness))
             self._check_fence(origin, witness)
             verdict = prove(
-                _WithFences(self),
+                WithFences(self),
                 sents,
                 origin.send,
                 sees,
                 timeout=seconds,
                 keep=self.give_back,
-                witness=None if witness is None else _WithFences(witness),
+                witness=None if witness is None else WithFences(witness),
             )
         try:
             verdict.expect_not_delivered()
@@ -277,48 +281,3 @@ class Receiver:
         lines.append(f"joined on {self.interface.name} (index {self.interface.index}); {self.statistics()}")
         lines.extend(f"got {datagram!r}" for datagram in datagrams[:8])
         return "\n".join(lines)
-
-
-class _WithFences:
-    """A receiver that delivers fences as well, as proofs need it."""
-
-    def __init__(self, receiver: Receiver) -> None:
-        self._receiver = receiver
-        self.channel = receiver.channel
-
-    def recv(self, timeout: Optional[float] = None) -> Datagram:
-        """Return the next datagram; raises ``NotReceived``."""
-        datagram = self._receiver._next(Deadline(timeout))  # noqa: SLF001 - a part of it
-        if datagram is None:
-            raise NotReceived(f"nothing for {self._receiver.channel}")
-        return datagram
-
-    def __repr__(self) -> str:
-        return repr(self._receiver)
-
-
-class _Beside:
-    """A receiver as the control of another one."""
-
-    def __init__(self, receiver: Receiver) -> None:
-        self._receiver = receiver
-        tap = receiver.control
-        self.immediate = receiver.interface.loopback or (tap is not None and tap.immediate)
-
-    def pull(self) -> None:
-        """Leave it to the receiver beside."""
-
-    def sighting(self, sent: Sent, deadline: Deadline) -> Optional[str]:
-        """Say that the receiver beside has got the datagram; what else it got is still there for its ``recv()``."""
-        passed, found = read_until(
-            self._receiver, lambda datagram: is_sent(datagram, sent), deadline, wait=not self.immediate
-        )
-        self._receiver.give_back(passed)
-        return None if found is None else f"{self._receiver!r} got it"
-
-    def note(self, sent: Sent, text: str) -> None:
-        """Keep nothing to comment on."""
-
-    def account(self) -> List[str]:
-        """Say what the receiver beside has got."""
-        return [f"control: {self._receiver!r} {self._receiver.statistics()}"]

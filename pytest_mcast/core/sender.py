@@ -7,7 +7,7 @@ import selectors
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Callable, Optional, Tuple, Union
 
 from . import system
 from .attempts import Attempt
@@ -35,6 +35,11 @@ class Sender:
 
     Raises ``ChannelError`` (port 0), ``InterfaceError`` (no such interface or address), ``ValueError``, ``OSError``.
     """
+
+    #: The host that it was opened by, when it was one of ours.
+    host: object = None
+    #: Is told of a datagram that the kernel refuses, before the error is raised; set by who wants to explain it.
+    lost: Optional[Callable[[Exception], object]] = None
 
     def __init__(
         self,
@@ -88,6 +93,8 @@ class Sender:
         self.source: Tuple[str, int] = (name[0], name[1])
         #: How many datagrams were sent up to now.
         self.count = 0
+        #: The largest payload that was sent up to now, in bytes.
+        self.largest = 0
         self._ttl = ttl
         self._destination = self._zoned(channel.group, channel.port)
 
@@ -122,13 +129,14 @@ class Sender:
             except BlockingIOError as error:
                 deadline = deadline or Deadline(self.timeout)
                 if not self._wait(selectors.EVENT_WRITE, deadline):
-                    Attempt("send", self.channel, self.interface, size).failed(error)
+                    self._refused(error, size)
                     raise
             except OSError as error:
-                Attempt("send", self.channel, self.interface, size).failed(error)
+                self._refused(error, size)
                 raise
             else:
                 self.count += datagrams
+                self.largest = max(self.largest, -(-len(payload) // datagrams))
                 return now
 
     def burst(self, count: int, size: int, rate: Optional[float] = None) -> Burst:
@@ -189,6 +197,13 @@ class Sender:
 
     def __repr__(self) -> str:
         return f"<Sender to {self.channel} on {self.interface.name}>"
+
+    def _refused(self, error: OSError, size: Optional[int]) -> None:
+        attempt = Attempt("send", self.channel, self.interface, size)
+        attempt.host = self.host
+        attempt.failed(error)
+        if self.lost is not None:
+            self.lost(error)
 
     def _address(self, source: Optional[str]) -> str:
         have = self.interface.ipv6 if self.channel.family == "ipv6" else self.interface.ipv4

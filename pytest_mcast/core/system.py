@@ -206,7 +206,9 @@ def strict_options(family: str, name: str, index: int) -> List[SocketOption]:
         level, option = (_IPV6_LEVEL, _IPV6_MULTICAST_ALL) if family == "ipv6" else (_IPV4_LEVEL, _IP_MULTICAST_ALL)
         return [
             SocketOption(level, option, off, optional=True),
-            SocketOption(socket.SOL_SOCKET, _SO_BINDTODEVICE, name.encode() + b"\0", optional=True),
+            SocketOption(
+                socket.SOL_SOCKET, _SO_BINDTODEVICE, name.encode("utf-8", "surrogateescape") + b"\0", optional=True
+            ),
         ]
     if _BSD:
         level, option = (_IPV6_LEVEL, _IPV6_BOUND_IF) if family == "ipv6" else (_IPV4_LEVEL, _IP_BOUND_IF)
@@ -401,7 +403,9 @@ if sys.platform != "win32":
             entry = head
             while bool(entry):  # a null pointer is false
                 item = entry.contents
-                interface = table.get(item.name.decode().partition(":")[0])  # without the label of an address, eth0:1
+                interface = table.get(
+                    item.name.decode("utf-8", "surrogateescape").partition(":")[0]
+                )  # without the label of an address, eth0:1
                 if interface is not None:  # else it came into being between the two calls
                     interface.up = bool(item.flags & _IFF_UP)
                     interface.loopback = bool(item.flags & _IFF_LOOPBACK)
@@ -418,7 +422,7 @@ if sys.platform != "win32":
         import fcntl
 
         try:
-            answer = fcntl.ioctl(sock, _SIOCGIFMTU, struct.pack("16s16x", name.encode()))
+            answer = fcntl.ioctl(sock, _SIOCGIFMTU, struct.pack("16s16x", name.encode("utf-8", "surrogateescape")))
             mtu = int(struct.unpack_from("=i", answer, 16)[0])
         except OSError:  # gone between the two calls
             mtu = 0

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .datagrams import Datagram, Sent
 
 __all__ = [
+    "TRACE",
     "Control",
     "Receives",
     "Verdict",
@@ -30,6 +31,8 @@ __all__ = [
     "read_until",
 ]
 
+#: What the payload of a datagram begins with that is sent once more to be followed, by the doctor.
+TRACE = b"pytest-mcast trace "
 _FENCE = b"pytest-mcast fence "
 _FENCES = 3  # where a datagram can be lost or overtaken
 _GRACE = 0.2  # seconds in which one that was overtaken by the fence may still come in, there
@@ -152,8 +155,8 @@ def read_all(receiver: Receives, deadline: Deadline, *, wait: bool = False) -> L
 
 
 def is_fence(payload: bytes) -> bool:
-    """Say whether a payload is that of a fence, which nobody else wants to see."""
-    return payload.startswith(_FENCE)
+    """Say whether a payload is that of a fence, or is followed by the doctor: nobody else wants to see those."""
+    return payload.startswith((_FENCE, TRACE))
 
 
 def prove(

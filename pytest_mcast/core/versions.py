@@ -51,7 +51,7 @@ def _linux(family: str, interface: str) -> Optional[int]:
         if family == "ipv6":
             with open(f"/proc/sys/net/ipv6/conf/{interface}/force_mld_version", encoding="ascii") as file:
                 return int(file.read()) or None
-        with open("/proc/thread-self/net/igmp", encoding="ascii") as file:
+        with open("/proc/thread-self/net/igmp", encoding="utf-8", errors="surrogateescape") as file:
             for line in file:
                 words = line.replace(":", " ").split()
                 if not line[:1].isspace() and words[1:2] == [interface]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from .check import Check, Match
 from .diagnosis import Diagnosis, Finding, diagnose
+from .endpoint import Endpoint
 from .facts import Facts, NotRead
 from .failure import chain_of, concern_of, explain
 from .flow import Changes, End, Flow, Hop, Segment, Trace, Unwanted
-from .moment import Endpoint, Moment, own_inodes
-from .observation import Observation, Party, facts_of
+from .moment import Moment
+from .observation import Observation
+from .own_sockets import opened_here
+from .party import Party, facts_of
 from .probes import CAPABILITIES, probe_channel, probe_namespaces, probe_packets
 from .words import brief
 
@@ -37,7 +40,7 @@ __all__ = [
     "diagnose",
     "explain",
     "facts_of",
-    "own_inodes",
+    "opened_here",
     "probe_channel",
     "probe_namespaces",
     "probe_packets",

@@ -61,7 +61,7 @@ def datagram(flow: Flow, *, incoming: str | None = None, outgoing: str | None = 
         source=source_of(flow),
         port=channel.port,
         source_port=source_port,
-        ttl=flow.ttl,
+        ttl=None if flow.apart is not None else flow.ttl,  # routers on the way make it less
         length=length,
         incoming=incoming,
         outgoing=outgoing,

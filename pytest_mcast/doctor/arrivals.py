@@ -12,6 +12,7 @@ from typing import Protocol
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.errors import NotReceived
 from pytest_mcast.core.receiver import Receiver
+from pytest_mcast.core.views import WithFences
 
 __all__ = ["Arrival", "Looked", "Nobody", "Read"]
 
@@ -35,9 +36,10 @@ class Read:
 
     def wait(self, mark: bytes, timeout: float) -> tuple[bool | None, str]:
         """Read until it comes."""
+        everything = WithFences(self._receiver)  # else it would keep this one to itself
         deadline = Deadline(timeout)
         try:
-            while not self._receiver.recv(deadline.remaining()).payload.startswith(mark):
+            while not everything.recv(deadline.remaining()).payload.startswith(mark):
                 pass
         except NotReceived:
             dropped = self._receiver.statistics().kernel_drops

@@ -23,12 +23,16 @@ Place = Literal["sender", "receiver", "switch", "code"]
 
 @dataclass(frozen=True)
 class Match:
-    """A check that applies: how sure that is, the evidence (a line each), and the values that the texts name."""
+    """A check that applies: how sure that is, the evidence (a line each), and the values that the texts name.
+
+    ``shared``: the evidence is of the whole host, which others use as well; so it is not certain beside another cause that is.
+    """
 
     confidence: Confidence
     evidence: tuple[str, ...]
     values: Mapping[str, object] = field(default_factory=dict)
     place: Place | None = None  # instead of the check's
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Check:
     ``condition`` yields a ``Match`` for each time it applies; it may raise ``NotRead``. ``sentence`` (the cause), ``cure``
     (in words) and ``command`` (the cure as a shell command in a place; empty when it is a change of code) are templates of
     ``str.format`` with the values of the match. ``reads`` names what is read, for the documentation; ``privilege`` what
-    that takes; ``verified`` whether the cause was made, and cured, on a real system.
+    that takes; ``verified`` whether the cause was made, and cured, on a real system; ``passing`` whether it may be over
+    when a datagram is sent once more: then it may be the cause although that arrives.
     """
 
     id: str
@@ -53,3 +58,4 @@ class Check:
     systems: tuple[str, ...] = ("linux",)
     privilege: str = ""
     verified: bool = True
+    passing: bool = False

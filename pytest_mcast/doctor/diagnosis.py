@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .check import CONFIDENCES, Check, Confidence, Match, Place
 from .facts import NotRead
 from .flow import Flow, Trace
+from .printable import filled
 from .words import in_words
 
 __all__ = ["Diagnosis", "Finding", "diagnose"]
@@ -56,7 +57,7 @@ def diagnose(flow: Flow, checks: Iterable[Check] | None = None) -> Diagnosis:
         from .checks import CHECKS
 
         checks = CHECKS
-    findings: list[tuple[int, int, int, Finding]] = []
+    matches: list[tuple[int, Check, Match]] = []
     unchecked: dict[str, str] = {}
     checked = 0
     for number, check in enumerate(checks):
@@ -68,14 +69,41 @@ def diagnose(flow: Flow, checks: Iterable[Check] | None = None) -> Diagnosis:
             continue
         checked += 1
         try:
-            for match in check.condition(flow):
-                rank = CONFIDENCES.index(match.confidence), _STAGES.index(check.stage), number
-                findings.append((*rank, _finding(flow, check, match)))
+            matches += [(number, check, match) for match in check.condition(flow)]
         except NotRead as missing:
             unchecked[check.id] = str(missing)
-    return Diagnosis(
-        flow, tuple(finding for *_, finding in sorted(findings, key=lambda one: one[:3])), unchecked, checked
-    )
+        except Exception as error:  # noqa: BLE001 - whatever one check dies of, the others have something to say
+            unchecked[check.id] = _failed(error)
+    findings: list[Finding] = []
+    for _, check, match in sorted(_weighed(flow, matches), key=_rank):
+        try:
+            findings.append(_finding(flow, check, match))
+        except Exception as error:  # noqa: BLE001 - the same
+            unchecked[check.id] = _failed(error)
+    return Diagnosis(flow, tuple(findings), unchecked, checked)
+
+
+def _failed(error: Exception) -> str:
+    return f"the check failed: {type(error).__name__}: {error}".partition("\n")[0]
+
+
+def _weighed(flow: Flow, matches: list[tuple[int, Check, Match]]) -> list[tuple[int, Check, Match]]:
+    """Doubt what is certain by itself, and not beside what else is known."""
+    if flow.trace is not None and flow.trace.delivered:
+        matches = [(number, check, match if check.passing else _doubted(match)) for number, check, match in matches]
+    certain = [(check.id, match.shared) for _, check, match in matches if match.confidence == "certain"]
+    if len({name for name, _ in certain}) > 1 or not all(shared for _, shared in certain):
+        matches = [(number, check, _doubted(match) if match.shared else match) for number, check, match in matches]
+    return matches
+
+
+def _doubted(match: Match) -> Match:
+    return replace(match, confidence="likely") if match.confidence == "certain" else match
+
+
+def _rank(one: tuple[int, Check, Match]) -> tuple[int, int, int]:
+    number, check, match = one
+    return CONFIDENCES.index(match.confidence), _STAGES.index(check.stage), number
 
 
 def _system(flow: Flow, check: Check) -> str | None:
@@ -94,7 +122,7 @@ def _finding(flow: Flow, check: Check, match: Match) -> Finding:
         check.sentence.format(**values),
         match.evidence,
         check.cure.format(**values),
-        check.command.format(**values),
+        filled(check.command, values),
         place,
         where,
         check.reference,

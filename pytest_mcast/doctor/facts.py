@@ -137,6 +137,14 @@ class Facts:
         cookie: int = self.read("namespace")
         return cookie
 
+    def place(self) -> str | None:
+        """Return which network namespace of which machine this is; None where there is no telling."""
+        try:
+            found: str = self.read("place")
+        except NotRead:
+            return None
+        return found or None
+
     def firewall(self) -> list[Mapping[str, Any]]:
         """Return the rule set of nftables as libnftables-json(5) has it, the list ``nftables``; raises ``NotRead``."""
         found: list[Mapping[str, Any]] = self.read("firewall")

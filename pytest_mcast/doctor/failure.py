@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +14,7 @@ from pytest_mcast.core.errors import (
     Delivered,
     EchoError,
     HostError,
+    InterfaceError,
     NotReported,
     NoVerdict,
     ProgramError,
@@ -22,18 +25,23 @@ from pytest_mcast.core.receiver import Receiver
 from pytest_mcast.core.sender import Sender
 from pytest_mcast.core.system import LINUX
 from pytest_mcast.evidence import Reading
-from pytest_mcast.hosts import Host, LocalHost
+from pytest_mcast.hosts import Host, LocalHost, RemoteHost, RemoteReceiver
 
 from .diagnosis import Diagnosis, diagnose
+from .endpoint import Endpoint
 from .flow import Flow, Trace, Unwanted
-from .moment import Endpoint, Moment
-from .observation import Observation, Party
+from .moment import Moment, endpoints_of
+from .observation import Observation
+from .overhearing import may_be_overheard
 from .pairing import paired
+from .party import Party
 from .trace import trace
 from .unreported import report_flow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pytest_mcast.core.interfaces import Interface
 
 __all__ = ["Concern", "chain_of", "concern_of", "explain"]
 
@@ -41,6 +49,7 @@ __all__ = ["Concern", "chain_of", "concern_of", "explain"]
 Concern = Literal["ours", "waiting", "other"]
 
 _MOST = 3  # flows that are looked at when the exception does not say which one
+_SMALLEST = 64  # bytes of a datagram that is sent once more
 _OTHER_STORIES = (EchoError, HostError, ProgramError)  # that are told by their own texts
 _CLOSED = Reading(refused="the receiver was closed before anybody looked")
 
@@ -64,30 +73,32 @@ def explain(
     observation: Observation,
     hosts: Sequence[Host],
     *,
-    process: Host | None = None,
     stale: Collection[int] = (),
     moment: Moment | None = None,
     again: bool = False,
 ) -> list[Diagnosis]:
     """Look at the datagrams that an exception is about, the most suspect first.
 
-    ``hosts`` are those of the test, ``process`` the one that this process is itself, if it is one, all whose sockets but
-    the ``stale`` ones (inodes) may be those that are meant; what was kept at the
-    ``moment`` of the failure is taken from there. With ``again`` a datagram is sent once more, if that is possible and
-    cannot get to a network of others: what was queued at the receiver is read then. A diagnosis without a finding is returned only when it is certain
-    which datagrams are meant.
+    ``hosts`` are those of the test, in which all sockets of this process but the ``stale`` ones (inodes) may be those that
+    are meant; what was kept at the ``moment`` of the failure is taken from there. With ``again`` a datagram is sent once
+    more, if that is possible and nobody else can get it: what was queued at the receiver is read then. A diagnosis without
+    a finding is returned only when it is certain which datagrams are meant.
     """
     concern, one = concern_of(error)
+    kept: Moment | None = getattr(one, "moment", None)
     attempt = Attempt.of(one)
     if attempt is not None:
-        return [_refused(one, attempt, observation, hosts)]
-    moment = getattr(one, "moment", None) or moment or observation.moment(hosts, process, stale)
+        return _refused(one, attempt, observation, hosts, kept or moment)
+    receiver = getattr(one, "receiver", None)
+    where = getattr(receiver, "host", None)
+    if isinstance(where, Host) and where not in hosts:  # of a lab of the user's own, of which nobody has told
+        hosts = [*hosts, where]
+    moment = kept or moment or observation.moment(hosts, stale, receiver)
     report = report_flow(one, observation, hosts, moment) if isinstance(one, NotReported) else None
     if report is not None:
         return [diagnose(report)]
-    receiver = getattr(one, "receiver", None)
     if receiver is not None and concern == "ours":
-        return [_lost(one, receiver, observation, hosts, moment, again=again)]
+        return _lost(one, receiver, observation, moment, again=again)
     return list(_suspects(one, concern, observation, moment))
 
 
@@ -106,49 +117,71 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
             left += one.exceptions
 
 
-def _refused(error: BaseException, attempt: Attempt, observation: Observation, hosts: Sequence[Host]) -> Diagnosis:
+def _refused(
+    error: BaseException, attempt: Attempt, observation: Observation, hosts: Sequence[Host], moment: Moment | None
+) -> list[Diagnosis]:
     host = attempt.host
-    if not isinstance(host, Host):
-        candidates = [each for each in hosts if each.interface == attempt.interface]
-        host = candidates[0] if candidates else LocalHost(attempt.interface)
-    party = Party(host, _sockets_of(host, attempt), attempt.interface.name)
+    if not isinstance(host, Host):  # an endpoint that was opened without one
+        host = next((each for each in hosts if _has(each, attempt.interface)), LocalHost(attempt.interface))
+    if moment is None and host.gone:  # nobody has looked, and there is nothing to look at any more
+        return []
+    party = Party(host, _sockets_of(host, attempt, moment), attempt.interface.name)
     sender, receiver = (party, None) if attempt.call in ("open", "send") else (None, party)
     flow = observation.flow(
-        attempt.channel, sender=sender, receiver=receiver, call=attempt.call, error=error, size=attempt.size
+        attempt.channel,
+        sender=sender,
+        receiver=receiver,
+        call=attempt.call,
+        error=error,
+        moment=moment,
+        size=attempt.size,
     )
-    return diagnose(flow)
+    return [diagnose(flow)]
 
 
-def _sockets_of(host: Host, attempt: Attempt) -> list[Mapping[str, object]]:
+def _has(host: Host, interface: Interface) -> bool:
+    if host.gone or isinstance(host, RemoteHost):
+        return False
+    with suppress(InterfaceError, OSError):  # it has none any more
+        return host.interface == interface
+    return False
+
+
+def _sockets_of(host: Host, attempt: Attempt, moment: Moment | None) -> list[Mapping[str, object]]:
     """Return the socket of a sender that could not send; one that could not be opened there is none of."""
     if attempt.call != "send":
         return []
-    from .moment import endpoints_of
-
-    found = [each.options for each in endpoints_of(host) if each.role == "sender" and each.channel == attempt.channel]
-    return found[-1:]
+    endpoints = endpoints_of(host, {}) if moment is None else [each for each in moment.endpoints if each.host is host]
+    found = [each.options for each in endpoints if each.role == "sender" and each.channel == attempt.channel]
+    return [each for each in found[-1:] if each]
 
 
 def _lost(
-    error: BaseException,
-    receiver: object,
-    observation: Observation,
-    hosts: Sequence[Host],
-    moment: Moment,
-    *,
-    again: bool,
-) -> Diagnosis:
-    own = next((each for each in moment.endpoints if each.owner is receiver), None)
+    error: BaseException, receiver: object, observation: Observation, moment: Moment, *, again: bool
+) -> list[Diagnosis]:
+    own = next((each for each in moment.endpoints if each.owner is receiver), None) or _same_socket(receiver, moment)
     if own is None:  # it is closed by now, and what it had joined is gone with it
-        own = _closed(receiver, hosts)
-        readings = {**moment.readings.get(own.host, {}), "memberships": _CLOSED, "sockets": _CLOSED}
-        moment = replace(moment, readings={**moment.readings, own.host: readings})
+        host = getattr(receiver, "host", None)
+        if not isinstance(host, Host) or (host.gone and host not in moment.readings):
+            return []  # nobody knows where it was, or there is nothing left to look at
+        own = Endpoint(host, "receiver", receiver.channel, receiver.interface.name, {})  # type: ignore[attr-defined] # a Receiver, or one like it
+        readings = {**moment.readings.get(host, {}), "memberships": _CLOSED, "sockets": _CLOSED}
+        moment = replace(moment, readings={**moment.readings, host: readings})
     flow, pair = _flow(own, observation, moment, error)
     if isinstance(error, Delivered):
-        return diagnose(replace(flow, unwanted=_unwanted(error, own)))
+        return [diagnose(replace(flow, unwanted=_unwanted(error, own)))]
     if again:
-        flow = replace(flow, trace=_once_more(pair))
-    return paired(diagnose(flow))
+        flow = replace(flow, trace=_once_more(pair, moment))
+    return [paired(diagnose(flow))]
+
+
+def _same_socket(receiver: object, moment: Moment) -> Endpoint | None:
+    """Return what is known of the socket of a receiver that was opened without a host."""
+    if not isinstance(receiver, Receiver) or isinstance(receiver, RemoteReceiver) or receiver.closed:
+        return None
+    inode = os.fstat(receiver.fileno()).st_ino
+    fitting = [each for each in moment.endpoints if each.role == "receiver" and each.options.get("inode") == inode]
+    return replace(fitting[-1], channel=receiver.channel, interface=receiver.interface.name) if fitting else None
 
 
 def _unwanted(error: Delivered, receiver: Endpoint) -> Unwanted:
@@ -157,20 +190,24 @@ def _unwanted(error: Delivered, receiver: Endpoint) -> Unwanted:
     if datagram is None:
         return Unwanted()
     index = datagram.interface_index
-    name = next((each.name for each in receiver.host.interfaces if each.index == index), None)
+    known = [] if receiver.host.gone else receiver.host.interfaces
+    name = next((each.name for each in known if each.index == index), None)
     return Unwanted(datagram.destination, datagram.source[0].partition("%")[0], name)
 
 
-def _once_more(pair: tuple[Endpoint | None, Endpoint]) -> Trace | None:
-    """Send once more what was lost, where both ends are ours, open, and no network of others is between them."""
+def _once_more(pair: tuple[Endpoint | None, Endpoint], moment: Moment) -> Trace | None:
+    """Send once more what was lost, where both ends are ours, open, and nobody else can get it."""
     sender, receiver = pair
     if sender is None or not isinstance(sender.owner, Sender) or not isinstance(receiver.owner, Receiver):
         return None
     ours = all(each.host.interface.loopback or _is_virtual(each.host) for each in pair if each is not None)
     if not ours or sender.count == 0 or sender.owner.closed or receiver.owner.closed or receiver.channel is None:
         return None
+    if any(each.host.gone for each in pair if each is not None) or may_be_overheard(receiver.channel, moment):
+        return None
     ends = [Party(each.host, interface=each.interface) for each in (sender, receiver)]
-    return trace(receiver.channel, *ends, through=sender.owner, into=receiver.owner, join=False)
+    size = max(_SMALLEST, sender.largest or 0)  # as large as what was lost: fragments are lost otherwise
+    return trace(receiver.channel, *ends, through=sender.owner, into=receiver.owner, join=False, size=size)
 
 
 def _is_virtual(host: Host) -> bool:
@@ -179,12 +216,6 @@ def _is_virtual(host: Host) -> bool:
     from pytest_mcast.lab import VirtualHost
 
     return isinstance(host, VirtualHost)
-
-
-def _closed(receiver: object, hosts: Sequence[Host]) -> Endpoint:
-    interface, channel = receiver.interface, receiver.channel  # type: ignore[attr-defined] # a Receiver, or one like it
-    host = next((each for each in hosts if interface in each.interfaces), None) or hosts[0]
-    return Endpoint(host, "receiver", channel, interface.name, {})
 
 
 def _suspects(error: BaseException, concern: Concern, observation: Observation, moment: Moment) -> Iterator[Diagnosis]:
@@ -242,6 +273,7 @@ def _flow(
         moment=moment,
         sent=None if sender is None else sender.count,
         received=receiver.count,
+        size=None if sender is None else sender.largest,
         elsewhere=elsewhere,
     )
     return flow, (sender, receiver)
@@ -258,9 +290,12 @@ def _sender_of(receiver: Endpoint, endpoints: Sequence[Endpoint]) -> tuple[Endpo
         return max(fitting, key=lambda each: (each.channel == channel, bool(each.count))), ()
     family = [each for each in senders if each.channel is None and each.options.get("family") == channel.family]
     others = [each for each in family if each.options != receiver.options]
-    if others or family:
-        return (others or family)[-1], ()
-    return None, tuple(dict.fromkeys(each.channel for each in senders if each.channel is not None))
+    elsewhere = tuple(dict.fromkeys(each.channel for each in senders if each.channel is not None))
+    # What has joined may send as well; it is thought of when there is nobody else.
+    silent = [each for each in others if not each.options.get("joined")]
+    if silent or (family and not elsewhere):
+        return (silent or others or family)[-1], ()
+    return None, elsewhere
 
 
 def _address(channel: Channel) -> tuple[str, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from shlex import quote
 from typing import Any
 
 from .nft_matching import Packet, Sets, elements_of, matches
@@ -59,7 +60,7 @@ class Stop:
 
     def accepting(self, selector: str) -> str:
         """Return the command that accepts some packets (``Packet.selector``) right before they are stopped here."""
-        chain = f"{self.family} {self.table} {self.chain}"
+        chain = f"{self.family} {quote(self.table)} {quote(self.chain)}"
         if self.handle is None:
             return f"nft add rule {chain} {selector} accept"
         return f"nft insert rule {chain} handle {self.handle} {selector} accept"
@@ -81,9 +82,15 @@ def _chains(listing: Listing, place: str) -> list[tuple[str, Mapping[str, Any]]]
     """Return the base chains at a place, in the order in which they are passed."""
     layer, _, hook = place.rpartition(" ")
     families = ("bridge",) if layer else ("netdev", "inet") if hook in ("ingress", "egress") else ("ip", "ip6", "inet")
+    asleep = {_name(each["table"]) for each in listing if "dormant" in each.get("table", {}).get("flags", ())}
     chains = [each["chain"] for each in listing if "chain" in each]
+    chains = [chain for chain in chains if (chain["family"], chain["table"]) not in asleep]
     found = [chain for chain in chains if chain.get("hook") == hook and chain["family"] in families]
     return [(place, chain) for chain in sorted(found, key=_priority)]
+
+
+def _name(table: Mapping[str, Any]) -> tuple[str, str]:
+    return table["family"], table["name"]
 
 
 def _priority(chain: Mapping[str, Any]) -> int:

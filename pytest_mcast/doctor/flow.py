@@ -53,15 +53,22 @@ class Segment:
     bridge: str
     sender_port: str
     receiver_port: str
+    #: What impairs the cables on purpose, a line for each, and how many datagrams that has lost on this way.
+    impaired: tuple[str, ...] = ()
+    wire_lost: int = 0
 
 
 @dataclass(frozen=True)
 class Apart:
-    """That two virtual hosts are on different links: their names, and who on the sender's link routes multicast."""
+    """That two virtual hosts are on different links: their names, and who on the sender's link routes multicast.
+
+    ``relays`` are the hosts that are on both links: a program there may pass datagrams on.
+    """
 
     sender: str
     receiver: str
     routers: tuple[str, ...]
+    relays: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,5 +159,10 @@ class Flow:
 
     @property
     def same_host(self) -> bool:
-        """Whether both ends are on one host."""
-        return self.sender is not None and self.receiver is not None and self.sender.name == self.receiver.name
+        """Whether both ends are on one host: of one name, or, whatever it is called from elsewhere, in one network namespace."""
+        if self.sender is None or self.receiver is None:
+            return False
+        if self.sender.name == self.receiver.name:
+            return True
+        place = self.sender.facts.place()
+        return place is not None and place == self.receiver.facts.place()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .facts import Facts, NotRead
 from .flow import End, Flow
 
-__all__ = ["Ear", "Joined", "ears", "strangers"]
+__all__ = ["Ear", "Joined", "ears", "listed", "strangers"]
 
+_MOST_NAMED = 5
 _INDEX = "index "
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - that is what is looked for
 
@@ -78,6 +79,12 @@ def strangers(flow: Flow, end: End) -> list[Ear]:
     return [
         each for each in found if each.family == flow.channel.family or (not each.address and each.family == "ipv6")
     ]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return a list in words; of a long one the first, and how many more there are."""
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names) if more <= 1 else f"{', '.join(names[:_MOST_NAMED])} and {more} more"
 
 
 def _known(options: Mapping[str, Any], facts: Facts) -> Ear:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import replace
 
 from pytest_mcast.evidence import Reading, Snapshot
@@ -14,8 +15,11 @@ from .flow import End
 __all__ = ["with_holders"]
 
 
-def with_holders(end: End, port: int) -> End:
-    """Return the end, which is on this machine, with the reading ``holders``: programs by the inodes of their sockets."""
+def with_holders(end: End, port: int, own: Collection[int] = ()) -> End:
+    """Return the end, which is on this machine, with the reading ``holders``: programs by the inodes of their sockets.
+
+    ``own`` are the inodes that were this process's when the call was refused, some of which may be closed by now.
+    """
     holders = {}
     try:
         inodes = {sock["inode"] for sock in end.facts.sockets(port)}
@@ -25,6 +29,8 @@ def with_holders(end: End, port: int) -> End:
         try:
             program = program_of(inode)
         except (OSError, LookupError):  # not for us to see: then the user that it runs as must do
+            if inode in own:  # closed by now
+                holders[str(inode)] = "this process"
             continue
         mine = "this process" if program["pid"] == os.getpid() else f"PID {program['pid']}"
         holders[str(inode)] = f"{program['name']}, {mine}"

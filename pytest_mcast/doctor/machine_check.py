@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .check import CONFIDENCES, Confidence, Match
 from .facts import Facts, NotRead
+from .printable import filled
 
 __all__ = ["MachineCheck", "MachineFinding", "examine"]
 
@@ -65,6 +66,6 @@ def _finding(check: MachineCheck, match: Match) -> MachineFinding:
         check.sentence.format(**values),
         match.evidence,
         check.cure.format(**values),
-        check.command.format(**values),
+        filled(check.command, values, windows=check.systems == ("win32",)),
         check.reference,
     )

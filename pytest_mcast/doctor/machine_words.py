@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,10 +10,12 @@ from typing import Any, Literal
 from .facts import Facts, NotRead
 from .machine import Health
 from .machine_checks.asking import FAMILIES, GROUPS, is_loopback
+from .printable import in_shell, wrapped
 
 __all__ = ["Line", "Style", "words"]
 
 Style = Literal["", "heading", "good", "bad", "doubtful"]
+_COMMAND = re.compile(r"(.*?): ((?:bridge|ip|nft|sysctl|tc) [^:].*)", re.DOTALL)
 _CONFIDENCE: dict[str, Style] = {"certain": "bad", "likely": "bad", "possible": "doubtful"}
 _PROTOCOLS = {"ipv4": "IGMP", "ipv6": "MLD"}
 _LIMITS = (
@@ -63,15 +65,8 @@ def words(health: Health, width: int = 80) -> list[Line]:
 
 
 def _wrap(text: str, width: int, hang: int = 4, start: int = 2) -> list[str]:
-    # An address, a command or a path is not broken.
-    return textwrap.wrap(
-        text,
-        width,
-        initial_indent=" " * start,
-        subsequent_indent=" " * (start + hang),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    # An address or a path is not broken.
+    return wrapped(text, width, " " * start, " " * (start + hang), break_long_words=False)
 
 
 def _system(facts: Facts) -> Iterator[str]:
@@ -238,7 +233,7 @@ def _unchecked(health: Health, refused: Container[str], width: int) -> Iterator[
 def _findings(health: Health, width: int) -> Iterator[Line]:
     if health.findings:
         yield Line("findings", "heading")
-    continued = " `" if health.facts.system == "win32" else " \\"  # PowerShell's
+    windows = health.facts.system == "win32"
     for finding in health.findings:
         style = _CONFIDENCE[finding.confidence]
         yield from (Line(line, style) for line in _wrap(f"{finding.confidence}: {finding.cause}", width))
@@ -247,9 +242,7 @@ def _findings(health: Health, width: int) -> Iterator[Line]:
         yield from (Line(line) for line in _wrap(f"cure: {finding.cure}", width, hang=6, start=4))
         # A line for each, so that it can be copied; one that is too long is continued as the shell has it.
         for command in finding.command.splitlines():
-            lines = _wrap(f"$ {command}", width - 2, hang=4, start=10)
-            yield from (Line(line + continued) for line in lines[:-1])
-            yield Line(lines[-1])
+            yield from (Line(line) for line in in_shell(command, width, 10, windows=windows))
 
 
 def _verdicts(health: Health, width: int) -> Iterator[Line]:
@@ -271,8 +264,7 @@ def _verdicts(health: Health, width: int) -> Iterator[Line]:
             continue
         yield from (Line(line, "bad") for line in _wrap(f"{name:11} NO: {reason}", width, hang=12))
         first = said.setdefault(missing["remedy"], name)
-        cure = missing["remedy"] if first == name else f"that of {first}"
-        yield from (Line(line) for line in _wrap(f"cure: {cure}", width, hang=6, start=14))
+        yield from (Line(line) for line in _remedy(missing["remedy"] if first == name else f"that of {first}", width))
     lacking = [name for name, missing in health.verdicts.items() if missing is not None]
     findings = len(health.findings)
     what = (
@@ -284,3 +276,11 @@ def _verdicts(health: Health, width: int) -> Iterator[Line]:
     found = nothing if not findings else f"{findings} finding{'s' * (findings > 1)} above"
     yield Line("")
     yield Line(f"{what}; {found}", "bad" if lacking else "doubtful" if findings else "good")
+
+
+def _remedy(remedy: str, width: int) -> Iterator[str]:
+    """Say a cure; the command that ends it has lines of its own."""
+    found = _COMMAND.match(remedy)
+    yield from _wrap(f"cure: {remedy if found is None else found[1]}", width, hang=6, start=14)
+    if found is not None:
+        yield from in_shell(found[2], width, 20)

@@ -126,9 +126,13 @@ def _unwrapped(elements: Iterable[Any]) -> Iterator[Any]:
 
 
 def _is_in(value: Any, elements: list[Any]) -> bool | None:
-    if isinstance(value, frozenset):  # it is one of these
-        return True if value <= set(elements) else None if value & set(elements) else False
-    return _any(_same(value, element) for element in elements)
+    if not isinstance(value, frozenset):
+        return _any(_same(value, element) for element in elements)
+    # It is one of these; in a list there may be numbers and ranges, of which nobody can say which state they are.
+    names = {element for element in elements if isinstance(element, str)}
+    if value <= names or "*" in names:
+        return True
+    return None if value & names or len(names) < len(elements) else False
 
 
 def _any(answers: Iterable[bool | None]) -> bool | None:
@@ -149,7 +153,7 @@ def _row(parts: list[Any], element: Any, packet: Packet, place: str) -> bool | N
     found: bool | None = True
     for part, each in zip(parts, wanted, strict=True):
         try:
-            answer = _same(_value(part, packet, place), each)
+            answer = _is_in(_value(part, packet, place), [each])
         except _Unknown:
             answer = None
         if answer is False:

@@ -3,64 +3,31 @@
 from __future__ import annotations
 
 import errno
-import socket
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.channels import Channel
-from pytest_mcast.core.system import LINUX
-from pytest_mcast.evidence import Pulse, Reading, Snapshot, take_snapshot
+from pytest_mcast.evidence import Pulse
 from pytest_mcast.hosts import Host, RemoteHost
 
-from .asking import ask
+from .between import between
 from .counters import changes_between
+from .describing import Joinable, describe_socket
 from .facts import Facts
-from .flow import Apart, Changes, End, Flow, Segment
+from .flow import Changes, End, Flow
 from .holders import with_holders
-from .moment import Moment, endpoints_of, fleeting, fleeting_of_switches, own_sockets
+from .moment import Moment, endpoints_of, fleeting, fleeting_of_switches, inodes_of
+from .own_sockets import opened_here, own_sockets
+from .party import Party, facts_now, facts_since
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from pytest_mcast.lab.port import Port
 
-__all__ = ["Observation", "Party", "facts_of"]
-
-
-@dataclass(frozen=True)
-class Party:
-    """One end of a flow: a host, the interface meant (default: the host's), and the sockets of the code under test.
-
-    A socket that is closed by now is given as what ``evidence.socket_options`` said of it.
-    """
-
-    host: Host
-    sockets: Sequence[socket.socket | Mapping[str, Any]] = ()
-    interface: str | None = None
-
-    @property
-    def interface_name(self) -> str:
-        """The interface that is meant."""
-        return self.interface or self.host.interface.name
-
-    @property
-    def open_sockets(self) -> list[socket.socket]:
-        """The sockets that are still open."""
-        return [each for each in self.sockets if isinstance(each, socket.socket) and each.fileno() >= 0]
-
-
-def facts_of(host: Host, groups: Sequence[str] = ()) -> Facts:
-    """Read everything there is to read of a host, and its routes to some groups; raises ``HostError`` for a remote one that is lost."""
-    if isinstance(host, RemoteHost):
-        data: dict[str, Any] = host.snapshot(groups)
-    else:
-        with host.inside():
-            data = take_snapshot(groups)
-    return Facts(Snapshot.from_json(data))
+__all__ = ["Observation"]
 
 
 class Observation:
@@ -82,11 +49,16 @@ class Observation:
         return list(self._pulses)
 
     def add(self, host: Host) -> None:
-        """Count on one more host, from now on; again is no error. Remote hosts are not counted on."""
-        if host not in self._pulses and not isinstance(host, RemoteHost):
+        """Count on one more host, from now on; again is no error. Remote hosts are not counted on, nor one that is gone."""
+        if host not in self._pulses and not isinstance(host, RemoteHost) and not host.gone:
             with host.inside():
-                self._pulses[host] = Pulse()
-            self._marks[host] = self._pulses[host].read()
+                pulse = Pulse()
+            try:
+                self._marks[host] = pulse.read()
+            except BaseException:  # whatever it is: let go, and pass it on
+                pulse.close()
+                raise
+            self._pulses[host] = pulse
             host.ends.append(partial(self.discard, host))  # its files would keep the namespace
 
     def discard(self, host: Host) -> None:
@@ -101,19 +73,18 @@ class Observation:
             if host in self._pulses:
                 self._marks[host] = self._pulses[host].read()
 
-    def moment(self, hosts: Iterable[Host], process: Host | None = None, stale: Iterable[int] = ()) -> Moment:
-        """Keep what is gone as soon as sockets are closed, of these hosts; ``process`` is that which this process is itself.
+    def moment(self, hosts: Iterable[Host], stale: Iterable[int] = (), about: object = None) -> Moment:
+        """Keep what is gone as soon as sockets are closed, of these hosts but for those that are gone; nothing far away is asked.
 
-        ``stale`` are the inodes of sockets that are of no interest.
+        ``stale`` are the inodes of sockets of the user's that are of no interest, ``about`` is the endpoint that is of most.
         """
-        readings = {host: fleeting(host) for host in hosts}
-        endpoints = [found for host in readings for found in endpoints_of(host, _memberships(readings[host]))]
-        if process in readings and process is not None:
-            known = {endpoint.options.get("inode", 0) for endpoint in endpoints}
-            endpoints += own_sockets(process, _memberships(readings[process]), known.union(stale))
+        readings = {host: fleeting(host) for host in hosts if not host.gone}
+        endpoints = [found for host in readings for found in endpoints_of(host, readings[host], about)]
+        own = opened_here()
+        endpoints += own_sockets(readings, own, inodes_of(readings).union(stale))
         changes = {host: self.changes(host) for host in readings}
         names = {host: str(host) for host in readings}
-        return Moment(tuple(endpoints), readings, changes, fleeting_of_switches(readings), names)
+        return Moment(tuple(endpoints), readings, changes, fleeting_of_switches(readings), names, own)
 
     def changes(self, host: Host) -> Changes:
         """Return what has been counted on a host since the mark."""
@@ -137,22 +108,23 @@ class Observation:
         What was kept at a ``moment`` is taken from there.
         """
         hosts = {party.host for party in (sender, receiver) if party is not None}
-        changed = {host: self.changes(host) if moment is None else moment.changes[host] for host in hosts}
+        changed = {
+            host: self.changes(host) if moment is None else moment.changes.get(host, Changes(None)) for host in hosts
+        }
         facts: dict[Host, Facts] = {}
         if moment is not None:
-            facts = {host: _since(host, channel, moment) for host in hosts}
+            facts = {host: facts_since(host, channel, moment) for host in hosts}
         origin = None if sender is None else self._end(sender, channel, facts, changed)
         destination = None if receiver is None else self._end(receiver, channel, facts, changed)
         if destination is not None and getattr(error, "errno", None) == errno.EADDRINUSE and not _remote(receiver):
-            destination = with_holders(destination, channel.port)
+            destination = with_holders(destination, channel.port, () if moment is None else moment.own)
         if moment is not None:  # a host may be another's by now
             origin, destination = (
                 _named(end, party, moment) for end, party in ((origin, sender), (destination, receiver))
             )
-        gone = any(_is_gone(host) for host in hosts)
         known = {
             **_of_sender(origin, channel),
-            **({} if sender is None or receiver is None or gone else _between(sender, receiver, moment)),
+            **({} if sender is None or receiver is None else between(sender, receiver, channel.family, moment)),
             **known,
         }
         return Flow(channel, origin, destination, call=call, error=error, **known)
@@ -160,10 +132,13 @@ class Observation:
     def _end(self, party: Party, channel: Channel, facts: dict[Host, Facts], changed: Mapping[Host, Changes]) -> End:
         host = party.host
         if host not in facts:
-            facts[host] = facts_of(host, _asked(channel))
-        sockets = tuple(
-            each if isinstance(each, Mapping) else ask(each, channel, facts[host]) for each in party.sockets
-        )
+            facts[host] = facts_now(host, channel)
+        with nullcontext() if host.gone else host.inside():
+            joinable = Joinable(facts[host].snapshot.readings)
+            sockets = tuple(
+                each if isinstance(each, Mapping) else describe_socket(each, joinable, channel.group)
+                for each in party.sockets
+            )
         return End(str(host), facts[host], changed[host], party.interface_name, sockets)
 
     def close(self) -> None:
@@ -185,43 +160,12 @@ class Observation:
         self.close()
 
 
-def _memberships(readings: Mapping[str, Reading]) -> list[Mapping[str, Any]]:
-    return readings.get("memberships", Reading()).value or []
-
-
 def _remote(party: Party | None) -> bool:
     return party is not None and isinstance(party.host, RemoteHost)
 
 
-def _is_gone(host: Host) -> bool:
-    """Whether a host of a lab has been closed."""
-    namespace = getattr(host, "namespace", None)
-    return namespace is not None and namespace.descriptor < 0
-
-
-def _since(host: Host, channel: Channel, moment: Moment) -> Facts:
-    """Return what is read now, and what was kept at a moment; only that of a host that is gone."""
-    return _with(_nothing() if _is_gone(host) else facts_of(host, _asked(channel)), moment.readings[host])
-
-
-def _nothing() -> Facts:
-    from pytest_mcast.evidence.linux import READERS
-
-    names = (*READERS, "route_to", "namespace")
-    return Facts(Snapshot("linux", {name: Reading(refused="the host is gone") for name in names}))
-
-
 def _named(end: End | None, party: Party | None, moment: Moment) -> End | None:
     return None if end is None or party is None else replace(end, name=moment.names.get(party.host, end.name))
-
-
-def _with(facts: Facts, readings: Mapping[str, Reading]) -> Facts:
-    return Facts(Snapshot(facts.system, {**facts.snapshot.readings, **readings}))
-
-
-def _asked(channel: Channel) -> list[str]:
-    """Return what the routes are asked for: the group; and the source, which reverse path filters look for."""
-    return [channel.group] if channel.source is None else [channel.group, channel.source]
 
 
 def _of_sender(end: End | None, channel: Channel) -> dict[str, Any]:
@@ -236,48 +180,3 @@ def _of_sender(end: End | None, channel: Channel) -> dict[str, Any]:
     elif channel.source is not None:
         found["source"] = channel.source
     return found
-
-
-def _between(sender: Party, receiver: Party, moment: Moment | None) -> dict[str, Any]:
-    """Return what is between two virtual hosts: the switch, or that there is none (``Flow.segment``, ``Flow.apart``)."""
-    ports = [_port(party) for party in (sender, receiver)]
-    if ports[0] is None or ports[1] is None or ports[0] is ports[1]:
-        return {}
-    link = ports[0].link
-    if link is not ports[1].link:
-        routers = (each.host for each in link.ports if _routes_multicast(each.host))
-        return {"apart": Apart(str(link), str(ports[1].link), tuple(sorted({str(host) for host in routers})))}
-    with link.namespace:
-        facts = Facts(Snapshot.from_json(take_snapshot()))
-    if moment is not None:
-        facts = _with(facts, moment.switches.get(link.namespace.descriptor, {}))
-    return {"segment": Segment(str(link), facts, f"switch{link.number}", ports[0].device, ports[1].device)}
-
-
-def _port(party: Party) -> Port | None:
-    """Return where the interface of a party is plugged in; None when that is not a switch, or it is gone."""
-    if not LINUX:
-        return None
-    from pytest_mcast.lab import VirtualHost
-
-    host = party.host
-    if not isinstance(host, VirtualHost):
-        return None
-    with host.inside():
-        try:
-            return host.plugged.get(socket.if_nametoindex(party.interface_name))
-        except OSError:
-            return None
-
-
-def _routes_multicast(host: Host) -> bool:
-    """Whether there is a multicast router in a host: one that the kernel forwards for (/proc/net/ip_mr_vif)."""
-    with host.inside():
-        for name in ("ip_mr_vif", "ip6_mr_vif"):
-            try:
-                lines = Path("/proc/thread-self/net", name).read_text("ascii").splitlines()
-            except OSError:  # the kernel cannot
-                continue
-            if len(lines) > 1:  # the first is the heading
-                return True
-    return False

@@ -13,7 +13,7 @@ from typing import Any
 
 from .check import Match
 from .flow import End, Flow
-from .hearing import Ear, Joined, ears
+from .hearing import Ear, Joined, ears, listed
 
 __all__ = ["Obstacle", "found", "obstacle", "obstacles"]
 
@@ -179,7 +179,7 @@ def _of_sources(flow: Flow, ear: Ear, joined: Joined, who: str = "") -> Iterator
         "source": source,
         "how": _SOURCES[":" in joined.group],
         "interface": joined.interface,
-        "sources": ", ".join(joined.sources) or "none",
+        "sources": listed(joined.sources) or "none",
     }
     if joined.mode == "exclude":
         yield Obstacle("membership.source-blocked", (f"{who} blocked {source} on {joined.interface}",), values)
@@ -201,13 +201,13 @@ def _not_joined(flow: Flow, end: End, ear: Ear, joined: list[Joined]) -> Obstacl
     if ear.joined is None:
         elsewhere, who = [each["interface"] for each in end.facts.memberships(group)], f"{end.name} has"
     if elsewhere:
-        where = ", ".join(sorted(elsewhere))
+        where = listed(sorted(elsewhere))
         seen = (f"{who} joined {group} on {where}, not on {interface}", *_why_there(flow, end, elsewhere))
         return Obstacle("membership.other-interface", seen, {**values, "joined": where})
     others = sorted({each.group for each in ear.joined or ()})
     if others:
-        seen = (f"{who} joined {', '.join(others)}, not {group}", missing)
-        return Obstacle("membership.other-group", seen, {**values, "joined": ", ".join(others)})
+        seen = (f"{who} joined {listed(others)}, not {group}", missing)
+        return Obstacle("membership.other-group", seen, {**values, "joined": listed(others)})
     return Obstacle("membership.none", (missing, *((f"{ear.name} has joined no group",) if ear.known else ())), values)
 
 

@@ -16,7 +16,8 @@ from pytest_mcast.hosts import Host, RemoteHost
 
 from .diagnosis import Diagnosis, diagnose
 from .flow import Changes, End, Flow, Hop, Trace
-from .observation import Observation, Party
+from .observation import Observation
+from .party import Party
 from .trace import trace
 
 if TYPE_CHECKING:

@@ -17,7 +17,9 @@ from pytest_mcast.hosts import LocalHost, RemoteHost
 
 from .diagnosis import diagnose
 from .flow import End
-from .observation import Observation, Party, facts_of
+from .observation import Observation
+from .party import Party, facts_of
+from .printable import printable
 
 if TYPE_CHECKING:
     from pytest_mcast.core.channels import Channel
@@ -73,7 +75,8 @@ def probe_channel(
             what, remedy, cause = found or (what, remedy, cause)
             if channel is not None:
                 what, remedy = _general(what, channel), _general(remedy, channel)
-            missing = MissingCapability(name, f"{name} multicast does not work {where} ({what})", remedy)
+            reason = printable(f"{name} multicast does not work {where} ({what})")
+            missing = MissingCapability(name, reason, printable(remedy))
             missing.__cause__, missing.cause = error, cause
             return missing
     return None
@@ -91,7 +94,7 @@ def _cause(
     found = next((one for one in diagnose(flow).findings if one.confidence != "possible"), None)
     if found is None:
         return None
-    cure = found.cure + (f": {found.command}" if found.command else "")
+    cure = found.cure + (f": {_for_all(found.command, channel)}" if found.command else "")
     local = all(isinstance(party.host, LocalHost) for party in parties.values())
     return found.cause, f"run pytest with --mcast-lab, or {cure}" if local else cure, found.check
 
@@ -110,9 +113,16 @@ def _unfit(host: Host) -> tuple[str, str, str] | None:
     return found.cause, f"run pytest with --mcast-lab, or {cure}" if isinstance(host, LocalHost) else cure, found.check
 
 
+def _for_all(command: str, channel: Channel) -> str:
+    """Make a command for one group, which was made up for the probe, one for all groups."""
+    group, everything = channel.group, _ALL_GROUPS[channel.family]
+    for one in (f"{group} udp dport {channel.port}", f"{group}/32", f"{group}/128", group):
+        command = command.replace(one, everything)
+    return command
+
+
 def _general(text: str, channel: Channel) -> str:
     """Leave the channel out, which was made up for the probe: all groups fare like it, and the same is said of each."""
-    text = text.replace(f"{channel.group} udp dport {channel.port}", _ALL_GROUPS[channel.family])
     return text.replace(str(channel), "the channel").replace(channel.group, "the group")
 
 
@@ -162,6 +172,8 @@ def probe_namespaces() -> MissingCapability | None:
             Namespace.create().close()
         except MissingCapability as missing:
             return missing
+        except OSError as error:  # no /proc
+            return MissingCapability("namespaces", f"no network namespace can be made: {error}", "mount /proc")
         return None
     return MissingCapability("namespaces", f"{sys.platform} has no network namespaces", "run the tests on Linux")
 

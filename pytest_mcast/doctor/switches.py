@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pytest_mcast.core.errors import InterfaceError, MissingCapability
+from pytest_mcast.core.errors import MissingCapability
 from pytest_mcast.core.system import LINUX
 
 from .flow import Hop
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     from pytest_mcast.lab.counts import ChannelCount
     from pytest_mcast.lab.port import Port
 
-    from .observation import Party
+    from .party import Party
 
-__all__ = ["Counted", "Ports", "is_virtual"]
+__all__ = ["Counted", "Ports", "is_virtual", "port_of"]
 
 
 class Ports:
@@ -27,8 +28,8 @@ class Ports:
     """
 
     def __init__(self, sender: Party, receiver: Party) -> None:
-        self.sender = _port(sender)
-        self.receiver = _port(receiver)
+        self.sender = port_of(sender)
+        self.receiver = port_of(receiver)
         #: Each with whether the datagram leaves the switch there.
         self._way = [
             (port, out) for port, out in ((self.sender, False), *self._between(), (self.receiver, True)) if port
@@ -85,14 +86,15 @@ def is_virtual(party: Party) -> bool:
     return isinstance(party.host, VirtualHost)
 
 
-def _port(party: Party) -> Port | None:
-    """Return the port of a switch at which an end is; None when it is at none of ours."""
-    if not is_virtual(party):
+def port_of(party: Party) -> Port | None:
+    """Return the port of a switch at which an end is; None when it is at none of ours, or gone."""
+    if not is_virtual(party) or party.host.gone:
         return None
-    try:
-        index = party.host.find(party.interface_name).index  # type: ignore[attr-defined]  # of virtual hosts
-    except InterfaceError:
-        return None
+    with party.host.inside():
+        try:
+            index = socket.if_nametoindex(party.interface_name)
+        except OSError:
+            return None
     port: Port | None = party.host.plugged.get(index)  # type: ignore[attr-defined]  # the same
     return port
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .facts import Facts, NotRead
+from .facts import Facts
 from .flow import End, Flow
 
-__all__ = ["Port", "Way", "always_flooded", "source_of", "way_through"]
+__all__ = ["Port", "Way", "always_flooded", "way_through"]
 
 
 @dataclass(frozen=True)
@@ -107,18 +107,6 @@ def way_through(flow: Flow) -> Way | None:
         for name, end in ((flow.segment.sender_port, flow.sender), (flow.segment.receiver_port, flow.receiver))
     )
     return Way(flow.segment.name, facts, facts.link(flow.segment.bridge), *ports)
-
-
-def source_of(flow: Flow) -> str | None:
-    """Return where the datagrams come from, as far as is known: from the socket, or as the kernel would choose."""
-    known = flow.source or flow.channel.source
-    if known is not None or flow.sender is None:
-        return known
-    try:
-        chosen: str | None = flow.sender.facts.route_to(flow.channel.group).get("source")
-    except NotRead:
-        return None
-    return chosen
 
 
 def always_flooded(group: str) -> bool:

@@ -16,13 +16,14 @@ from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.errors import HostError, McastError, MissingCapability
 from pytest_mcast.core.receiver import Receiver
 from pytest_mcast.core.system import LINUX
+from pytest_mcast.core.verdicts import TRACE
 from pytest_mcast.evidence import Watch
 from pytest_mcast.hosts import Host, RemoteHost
 
 from .arrivals import Arrival, Looked, Nobody, Read
 from .flow import Changes, Hop, Trace
 from .hops import Seen, came_in, in_order, ip_took_it, left, udp_took_it
-from .observation import Party
+from .party import Party
 from .switches import Ports, is_virtual
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["MARK", "SourceOfTraffic", "trace"]
 
 #: The bytes at the beginning of the payload by which a datagram of a trace is known: these, and random ones.
-MARK = b"pytest-mcast trace "
+MARK = TRACE
 _RANDOM = 12  # bytes
 _IN_A_LAB, _ELSEWHERE = 0.25, 1.0  # seconds that a datagram may take
 _IPV6_MULTICAST_IF = 17  # linux/in6.h
@@ -61,8 +62,8 @@ def trace(
     It is sent by ``through``, else by the first open socket of ``sender``, else by a ``Sender`` that is opened for it. It is
     waited for, ``timeout`` seconds at the most (default: 0.25 between virtual hosts, else 1), by ``into``, which is a
     receiver of our own: all that it has queued is read. Else the sockets of ``receiver`` are looked at: what they have
-    queued is left as it is, and **the datagram is left there, too**, behind the others, for who reads them; so this is
-    for when a test is over. Where there are no sockets a ``Receiver`` is opened for it, which may make a membership that was
+    queued is left as it is, and **the datagram is left there, too**, behind the others, for who reads them (receivers of
+    ours pass over it); so this is for when a test is over. Where there are no sockets a ``Receiver`` is opened for it, which may make a membership that was
     missing, unless ``join`` is false.
 
     When it stops, a second one is sent, of the same kind, for the kernel's ``reasons`` of drops, where those can be had

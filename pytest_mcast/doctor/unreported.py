@@ -11,9 +11,11 @@ from pytest_mcast.core.system import LINUX
 from pytest_mcast.evidence import Reading
 from pytest_mcast.hosts import Host
 
+from .endpoint import Endpoint
 from .flow import Flow
-from .moment import Endpoint, Moment
-from .observation import Observation, Party
+from .moment import Moment
+from .observation import Observation
+from .party import Party
 
 __all__ = ["report_flow"]
 
@@ -41,10 +43,12 @@ def report_flow(
     if wanted.sender is not None:
         members = [each for each in members if str(each.host) == wanted.sender]
     host = members[-1].host if members else next((each for each in hosts if str(each) == wanted.sender), None)
-    if host is None:
+    if host is None or (host.gone and not members):
         return None
     if error.moment is None and moment is not None and not members:  # who has joined may have left since
-        moment = replace(moment, readings={**moment.readings, host: {**moment.readings[host], "memberships": _LEFT}})
+        moment = replace(
+            moment, readings={**moment.readings, host: {**moment.readings.get(host, {}), "memberships": _LEFT}}
+        )
     listener = next((each for each in hosts if str(each) == error.listener), None)
     interface = members[-1].interface if members else host.interface.name
     return observation.flow(
@@ -71,4 +75,4 @@ def _towards(listener: Host, member: Host, interface: str) -> str:
         for port in listener.plugged.values():
             if port.link in links:
                 return port.interface
-    return listener.interface.name
+    return Party(listener).interface_name

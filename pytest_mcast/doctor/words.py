@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .facts import NotRead
+from .printable import in_shell, wrapped
 
 if TYPE_CHECKING:
     from .diagnosis import Diagnosis, Finding
@@ -66,9 +66,9 @@ def _shorter(finding: Finding, width: int) -> Iterator[str]:
 def _cure(finding: Finding, width: int) -> Iterator[str]:
     at = f" on {finding.where}" if finding.where else ""
     yield from _wrap(finding.cure, width, f"  cure{at}: ", "        ")
-    # A line for each, so that it can be copied; only one that is too long is wrapped.
+    # A line for each, so that it can be copied; one that is too long is continued as the shell has it.
     for line in finding.command.splitlines():
-        yield from _wrap(line, width, "        $ ", "          ")
+        yield from in_shell(line, width, 8)
 
 
 def _others(findings: Sequence[Finding], width: int) -> list[str]:
@@ -145,4 +145,4 @@ def _shortened(line: str, width: int) -> str:
 
 
 def _wrap(text: str, width: int, first: str, others: str) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=others, break_on_hyphens=False)
+    return wrapped(text, width, first, others)

@@ -89,9 +89,12 @@ def explain(error: ValidationError) -> tuple[list[Any], str, bool]:
             least, most = subschema.get("minimum", "less"), subschema.get("maximum", "more")
             return where, f"{name}: {show(value)} is not allowed; allowed: {least} to {most}", False
         case "minItems" | "minProperties" | "minLength":
-            return where, f"{name} is empty", False  # our schemas ask for one
-        case "maxProperties":
+            least = f"has {len(value)}, and {rule} are the least"
+            return where, f"{name} {least if len(value) else 'is empty'}", False
+        case "maxProperties" if rule == 1:
             return where, f"{name}: {show(dict(value))} has more than one key", False
+        case "maxProperties" | "maxItems":
+            return where, f"{name} has {len(value)}, and {rule} are the most", False
         case "uniqueItems":
             number = next(number for number, item in enumerate(value) if item in value[:number])
             return [*where, number], f"{name}.{number}: {show(value[number])} is there twice", False
@@ -137,6 +140,7 @@ def _word(kind: str | list[str]) -> str:
         "array": "a list",
         "string": "a text",
         "integer": "a whole number",
+        "number": "a number",
         "boolean": "true or false",
     }
     return words.get(kind, kind)

@@ -15,7 +15,7 @@ import struct
 import sys
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
-__all__ = ["joined_by", "namespace", "namespace_cookie", "socket_state"]
+__all__ = ["getsockopt_of", "joined_by", "namespace", "namespace_cookie", "socket_state"]
 
 # linux/in.h; asm-generic/socket.h; linux/sock_diag.h
 _MCAST_MSFILTER = 48
@@ -24,7 +24,7 @@ _IPV6_V6ONLY = 26
 _QUEUED, _LIMIT, _DROPS = 0, 1, 8
 _STORAGE = 128  # sizeof(struct sockaddr_storage), which is aligned to 8 bytes where pointers have 8
 _MODES = {0: "exclude", 1: "include"}
-_MOST_SOURCES = 64
+_USUAL_SOURCES = 64  # room for so many is asked for at first
 
 
 def socket_state(sock: socket.socket) -> Dict[str, Any]:
@@ -51,7 +51,7 @@ def _linux_state(sock: socket.socket) -> Dict[str, Any]:
     found: Dict[str, Any] = {}
     device = _get(sock, socket.SOL_SOCKET, _SO_BINDTODEVICE, b"", 16)
     if device is not None:
-        found["device"] = device.rstrip(b"\0").decode("ascii", "replace")
+        found["device"] = device.rstrip(b"\0").decode("utf-8", "surrogateescape")
     memory = _get(sock, socket.SOL_SOCKET, _SO_MEMINFO, b"", 4 * (_DROPS + 1))
     if memory is not None and len(memory) == 4 * (_DROPS + 1):
         values = struct.unpack(f"={_DROPS + 1}I", memory)
@@ -86,8 +86,8 @@ def namespace() -> int:
 def joined_by(sock: socket.socket, asked: Iterable[Tuple[int, str]]) -> List[Dict[str, Any]]:
     """Return which of the memberships that are asked for, by interface index and group, a socket has.
 
-    Each is a dict: ``index``, ``group``, ``mode`` (include or exclude), ``sources`` (that are included or excluded; the
-    first 64). Groups of another family than the socket's are not asked for, but for IPv4 groups of an IPv6 socket.
+    Each is a dict: ``index``, ``group``, ``mode`` (include or exclude), ``sources`` (all that are included or excluded).
+    Groups of another family than the socket's are not asked for, but for IPv4 groups of an IPv6 socket.
     """
     found = []
     for index, group in asked:
@@ -95,17 +95,27 @@ def joined_by(sock: socket.socket, asked: Iterable[Tuple[int, str]]) -> List[Dic
         if ipv6 and sock.family != socket.AF_INET6:
             continue
         level = socket.IPPROTO_IPV6 if ipv6 else socket.IPPROTO_IP
-        padding = 4 if struct.calcsize("P") == 8 else 0
-        head = struct.pack("=I", index) + bytes(padding) + _storage(group)
-        request = head + struct.pack("=II", 0, _MOST_SOURCES)
-        answer = _get(sock, level, _MCAST_MSFILTER, request, len(request) + _MOST_SOURCES * _STORAGE)
+        answer = _filter_of(sock, level, index, group, _USUAL_SOURCES)
         if answer is None:  # EADDRNOTAVAIL: it is no member
             continue
-        mode, count = struct.unpack_from("=II", answer, len(head))
-        starts = [len(request) + number * _STORAGE for number in range(min(count, _MOST_SOURCES))]
-        sources = sorted(_address(answer[start : start + _STORAGE]) for start in starts)
+        mode, sources = answer
         found.append({"index": index, "group": group, "mode": _MODES.get(mode, str(mode)), "sources": sources})
     return found
+
+
+def _filter_of(sock: socket.socket, level: int, index: int, group: str, room: int) -> Optional[Tuple[int, List[str]]]:
+    """Return mode and sources of a membership; None when there is none. With too little room it is asked again."""
+    padding = 4 if struct.calcsize("P") == 8 else 0
+    head = struct.pack("=I", index) + bytes(padding) + _storage(group)
+    request = head + struct.pack("=II", 0, room)
+    answer = _get(sock, level, _MCAST_MSFILTER, request, len(request) + room * _STORAGE)
+    if answer is None:
+        return None
+    mode, count = struct.unpack_from("=II", answer, len(head))
+    if count > room:  # the kernel tells how many there are, and the first of them
+        return _filter_of(sock, level, index, group, count)
+    starts = [len(request) + number * _STORAGE for number in range(count)]
+    return mode, sorted(_address(answer[start : start + _STORAGE]) for start in starts)
 
 
 def _storage(address: str) -> bytes:
@@ -123,7 +133,8 @@ def _address(storage: bytes) -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def _getsockopt() -> Any:
+def getsockopt_of() -> Any:
+    """Return getsockopt(2) itself, which takes descriptors, and values to ask by."""
     return ctypes.CDLL(None, use_errno=True).getsockopt
 
 
@@ -131,14 +142,14 @@ def _get(sock: socket.socket, level: int, option: int, request: bytes, size: int
     """Return an option that is asked for by a value, as Python's ``getsockopt`` cannot; None when it is refused."""
     buffer = ctypes.create_string_buffer(request, size)
     length = ctypes.c_uint(size)
-    if _getsockopt()(sock.fileno(), level, option, buffer, ctypes.byref(length)) != 0:
+    if getsockopt_of()(sock.fileno(), level, option, buffer, ctypes.byref(length)) != 0:
         return None
     return buffer.raw[: length.value]
 
 
 def _length(sock: socket.socket, level: int, option: int) -> int:
     length = ctypes.c_uint(0)
-    if _getsockopt()(sock.fileno(), level, option, None, ctypes.byref(length)) != 0:
+    if getsockopt_of()(sock.fileno(), level, option, None, ctypes.byref(length)) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return length.value

@@ -174,4 +174,4 @@ def _number(packed: bytes) -> int:
 
 
 def _text(packed: bytes) -> str:
-    return packed.rstrip(b"\0").decode("utf-8", "replace")
+    return packed.rstrip(b"\0").decode("utf-8", "surrogateescape")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
 
-from . import fdb, firewall, joined, links, mdb, offloads, queues, routes, sysctls, udp
+from . import fdb, firewall, joined, links, mdb, offloads, place, queues, routes, sysctls, udp
 
 __all__ = ["READERS", "readers"]
 
@@ -13,7 +13,7 @@ _PROC = Path("/proc/thread-self/net")  # /proc/net is the main thread's
 
 
 def _proc(name: str) -> Callable[[], str]:
-    return lambda: (_PROC / name).read_text("ascii", "replace")
+    return lambda: (_PROC / name).read_text("utf-8", "surrogateescape")
 
 
 def _memberships() -> List[Dict[str, Any]]:
@@ -35,6 +35,7 @@ READERS: Dict[str, Callable[[], Any]] = {
     "rules": routes.rules,
     "memberships": _memberships,
     "namespace": joined.namespace,
+    "place": place.place,
     "sockets": udp.udp_sockets,
     "mdb": mdb.entries,
     "router_ports": mdb.router_ports,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import os
 import socket
 import struct
 from typing import Dict
@@ -33,6 +34,6 @@ def offloads() -> Dict[str, Dict[str, bool]]:
 
 def _ask(sock: socket.socket, name: str, command: int) -> int:
     value = ctypes.create_string_buffer(struct.pack("=II", command, 0), 8)
-    fcntl.ioctl(sock, _SIOCETHTOOL, struct.pack("@16sP16x", name.encode(), ctypes.addressof(value)))
+    fcntl.ioctl(sock, _SIOCETHTOOL, struct.pack("@16sP16x", os.fsencode(name), ctypes.addressof(value)))
     answer: int = struct.unpack("=II", value.raw)[1]
     return answer

@@ -9,7 +9,7 @@ from typing import Any, Dict
 
 __all__ = ["outgoing_options"]
 
-_SO_BINDTODEVICE, _SO_MARK = 25, 36  # asm-generic/socket.h
+_SO_BINDTODEVICE = 25  # asm-generic/socket.h
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _IPV6_DONTFRAG = 10, 23, 62  # linux/in.h, linux/in6.h
 _NEVER_FRAGMENTS = (2, 3)  # IP_PMTUDISC_DO, IP_PMTUDISC_PROBE, and the same numbers for IPv6
 
@@ -19,14 +19,16 @@ def outgoing_options(sock: socket.socket) -> Dict[str, Any]:
 
     ``inode`` (as in the tables of sockets); ``device`` (bound to, "" if to none); ``multicast_interface``: the address that
     was given for IPv4 (``0.0.0.0`` also when an index was), the index for IPv6 (0 if none was); ``fragments``: whether a
-    datagram may be larger than the MTU; ``unicast_ttl``, and ``mark`` (for routing rules).
+    datagram may be larger than the MTU; ``unicast_ttl``.
     """
     found: Dict[str, Any] = {}
     if not sys.platform.startswith("linux"):
         return found
     try:
         found["inode"] = os.fstat(sock.fileno()).st_ino
-        found["device"] = sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, 16).rstrip(b"\0").decode()
+        found["device"] = (
+            sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, 16).rstrip(b"\0").decode("utf-8", "surrogateescape")
+        )
         if sock.family == socket.AF_INET6:
             found["multicast_interface"] = sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF)
             discovery = sock.getsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER)
@@ -37,7 +39,6 @@ def outgoing_options(sock: socket.socket) -> Dict[str, Any]:
             found["multicast_interface"] = socket.inet_ntoa(packed)
             discovery, whole = sock.getsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER), False
             found["unicast_ttl"] = sock.getsockopt(socket.IPPROTO_IP, socket.IP_TTL)
-        found["mark"] = sock.getsockopt(socket.SOL_SOCKET, _SO_MARK)
         found["fragments"] = discovery not in _NEVER_FRAGMENTS and not whole
     except OSError:  # closed, or an option that this kernel does not have: the rest is said
         pass

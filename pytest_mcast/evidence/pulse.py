@@ -34,7 +34,7 @@ class Pulse:
 
     def read(self) -> Dict[str, str]:
         """Return the texts by the names of the files."""
-        return {f"proc/{name}": _whole(file).decode("ascii", "replace") for name, file in self._files}
+        return {f"proc/{name}": _whole(file).decode("utf-8", "surrogateescape") for name, file in self._files}
 
     def close(self) -> None:
         """Close the files; again is no error."""

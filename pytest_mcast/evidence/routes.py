@@ -161,7 +161,7 @@ def _text(family: int, packed: Optional[bytes]) -> Optional[str]:
 
 
 def _word(packed: Optional[bytes]) -> Optional[str]:
-    return None if packed is None else packed.rstrip(b"\0").decode("utf-8", "replace")
+    return None if packed is None else packed.rstrip(b"\0").decode("utf-8", "surrogateescape")
 
 
 def _number(packed: bytes) -> int:

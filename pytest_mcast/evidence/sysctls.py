@@ -108,7 +108,7 @@ def _of_interfaces() -> Iterator[Tuple[str, str]]:
         links = netlink.ask(Request(_GETLINK, 0, body, "list the settings of the interfaces"), dump=True)
     for link in links:
         found = dict(attributes(link, 16))
-        interface = found[_NAME].rstrip(b"\0").decode("utf-8", "replace").replace(".", "/")
+        interface = found[_NAME].rstrip(b"\0").decode("utf-8", "surrogateescape").replace(".", "/")
         by_family = dict(attributes(found.get(_AF_SPEC, b"")))
         for family, (kind, array) in _ARRAYS.items():
             packed = dict(attributes(by_family.get(kind, b""))).get(array, b"")

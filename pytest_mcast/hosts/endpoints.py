@@ -15,9 +15,10 @@ from pytest_mcast.core.subscriptions import Subscription
 from pytest_mcast.core.verdicts import is_fence
 
 if TYPE_CHECKING:
-    from pytest_mcast.core.bursts import Burst, Drain
+    from pytest_mcast.core.bursts import Burst
     from pytest_mcast.core.channels import Channel
     from pytest_mcast.core.datagrams import Datagram, Sent
+    from pytest_mcast.core.drain import Drain
     from pytest_mcast.core.metrics import Statistics
     from pytest_mcast.core.subscriptions import Watcher
 
@@ -39,6 +40,8 @@ class RemoteSubscription(Subscription):
         self.context = None
         self._connection = connection
         self._state = ""
+        #: How many datagrams have come over the connection up to now.
+        self.taken = 0
         self._take_over(opened)
 
     @property
@@ -82,6 +85,7 @@ class RemoteSubscription(Subscription):
         Their time stamps are left out: the clocks of two machines differ.
         """
         taken = self._connection.call("take", self._number, count, timeout, waits=timeout != 0, timeout=timeout)
+        self.taken += len(taken)
         return [replace(datagram, timestamp_ns=None) for datagram in taken]
 
     def last_statistics(self) -> Statistics:
@@ -179,6 +183,13 @@ class RemoteSender(Sender):
         self.timeout = timeout
         self.send_buffer = opened["send_buffer"]
         self.source = opened["source"]
+        #: What its socket has said of itself when it was opened, of what ``evidence.socket_options`` tells.
+        self.options: dict[str, Any] = {
+            "family": channel.family,
+            "local": list(self.source),
+            "multicast_ttl": opened["ttl"],
+            "multicast_loop": int(opened["loopback"]),
+        }
         self._number = opened["number"]
         self.count = 0
         self._connection = connection

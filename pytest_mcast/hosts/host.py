@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pytest_mcast.core.channels import Channel
-    from pytest_mcast.core.errors import NotReceived, NotReported
     from pytest_mcast.wire import Membership
 
 __all__ = ["Host", "Task"]
@@ -48,8 +47,9 @@ class Host:
         self._endpoints: list[_Closable] = []
         self._enough = 64  # then those that were closed are forgotten
         self._tasks: list[Task] = []
-        #: What receivers and listeners opened from now on tell of a loss; see ``Receiver.lost``.
-        self.lost: Callable[[NotReceived | NotReported], object] | None = None
+        #: Is told of what is refused here, and what endpoints and listeners that are opened from now on tell of a loss or
+        #: a refusal, while everything is as it was; see ``Receiver.lost``.
+        self.lost: Callable[[Exception], object] | None = None
         #: What is called when the host comes to its end, if it does.
         self.ends: list[Callable[[], object]] = []
 
@@ -57,6 +57,11 @@ class Host:
     def endpoints(self) -> list[Any]:
         """What was opened through the host and is not closed yet, the oldest first."""
         return [endpoint for endpoint in self._endpoints if not endpoint.closed]
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has come to its end, so that nobody can enter it or ask it anything."""
+        return False
 
     @property
     def interfaces(self) -> list[Interface]:
@@ -94,14 +99,16 @@ class Host:
         with self.inside(), self._attempt():
             receiver = self.keep(Receiver(channel, **options))
         receiver.inside = self.inside
-        receiver.lost = self.lost
+        receiver.host, receiver.lost = self, self.lost
         return receiver
 
     def sender(self, channel: Channel, **options: Any) -> Sender:
         """Open a sender here; see ``Sender`` for options and errors."""
         options.setdefault("interface", self.interface)
         with self.inside(), self._attempt():
-            return self.keep(Sender(channel, **options))
+            sender = self.keep(Sender(channel, **options))
+        sender.host, sender.lost = self, self.lost
+        return sender
 
     def echo(self, channel: Channel, **options: Any) -> EchoResponder:
         """Start an echo responder here; see ``EchoResponder`` for options and errors."""
@@ -136,6 +143,8 @@ class Host:
             attempt = Attempt.of(error)
             if attempt is not None:
                 attempt.host = self
+                if self.lost is not None:
+                    self.lost(error)
             raise
 
     def close_endpoints(self) -> None:

@@ -136,14 +136,18 @@ class RemoteHost(Host):
         timeout = options.pop("timeout", 5.0)
         connection = self._connected()
         opened = connection.call("receiver", channel, options)
-        return self.keep(RemoteReceiver(connection, opened, timeout))
+        receiver = self.keep(RemoteReceiver(connection, opened, timeout))
+        receiver.host = self
+        return receiver
 
     def sender(self, channel: Channel, **options: Any) -> RemoteSender:
         """Open a sender there; see ``Sender`` for options and errors."""
         options.setdefault("interface", self.interface)
         connection = self._connected()
         opened = connection.call("sender", channel, options)
-        return self.keep(RemoteSender(connection, channel, opened, options.get("timeout", 5.0)))
+        sender = self.keep(RemoteSender(connection, channel, opened, options.get("timeout", 5.0)))
+        sender.host = self
+        return sender
 
     def which(self, program: str) -> str | None:
         """Return the path of a program on ``PATH`` there, None if there is none."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from pytest_mcast.core.interfaces import Interface
 from pytest_mcast.evidence.links import links as read_links
@@ -17,8 +18,11 @@ from .virtualhost import VirtualHost
 __all__ = ["draw"]
 
 
-def draw(links: Iterable[Link], hosts: Iterable[VirtualHost]) -> str:
-    """Draw links, and those of the hosts that are on them, a line for each; hosts that are on no link come last."""
+def draw(links: Iterable[Link], hosts: Iterable[VirtualHost], names: Mapping[Link, str] = MappingProxyType({})) -> str:
+    """Draw links, and those of the hosts that are on them, a line for each; hosts that are on no link come last.
+
+    ``names`` are other names of links than their own.
+    """
     plugged: dict[Link, list[tuple[VirtualHost, Interface]]] = {link: [] for link in links}
     alone: list[VirtualHost] = []
     for host in hosts:
@@ -29,13 +33,13 @@ def draw(links: Iterable[Link], hosts: Iterable[VirtualHost]) -> str:
             plugged.setdefault(link, []).append((host, interface))
         if not ends:
             alone.append(host)
-    lines = [line for link, ends in plugged.items() for line in _link(link, ends)]
+    lines = [line for link, ends in plugged.items() for line in _link(link, names.get(link, link.name), ends)]
     lines += [f"{host} is on no link" for host in alone]
     return "\n".join(lines)
 
 
-def _link(link: Link, ends: list[tuple[VirtualHost, Interface]]) -> Iterator[str]:
-    yield f"{link}: {_kind(link)}, MTU {link.mtu}"
+def _link(link: Link, name: str, ends: list[tuple[VirtualHost, Interface]]) -> Iterator[str]:
+    yield f"{name}: {_kind(link)}, MTU {link.mtu}"
     names = _columns([f"{host}{' (router)' if isinstance(host, Router) else ''}" for host, _ in ends])
     interfaces = _columns([interface.name for _, interface in ends])
     for number, (host, interface) in enumerate(ends):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core.errors import InterfaceError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ImpairedCable"]
 
-_WIRE_INDEX = 400_000
+_WIRE_INDEX = 600_000  # unlike those of ports, of hosts, and of what looks at switches
 _MASTER, _GSO_MAX_SEGMENTS = 10, 40  # IFLA_*
 _ALL_SEGMENTS = 65535  # GSO_MAX_SEGS
 # The switch's namespace has nothing to say on a wire: no neighbour discovery, no answers to ARP (ip-sysctl).
@@ -90,7 +90,7 @@ class ImpairedCable:
                     write_sysctl(path.format(device), value)
         # One frame for each datagram: what is lost is counted.
         self._segments(1)
-        self._stack.callback(self._segments, _ALL_SEGMENTS)
+        self._stack.callback(self._let_segments_be)
         link.connection.run(_segments(wire, 1), netlink.link(wire + 1, up=True), _master(port.index, 0))
         self._stack.callback(link.connection.run, _master(port.index, link.index))
         for index in (wire, wire + 1):
@@ -100,12 +100,26 @@ class ImpairedCable:
                 lambda: Cable(port.device, outer, self.impairment, ("from host", "to host"))
             )
         self._stack.callback(self._cable.close)
-        port.bridge_index = wire
-        self._stack.callback(setattr, port, "bridge_index", port.index)
+        port.impaired = self
+        port.bridge_index, port.bridge_device = wire, inner
+        self._stack.callback(self._let_port_be)
         self._stack.callback(link.weaken(port))
+
+    def _let_port_be(self) -> None:
+        port = self.port
+        port.impaired, port.bridge_index, port.bridge_device = None, port.index, port.device
+
+    def set_mtu(self, mtu: int) -> None:
+        """Change the MTU of the wire."""
+        wire = self.port.bridge_index
+        self.port.link.connection.run(*(netlink.mtu(index, mtu) for index in (wire, wire + 1)))
 
     def _segments(self, most: int) -> None:
         self.port.host.configure(_segments(self.port.host_index, most))
+
+    def _let_segments_be(self) -> None:
+        with suppress(OSError):  # the host is gone by now
+            self._segments(_ALL_SEGMENTS)
 
     def close(self) -> None:
         """Make the cable whole again; again is no error."""

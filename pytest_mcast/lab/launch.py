@@ -1,8 +1,9 @@
 """Runs in the PID namespace of a virtual host, as a program of its own: its first process, and starter of the others.
 
     launch.py init PIDFD              process 1: reaps orphans, ends when the process behind PIDFD has ended
-    launch.py exec DIR[,DIR...] -- COMMAND [ARGUMENT...]
-                                      gives COMMAND private mounts: its own /proc and /sys, empty DIRs
+    launch.py exec DIR[,DIR...] FILES -- COMMAND [ARGUMENT...]
+                                      gives COMMAND private mounts: its own /proc and /sys, empty DIRs, and the files that
+                                      descriptor FILES says (JSON: texts by path; - for none)
 
 Standard library only, and nothing else of this package, because it is started by its file name.
 """
@@ -16,6 +17,7 @@ import signal
 import sys
 
 _MS_REC, _MS_PRIVATE, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 0x4000, 0x40000, 2, 4, 8  # sys/mount.h
+_MS_BIND, _MNT_DETACH = 0x1000, 2
 _CLONE_NEWNS = 0x00020000
 
 
@@ -45,7 +47,22 @@ def _mount(source: str, target: str, kind: str | None, flags: int) -> None:
         raise OSError(code, f"mount {target}: {os.strerror(code)}")
 
 
-def _exec(directories: list[str], command: list[str]) -> None:
+def _place(files: dict[str, str], directories: list[str]) -> None:
+    """Make files in the private directories, and put others in place of those that are there, for this process only."""
+    staging = os.path.dirname(os.path.abspath(__file__))
+    _mount("tmpfs", staging, "tmpfs", _MS_NOSUID | _MS_NODEV)  # hides a directory that is there for certain
+    for number, (path, text) in enumerate(files.items()):
+        private = any(path.startswith(f"{directory}/") for directory in directories)
+        made = path if private else f"{staging}/{number}"
+        os.makedirs(os.path.dirname(made), exist_ok=True)
+        with open(made, "w", encoding="utf-8") as file:
+            file.write(text)
+        if not private:
+            _mount(made, path, None, _MS_BIND)
+    ctypes.CDLL(None).umount2(staging.encode(), _MNT_DETACH)  # what is bound elsewhere stays there
+
+
+def _exec(directories: list[str], files: str, command: list[str]) -> None:
     """Replace this process by the command, in a mount namespace of its own (mount_namespaces(7))."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS) != 0:
@@ -59,6 +76,11 @@ def _exec(directories: list[str], command: list[str]) -> None:
             continue
     for directory in directories:
         _mount("tmpfs", directory, "tmpfs", _MS_NOSUID | _MS_NODEV)
+    if files != "-":
+        import json  # most programs need none, and start sooner without it
+
+        with open(int(files), encoding="utf-8") as file:
+            _place(json.load(file), directories)
     os.execvp(command[0], command)
 
 
@@ -68,9 +90,9 @@ def main() -> None:
         _init(int(sys.argv[2]))
         return
     try:
-        _exec([directory for directory in sys.argv[2].split(",") if directory], sys.argv[4:])
+        _exec([directory for directory in sys.argv[2].split(",") if directory], sys.argv[3], sys.argv[5:])
     except OSError as error:
-        print(f"cannot start {sys.argv[4]}: {error}", file=sys.stderr)
+        print(f"cannot start {sys.argv[5]}: {error}", file=sys.stderr)
         os._exit(127)
 
 

@@ -120,6 +120,8 @@ class Link:
         self.mtu = mtu
         self.connection.run(*(netlink.mtu(index, mtu) for index in (self.index, *(port.index for port in self._ports))))
         for port in self._ports:
+            if port.impaired is not None:
+                port.impaired.set_mtu(mtu)
             port.host.configure(netlink.mtu(port.host_index, mtu))
 
     def impair(
@@ -161,7 +163,7 @@ class Link:
 
     def _judge_anew(self) -> None:
         for host in self._fabric.hosts():
-            host.strong = not self._fabric.impaired
+            host.judge_anew()
 
     @property
     def impaired(self) -> bool:

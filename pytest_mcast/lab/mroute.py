@@ -17,13 +17,15 @@ from dataclasses import dataclass
 
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.errors import MissingCapability
+from pytest_mcast.wire.attach import NOTHING, attach_filter, instruction
 
-__all__ = ["Forwarding", "RouteCounters", "Upcall"]
+__all__ = ["Forwarding", "RouteCounters", "Upcall", "in_use"]
 
 _INIT, _ADD_VIF, _ADD_MFC, _DEL_MFC, _ASSERT = 200, 202, 204, 205, 207  # the same for both families
 _ADD_MFC_PROXY, _DEL_MFC_PROXY = 210, 211  # of any source
 _USE_INDEX = 0x8  # VIFF_USE_IFINDEX
 _COUNTERS = 0x89E1  # SIOCGETSGCNT, SIOCGETSGCNT_IN6
+_BUFFER = 1 << 20  # bytes, as far as we may
 _MOST = 32  # MAXVIFS, MAXMIFS
 _VIF = struct.Struct("=HBBIiI")  # struct vifctl: number, flags, threshold, rate limit, index, remote address
 _MIF = struct.Struct("=HBBHxxI")  # struct mif6ctl: number, flags, threshold, index, rate limit
@@ -66,6 +68,9 @@ class Forwarding:
         kind = socket.AF_INET6 if ipv6 else socket.AF_INET
         self._socket = socket.socket(kind, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         try:
+            # Upcalls have 0 where messages have their protocol, or type: without it, others would take their room.
+            attach_filter(self._socket, _only_zero_at(0 if ipv6 else 9))
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
             self._socket.setsockopt(self._level, _INIT, 1)
             self._socket.setsockopt(self._level, _ASSERT, 1)  # tell of wrong interfaces, too
         except OSError as error:
@@ -157,6 +162,11 @@ class Forwarding:
         self._socket.close()
 
 
+def _only_zero_at(place: int) -> bytes:
+    """Return a filter (linux/filter.h) that takes what has 0 at a place: load a byte, compare, take all or nothing."""
+    return instruction(0x30, place) + instruction(0x15, 0, 0, 1) + instruction(0x06, 0xFFFF) + NOTHING
+
+
 def _address4(address: str | None) -> bytes:
     return ipaddress.IPv4Address(address or 0).packed
 
@@ -170,10 +180,16 @@ def _text(packed: bytes) -> str:
     return str(ipaddress.ip_address(packed))
 
 
+def in_use(family: str) -> MissingCapability:
+    """Return what says that another program has the forwarding of a family."""
+    reason = f"another program has {family} multicast routing here already"
+    return MissingCapability("routing", reason, "use a router of your own")
+
+
 def _missing(family: str, error: OSError) -> MissingCapability:
     what = f"{family} multicast routing"
     if error.errno == errno.EADDRINUSE:
-        return MissingCapability("routing", f"another program has {what} here already", "use a router of your own")
+        return in_use(family)
     if error.errno in (errno.ENOPROTOOPT, errno.EOPNOTSUPP):
         name = "CONFIG_IPV6_MROUTE" if family == "ipv6" else "CONFIG_IP_MROUTE"
         return MissingCapability("routing", f"this kernel has no {what} ({error})", f"use a kernel with {name}")

@@ -94,6 +94,11 @@ class Namespace:
         finally:
             home.close()
 
+    @property
+    def closed(self) -> bool:
+        """Whether ``close()`` was called, so that it can be entered no more."""
+        return self.descriptor < 0
+
     def close(self) -> None:
         """Let go of it; again is no error."""
         if self.descriptor >= 0:

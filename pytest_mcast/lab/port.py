@@ -11,6 +11,7 @@ from . import bridge, netlink
 if TYPE_CHECKING:
     from pytest_mcast.core.channels import Channel
 
+    from .impaired import ImpairedCable
     from .link import Link
     from .virtualhost import VirtualHost
 
@@ -48,7 +49,9 @@ class Port:
         self.index = index
         #: What of it is in the switch: itself, or the near end of a wire that impairs it.
         self.bridge_index = index
-        self.device = device
+        self.bridge_device = self.device = device
+        #: What impairs the cable here.
+        self.impaired: ImpairedCable | None = None
 
     @property
     def flood(self) -> bool:

@@ -7,6 +7,7 @@ the first process of their PID namespace watches us through a descriptor (pidfd_
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import selectors
@@ -62,6 +63,11 @@ class Program:
     def returncode(self) -> int | None:
         """The exit code, or the negative signal number; None while it runs."""
         return self._process.poll()
+
+    @property
+    def output(self) -> list[str]:
+        """The lines of both kinds up to now, in the order in which they came."""
+        return list(self._lines)
 
     @property
     def ended(self) -> bool:
@@ -221,24 +227,30 @@ class Programs:
         environment: Mapping[str, str] | None,
         directory: str | os.PathLike[str] | None,
         keep: Sequence[int],
+        files: Mapping[str, str],
     ) -> Program:
         """Start a program; see ``VirtualHost.popen``."""
+        texts = _texts(files) if files else None
 
         def start_program() -> subprocess.Popen[bytes]:
             setns(self._namespace.descriptor, CLONE_NEWNET)
             setns(self._pids, CLONE_NEWPID)
             return subprocess.Popen(
-                [*_LAUNCH, "exec", ",".join(private), "--", *command],
+                [*_LAUNCH, "exec", ",".join(private), "-" if texts is None else str(texts), "--", *command],
                 stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=environment,
                 cwd=directory,
-                pass_fds=keep,
+                pass_fds=keep if texts is None else [*keep, texts],
                 start_new_session=True,  # Ctrl-C is for us
             )
 
-        process = _in_a_thread_of_its_own(start_program)
+        try:
+            process = _in_a_thread_of_its_own(start_program)
+        finally:
+            if texts is not None:
+                os.close(texts)
         program = Program(process, command)
         self._programs.append(program)
         return program
@@ -251,6 +263,18 @@ class Programs:
             stack.callback(self._init.wait)
             for program in self._programs:
                 stack.callback(program.forget)
+
+
+def _texts(files: Mapping[str, str]) -> int:
+    """Return a descriptor from which launch.py reads texts by path; raises ``ValueError`` for a path that is not absolute."""
+    wrong = [path for path in files if path != os.path.normpath(path) or not path.startswith("/")]
+    if wrong:
+        raise ValueError(f"the path of a program's file is absolute and has no detours, not {wrong[0]!r}")
+    descriptor = os.memfd_create("files")
+    with open(descriptor, "wb", closefd=False) as memory:
+        memory.write(json.dumps(dict(files)).encode())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def _in_a_thread_of_its_own(start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:

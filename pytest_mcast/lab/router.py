@@ -1,36 +1,50 @@
-"""A multicast router of a virtual network: a host that forwards, by entries that the test sets."""
+"""A multicast router of a virtual network: a host that forwards, by entries that the test sets or a daemon."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+import socket
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import FAMILIES
 from pytest_mcast.core.deadline import Deadline
+from pytest_mcast.core.errors import InterfaceError
 
 from . import netlink
+from .mfc import MfcEntry, read_mfc
 from .mroute import Forwarding, RouteCounters, Upcall
 from .namespace import Namespace
+from .sysctls import write_sysctl
 from .virtualhost import VirtualHost
 
 if TYPE_CHECKING:
+    from pytest_mcast.core.interfaces import Interface
     from pytest_mcast.hosts import Host
+
+    from .daemon import RoutingDaemon
+    from .link import Link
+    from .smcroute import StaticRoute
 
 __all__ = ["Router"]
 
+_FORWARDING = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
+
 
 class Router(VirtualHost):
-    """A host that forwards multicast between its interfaces, by static entries; ``Lab.router()`` makes them.
+    """A host that forwards multicast between its interfaces; ``Lab.router()`` makes them.
 
-    It forwards nothing by itself, asks for no memberships and speaks no routing protocol: for that, start a daemon in an
-    ordinary host.
+    It forwards nothing by itself. Either the test sets static entries (``route()``), or a daemon does what it does
+    (``smcroute()``, ``pimd()``, ``frr()``): the kernel grants its forwarding to one program at a time.
     """
 
     def __init__(self, name: str, namespace: Namespace, connection: netlink.Netlink) -> None:
         super().__init__(name, namespace, connection)
         self._forwarding: dict[str, Forwarding] = {}
+        self._upcalls: list[Upcall] = []
+        #: The daemons that were started here, ended ones as well.
+        self.daemons: list[RoutingDaemon] = []
 
     def route(
         self,
@@ -43,7 +57,8 @@ class Router(VirtualHost):
         """Forward a group that comes in by an interface out of others; from one source, or from any.
 
         ``outgoing`` may map names to the least TTL that goes out there (a packet leaves with one less than it came with).
-        A packet that comes in by another interface is dropped (RPF). Replaces the entry if there is one. Raises ``ValueError`` for what cannot be an entry, and
+        A packet that comes in by another interface is dropped (RPF): one of these is counted, as those of a ``source`` are by
+        any; one that comes by a third interface to an entry of any source waits like one that has no entry. Replaces the entry if there is one. Raises ``ValueError`` for what cannot be an entry, and
         ``MissingCapability``.
         """
         family = _family(group)
@@ -73,10 +88,87 @@ class Router(VirtualHost):
 
         At most one question every 3 s about wrong interfaces is asked for one entry (MFC_ASSERT_THRESH).
         """
+        for upcall in self._upcalls:
+            if (upcall.kind, upcall.group) == (kind, group):
+                self._upcalls.remove(upcall)
+                return upcall
         for upcall in self._of(_family(group)).upcalls(Deadline(timeout)):
             if (upcall.kind, upcall.group) == (kind, group):
                 return upcall
+            self._upcalls.append(upcall)  # for who asks later: the kernel does not repeat it
         raise TimeoutError(f"{self} was not asked about {group} ({kind}) within {timeout:g} s")
+
+    def entries(self, family: str = "ipv4") -> tuple[MfcEntry, ...]:
+        """Return the kernel's forwarding entries, whoever has made them, sorted by group and source."""
+        with self.inside():
+            names = dict(socket.if_nameindex())
+        return read_mfc(self._connection, family, lambda index: names.get(index, f"interface {index}"))
+
+    def reach(self, link: Link, through: VirtualHost) -> None:
+        """Add the unicast routes to a link, through another router on a link of ours: what RPF goes by in a daemon.
+
+        Both forward unicast from then on, as register messages of PIM need. Raises ``InterfaceError`` when there is no link that both are on.
+        """
+        theirs = {port.link: port for port in through.plugged.values()}
+        gateway = next((theirs[port.link] for port in self.plugged.values() if port.link in theirs), None)
+        if gateway is None:
+            raise InterfaceError(f"{self} and {through} are on no link together")
+        addresses = {address.version: str(address) for address in _routable(through.find(gateway.interface))}
+        networks = [ipaddress.ip_interface(f"{ip}/{length}").network for ip, length in link.addresses(1).items()]
+        wanted = [network for network in networks if not network.is_link_local]
+        self.configure(*(netlink.route(str(net), gateway=addresses[net.version]) for net in wanted))
+        through.touch()
+        for router in (self, through):
+            with router.inside():
+                for path in _FORWARDING:
+                    write_sysctl(path, "1")
+
+    def smcroute(self, *routes: StaticRoute, extra: Sequence[str] = ()) -> RoutingDaemon:
+        """Start SMCRoute here with these routes, IPv4 and IPv6; ready when this returns.
+
+        ``extra``: further lines of smcroute.conf(5). Raises ``MissingCapability`` where there is none, and for an
+        ordinary user; ``ProgramError`` with its log when it does not start.
+        """
+        from .smcroute import start_smcroute
+
+        return self._started(start_smcroute(self, routes, extra=extra))
+
+    def pimd(
+        self,
+        *,
+        rp: Host | str | None = None,
+        query_interval: int = 2,
+        extra: Sequence[str] = (),
+        timeout: float = 10.0,
+    ) -> RoutingDaemon:
+        """Start pimd here (troglobit's): PIM-SM and PIM-SSM, IPv4; ready when this returns.
+
+        ``rp`` is the rendezvous point of all groups outside of 232/8, an address or a host. ``query_interval``: seconds
+        between its IGMPv3 queries. ``extra``: further lines of its configuration. Raises like ``smcroute()``.
+        """
+        from .pimd import start_pimd
+
+        return self._started(start_pimd(self, rp=rp, query_interval=query_interval, extra=extra, timeout=timeout))
+
+    def frr(
+        self,
+        *,
+        rp: Host | str | None = None,
+        query_interval: int = 2,
+        extra: Sequence[str] = (),
+        timeout: float = 10.0,
+    ) -> RoutingDaemon:
+        """Start zebra and pimd of FRR here: PIM-SM and PIM-SSM, IPv4; ready when this returns.
+
+        Arguments and errors are those of ``pimd()``; an ordinary user can do it where he can build networks.
+        """
+        from .frr import start_frr
+
+        return self._started(start_frr(self, rp=rp, query_interval=query_interval, extra=extra, timeout=timeout))
+
+    def _started(self, daemon: RoutingDaemon) -> RoutingDaemon:
+        self.daemons.append(daemon)
+        return daemon
 
     def _of(self, family: str) -> Forwarding:
         """Return the forwarding of a family, which is switched on at first use with all interfaces there are then."""
@@ -99,6 +191,11 @@ class Router(VirtualHost):
             for forwarding in self._forwarding.values():
                 stack.callback(forwarding.close)
             self._forwarding.clear()
+
+
+def _routable(interface: Interface) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    addresses = [ipaddress.ip_address(str(address).partition("%")[0]) for address in interface.addresses]
+    return [address for address in addresses if not address.is_link_local]
 
 
 def _family(group: str) -> str:

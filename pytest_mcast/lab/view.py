@@ -41,7 +41,7 @@ class HostPool:
         return self._idle.pop() if self._idle else self.lab.host()
 
     def give_back(self, host: VirtualHost) -> None:
-        """Close what was opened in the host and keep it, or discard it when somebody's code has been inside.
+        """Close what was opened in the host and keep it, or discard it when somebody's code has been inside, or closed it.
 
         Only endpoints that we have closed ourselves leave nothing behind for certain; a new host costs less than the
         look at every address, route, rule and sysctl that would tell.
@@ -51,7 +51,7 @@ class HostPool:
         except BaseException:  # whatever it is: let go, and pass it on
             self.lab.remove(host)
             raise
-        if host.touched:
+        if host.touched or host.gone:
             self.lab.remove(host)
         else:
             host.name = "idle"  # its last reports may go out while another host has its name

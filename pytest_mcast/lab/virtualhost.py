@@ -70,9 +70,19 @@ class VirtualHost(Host):
         self.plugged: dict[int, Port] = {}
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its interfaces on links, the first first."""
+        return tuple(self._names)
+
+    @property
+    def gone(self) -> bool:
+        """Whether it was closed."""
+        return self.namespace.closed
+
+    @property
     def interface(self) -> Interface:
         """The first interface of the host; looked up again once somebody may have changed it."""
-        if self._interface is None or self._touched:
+        if self._interface is None or (self._touched and not self.gone):
             self._interface = self.find(self._names[0] if self._names else "lo")
         return self._interface
 
@@ -109,19 +119,19 @@ class VirtualHost(Host):
                 with self.inside():
                     self._control = with_packet_sockets(lambda: TapControl(str(self), self.mark))
             self._control.name = str(self)  # a host that is used again may have another one
-            self.strong = not any(port.link.impaired for port in self.plugged.values())
+            self._control.immediate = self.strong
             self._control.switch_on()
             return self._control
 
     @property
     def strong(self) -> bool:
         """Whether what was sent to it has come in when send(2) returns: no cable of the lab is impaired."""
-        return self._control is None or self._control.immediate
+        return not any(port.link.impaired for port in self.plugged.values())
 
-    @strong.setter
-    def strong(self, strong: bool) -> None:
+    def judge_anew(self) -> None:
+        """Have proofs here be as strong as the lab allows now."""
         if self._control is not None:
-            self._control.immediate = strong
+            self._control.immediate = self.strong
 
     def receiver(self, channel: Channel, **options: Any) -> Receiver:
         """Open a ready receiver here, and a tap beside it; see ``Receiver`` for options and errors."""
@@ -267,18 +277,27 @@ class VirtualHost(Host):
         environment: Mapping[str, str] | None = None,
         directory: str | os.PathLike[str] | None = None,
         keep: Sequence[int] = (),
+        files: Mapping[str, str] | None = None,
     ) -> Program:
         """Start a program in this host.
 
         ``ready`` is a pattern of an output line that is waited for, ``timeout`` seconds at the most. The program sees
         empty directories of its own in place of those in ``private``, a /proc of the host's programs and a /sys of its
-        interfaces; it inherits the descriptors in ``keep``. It ends with the host, whatever it does. Raises ``ProgramError`` when it does not become ready.
+        interfaces; it inherits the descriptors in ``keep``. ``files`` maps absolute paths to texts: to the program they
+        are files, in one of ``private`` or in place of a file that is there, and to nobody else. It ends with the host,
+        whatever it does. Raises ``ProgramError`` when it does not become ready.
         """
         self._touched = True
         if self._programs is None:
             self._programs = Programs(self.namespace)
         program = self._programs.start(
-            command, private=private, stdin=stdin, environment=environment, directory=directory, keep=keep
+            command,
+            private=private,
+            stdin=stdin,
+            environment=environment,
+            directory=directory,
+            keep=keep,
+            files=files or {},
         )
         if ready is not None:
             program.expect(ready, timeout)

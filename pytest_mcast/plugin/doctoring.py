@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,11 +13,8 @@ import pytest
 from pytest_mcast.doctor import chain_of
 
 from .leaving import listen_to_sockets, listen_to_unittest
-from .place import SESSION
-from .stash import LAB
 
 if TYPE_CHECKING:
-    from pytest_mcast.core.errors import NotReceived, NotReported
     from pytest_mcast.doctor import Diagnosis, Moment, Observation
     from pytest_mcast.hosts import Host
 
@@ -28,96 +26,107 @@ _TITLE = "mcast doctor"
 _LIMIT, _WIDTH = 25, 80
 _PATIENCE = 5.0  # seconds; reading takes a few hundredths of one, unless a machine is in trouble
 _COUNTED = 50  # hosts on which is counted, each of which takes six open files
-_MOMENTS = 20  # of one test: that many losses are looked at, each of which had waited
+_MOMENTS, _SPENT = 20, 0.5  # of one test: so many losses are looked at, and so many seconds spent on that
 
 
 class Doctor:
-    """A plugin that counts on the hosts of the running test, and explains its failure."""
+    """A plugin that counts on the hosts of the running test, and explains its failure.
 
-    def __init__(self, setting: str, watch: Watch, config: pytest.Config) -> None:
+    It is called in the middle of tests, and must change nothing for them: all that goes wrong here is left alone, or
+    becomes a line in the report of a test that has failed anyway.
+    """
+
+    def __init__(self, setting: str, watch: Watch) -> None:
         self._brief = setting == "brief"
         self._watch = watch
-        self._config = config
         self._observation: Observation | None = None
+        self._ours = False  # whether the running test has to do with multicast
         self._hosts: dict[Host, None] = {}  # of the running test, in order
         self._moment: tuple[BaseException, Moment] | None = None  # that of the failure, if it is that one
         self._moments = 0
+        self._spent = 0.0  # seconds, for moments
         self._before: set[int] = set()  # sockets of this process that were there when the test function began
         self._stale: set[int] = set()  # that were left by those that failed, whose frames are kept
         watch.arrivals.append(self._arrive)
 
     def begin(self, item: pytest.Item | None) -> None:
         """Begin a test, before its hosts arrive; None: one that is none of ours."""
+        self._ours = item is not None
         self._hosts.clear()
-        self._moment, self._moments = None, 0
+        self._moment, self._moments, self._spent = None, 0, 0.0
         if item is not None:
             listen_to_unittest(item, self._keep_moment)
 
     def examine(self, item: pytest.Item, report: pytest.TestReport, error: BaseException) -> None:
         """Explain a failure in its report."""
-        new: set[int] = set()
-        if report.when == "call" and self._process is not None:
-            from pytest_mcast.doctor import own_inodes
-
-            new = own_inodes() - self._before
-        text = self._explain(error, again=report.when == "call") if self._hosts else ""
+        try:
+            in_call = report.when == "call"
+            new = self._opened() - self._before if in_call and self._hosts else set()
+            text = self._explain(error, again=in_call) if self._hosts else ""
+            self._stale |= new
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the test's own failure is what must be told
+            text = _failed(failure)
         if text:
             _add_section(item, report, text)
-        self._stale |= new
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self) -> Generator[None, object, object]:
         """Look at the sockets that are no test function's own, and follow those that are."""
-        if self._process is None or not self._hosts:
+        if not self._ours:
             return (yield)
-        from pytest_mcast.doctor import own_inodes
-
-        self._before = own_inodes()
+        self._before = self._opened()
         with listen_to_sockets(self._keep_moment):
             return (yield)
+
+    def _opened(self) -> set[int]:
+        from pytest_mcast.doctor import opened_here
+
+        return set(opened_here())
 
     def _arrive(self, host: Host) -> None:
         """Count on a host from now on."""
         from pytest_mcast.doctor import Observation
 
-        if self._observation is None:
-            self._observation = Observation()
         self._hosts[host] = None
         host.lost = self._keep_loss
-        if len(self._observation.hosts) < _COUNTED:
-            self._observation.add(host)
-        self._observation.mark(host)
+        if self._observation is None:
+            self._observation = Observation()
+        with suppress(Exception):  # one that has come to its end, or no descriptor is left: it is not counted on then
+            if len(self._observation.hosts) < _COUNTED:
+                self._observation.add(host)
+            self._observation.mark(host)
 
-    @property
-    def _process(self) -> Host | None:
-        """The host that this process is itself, in a private network."""
-        network = self._config.stash.get(LAB, None)
-        return None if network is None else network.lab.host(SESSION)
-
-    def _keep_loss(self, error: NotReceived | NotReported) -> None:
+    def _keep_loss(self, error: Exception) -> None:
         """Keep what is gone when the test, on its way out, closes what it has opened."""
-        self._moments += 1
-        if self._observation is not None and self._moments <= _MOMENTS:
-            error.moment = self._observation.moment(list(self._hosts), None)
+        with suppress(Exception):  # the error itself is what must get through
+            error.moment = self._look(about=getattr(error, "receiver", None))  # type: ignore[attr-defined] # also of the kernel's
 
     def _keep_moment(self, error: BaseException) -> None:
-        """Keep the same of the sockets of this process, when an exception is on its way; the first time, when all are open."""
+        """Keep the same, when an exception is on its way; the first time, when all are open."""
         known = self._moment is not None and any(each is self._moment[0] for each in chain_of(error))
-        if self._observation is not None and not known and self._moments < _MOMENTS:
-            self._moments += 1
-            self._moment = error, self._observation.moment(list(self._hosts), self._process, self._stale)
+        moment = None if known or not self._hosts else self._look()
+        if moment is not None:
+            self._moment = error, moment
+
+    def _look(self, about: object = None) -> Moment | None:
+        """Look at the hosts; None when the test has had its share of that."""
+        if self._observation is None or self._moments >= _MOMENTS or self._spent >= _SPENT:
+            return None
+        self._moments += 1
+        began = time.monotonic()
+        try:
+            return self._observation.moment(list(self._hosts), self._stale, about)
+        finally:
+            self._spent += time.monotonic() - began
 
     def _explain(self, error: BaseException, *, again: bool) -> str:
-        """Say why, in at most 25 lines of 80 columns; empty when there is nothing to say. It raises nothing."""
+        """Say why, in at most 25 lines of 80 columns; empty when there is nothing to say."""
         if self._observation is None:
             return ""
         found: list[str] | BaseException | None = _within(_PATIENCE, lambda: self._lines(error, again=again))
-        if isinstance(found, BaseException) or found is None:
-            if os.environ.get("MCAST_DOCTOR_RAISES") and found is not None:
-                raise found
-            why = f"it took more than {_PATIENCE:g} s" if found is None else f"{type(found).__name__}: {found}"
-            return f"the doctor has failed: {why}".partition("\n")[0][:_WIDTH]
-        return "\n".join(found)
+        if found is None:
+            return _failed(f"it took more than {_PATIENCE:g} s")
+        return _failed(found) if isinstance(found, BaseException) else "\n".join(found)
 
     def _lines(self, error: BaseException, *, again: bool) -> list[str]:
         from pytest_mcast.doctor import brief, explain
@@ -126,15 +135,7 @@ class Doctor:
         moment = None
         if self._moment is not None and any(each is self._moment[0] for each in chain_of(error)):
             moment = self._moment[1]
-        diagnoses = explain(
-            error,
-            self._observation,
-            list(self._hosts),
-            process=self._process,
-            stale=self._stale,
-            moment=moment,
-            again=again,
-        )
+        diagnoses = explain(error, self._observation, list(self._hosts), stale=self._stale, moment=moment, again=again)
         if self._brief:
             return [line for diagnosis in diagnoses[:1] for line in brief(diagnosis, _WIDTH)]
         return _together(diagnoses)
@@ -144,6 +145,11 @@ class Doctor:
         """Let go."""
         if self._observation is not None:
             self._observation.close()
+
+
+def _failed(why: BaseException | str) -> str:
+    text = why if isinstance(why, str) else f"{type(why).__name__}: {why}"
+    return f"the doctor has failed: {text}".partition("\n")[0][:_WIDTH]
 
 
 def _add_section(item: pytest.Item, report: pytest.TestReport, text: str) -> None:

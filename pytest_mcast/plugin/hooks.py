@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .logs import add_logs
 from .marker import SIGNATURE, read_marker
 from .options import add_options
 from .session_lab import enter_lab, in_xdist_worker
@@ -230,7 +231,7 @@ def _call_the_doctor(item: pytest.Item) -> None:
 
         new = WATCH not in config.stash
         watch = _watch_of(config)
-        config.stash[DOCTOR] = doctor = Doctor(config.stash[SETTINGS].doctor.value, watch, config)
+        config.stash[DOCTOR] = doctor = Doctor(config.stash[SETTINGS].doctor.value, watch)
         config.pluginmanager.register(doctor, "mcast-doctor")
         doctor.begin(item)
         if new:  # its hook is not called for this test any more
@@ -255,6 +256,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
     doctor = item.config.stash.get(DOCTOR, None)
     if doctor is not None and report.failed and call.excinfo is not None:
         doctor.examine(item, report, call.excinfo.value)
+    if report.failed and WATCH in item.config.stash:
+        add_logs(report, item.config.stash[WATCH].hosts)
     captures = item.config.stash.get(CAPTURES, None)
     artifacts = [] if captures is None else captures.follow(item, report)
     missing = getattr(call.excinfo and call.excinfo.value, "mcast_missing", None)

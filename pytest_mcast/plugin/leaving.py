@@ -12,6 +12,10 @@ import pytest
 __all__ = ["listen_to_sockets", "listen_to_unittest"]
 
 _Told = Callable[[BaseException], object]
+# The class as it is, whatever a test puts in its place.
+_Socket = socket.socket
+_leave = _Socket.__exit__
+_listeners: list[_Told] = []
 
 
 def listen_to_unittest(item: pytest.Item, call: _Told) -> None:
@@ -36,17 +40,24 @@ def listen_to_unittest(item: pytest.Item, call: _Told) -> None:
 def listen_to_sockets(call: _Told) -> Iterator[None]:
     """Be told of the exceptions that leave a ``with`` of a datagram socket, which closes it."""
     # Nothing else knows at that time: there is no event for it, neither of sys.addaudithook nor of the kernel.
-    leave = socket.socket.__exit__
-
-    def told(sock: socket.socket, *arguments: Any) -> None:
-        error = arguments[1] if len(arguments) > 1 else None
-        if isinstance(error, Exception) and sock.fileno() >= 0 and sock.type == socket.SOCK_DGRAM:
-            with suppress(Exception):  # as above
-                call(error)
-        leave(sock, *arguments)
-
-    socket.socket.__exit__ = told  # type: ignore[method-assign] # for as long as a test function runs
+    global _leave  # noqa: PLW0603 - there is one class, too
+    if _Socket.__exit__ is not _tell_and_leave:  # else a test has put it back which had replaced it itself
+        _leave = _Socket.__exit__
+        _Socket.__exit__ = _tell_and_leave  # type: ignore[method-assign] # for as long as a test function runs
+    _listeners.append(call)
     try:
         yield
     finally:
-        socket.socket.__exit__ = leave  # type: ignore[method-assign] # as it was
+        _listeners.remove(call)
+        if not _listeners and _Socket.__exit__ is _tell_and_leave:
+            _Socket.__exit__ = _leave  # type: ignore[method-assign] # as it was
+
+
+def _tell_and_leave(sock: socket.socket, *arguments: Any) -> None:
+    error = arguments[1] if len(arguments) > 1 else None
+    if isinstance(error, Exception):
+        with suppress(Exception):  # as above
+            if sock.fileno() >= 0 and sock.type == socket.SOCK_DGRAM:
+                for call in tuple(_listeners):
+                    call(error)
+    _leave(sock, *arguments)

@@ -14,6 +14,7 @@ from .outcomes import Excused, Unready
 from .story import CellResult, Story
 
 if TYPE_CHECKING:
+    from .network import build
     from .runner import run
     from .stage import Stage, World
     from .subjects import Subjects
@@ -30,11 +31,12 @@ __all__ = [
     "Subjects",
     "Unready",
     "World",
+    "build",
     "load",
     "run",
 ]
 
-_LATER = {"Stage": "stage", "Subjects": "subjects", "World": "stage", "run": "runner"}
+_LATER = {"Stage": "stage", "build": "network", "Subjects": "subjects", "World": "stage", "run": "runner"}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,15 +12,18 @@ from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.errors import ChannelError, McastError, NotReceived
 from pytest_mcast.core.verdicts import read_until
 from pytest_mcast.cores import CoreFailure
-from pytest_mcast.cores.records import length_of
 
 from .checks import BesideControl, Fence, SwitchControl, TapControl, Took, Unwanted, beside, judge, other_member, probe
+from .delivery import Delivery
 from .ends import BuiltInOrigin, Member, Origin, ProgramOrigin, open_member
+from .heard import unblock
+from .lossy import WireControl
 from .outcomes import Excused, Unready
 from .payloads import Payloads, bursts
+from .routes import Routes
+from .wires import Wires
 
 if TYPE_CHECKING:
-    from pytest_mcast.core.datagrams import Datagram, Sent
     from pytest_mcast.cores import ExternalSender, ReceiveCore
 
     from .checks import Control
@@ -61,15 +63,20 @@ class CellRun:
         self._member: Member | None = None
         self._joined = False
         self._blocked: set[str] = set()
-        self._told: set[str] = set()  # evidence of readiness
         self._up = True
         self._shaken = False  # the link was down: nothing is sure to get through
         self._sure: set[str] = set()  # hosts whose datagrams do
         self._early: list[Unwanted] = []  # what was sent before anybody had joined
         self._early_strong = True
         self._others: dict[str, BuiltInOrigin] = {}
+        self._routes = Routes(cell, stage)
         self.channel = self._pick()
         self._payloads = Payloads(cell.size, str(self.channel))
+        others = [stage.station(step.origin) for step in cell.steps if step.origin]
+        self._wires = Wires(stage, self._routes, receiver, {one.name: one for one in (sender, *others)})
+        self._delivery = Delivery(
+            cell, story, self.channel, self._payloads, self._routes, self._wires, stage.world.timeout
+        )
 
     @property
     def virtual(self) -> bool:
@@ -88,11 +95,11 @@ class CellRun:
 
     def _is_strong(self, station: Station) -> bool:
         """Say the same of what another host sends."""
-        return station is self.receiver or (station.virtual is not None and self.receiver.virtual is not None)
+        return station.is_near(self.receiver) and not self._wires
 
     def _is_unsure(self, station: Station) -> bool:
         """Say whether it is not known yet that what a host sends gets through at all."""
-        return station.name not in self._sure and (self._shaken or not self._is_strong(station))
+        return station.name not in self._sure and (self._shaken or not station.is_near(self.receiver))
 
     @property
     def _prunes(self) -> bool:
@@ -106,6 +113,8 @@ class CellRun:
         """
         with self._stack:
             try:
+                self.story.evidence += self._wires.open(self.channel, self._stack)
+                self._open_routes()
                 for step in self.cell.steps:
                     self._step(step)
                 if self._member is not None and self._joined and self._up and not self._blocked:
@@ -123,32 +132,43 @@ class CellRun:
 
     @cached_property
     def _origin(self) -> Origin:
-        ttl = self._ttl()
+        ttl = self._routes.ttl(self.sender)
         if self._program is not None:
             return ProgramOrigin(self._program, self.sender, self.channel, ttl=ttl, timeout=self._timeout)
-        if self.cell.loopback is False:
-            return BuiltInOrigin(self.sender, self.channel, self._stack, timeout=self._timeout, ttl=ttl, loopback=False)
+        more = {} if self.cell.loopback is None else {"loopback": self.cell.loopback}
+        if self.cell.loopback is False or self._routes.stops(self.sender):
+            return BuiltInOrigin(self.sender, self.channel, self._stack, timeout=self._timeout, ttl=ttl, **more)
         return self._legitimate
 
     @cached_property
     def _legitimate(self) -> BuiltInOrigin:
         """A sender of ours with the right to send, for beacons and fences."""
-        return BuiltInOrigin(self.sender, self.channel, self._stack, timeout=self._timeout, ttl=self._ttl())
+        ttl = self._routes.safe_ttl(self.sender)
+        return BuiltInOrigin(self.sender, self.channel, self._stack, timeout=self._timeout, ttl=ttl)
 
     def _other(self, name: str) -> BuiltInOrigin:
         if name not in self._others:
             station = self._stage.station(name)
-            self._others[name] = BuiltInOrigin(
-                station, self.channel, self._stack, timeout=self._timeout, ttl=self._ttl()
-            )
+            ttl = self._routes.ttl(station)
+            self._others[name] = BuiltInOrigin(station, self.channel, self._stack, timeout=self._timeout, ttl=ttl)
         return self._others[name]
 
     def _pick(self) -> Channel:
-        source = self.sender.source(self.cell.family, self.cell.scope) if self.cell.mode == "ssm" else None
+        scope = self._routes.scope
+        source = self.sender.source(self.cell.family, scope) if self.cell.mode == "ssm" else None
         try:
-            return self._stage.pick(self.receiver, self.cell.family, self.cell.scope, source)
+            return self._stage.pick(self.receiver, self.cell.family, scope, source)
         except ChannelError as error:
             raise Excused("unsupported", str(error)) from None
+
+    def _open_routes(self) -> None:
+        """Have the routers forward what is sent in this cell; where any source is received, the sender's way is for any."""
+        asm = self.cell.mode == "asm"
+        self._routes.open(self.sender, self.channel, self._stack, any_source=asm)
+        others = [step.origin for step in self.cell.steps if step.origin not in ("", self.sender.name)]
+        for name in dict.fromkeys(others):
+            self._routes.open(self._stage.station(name), self.channel, self._stack)
+        self.story.evidence += self._routes.evidence()
 
     # Steps.
 
@@ -187,8 +207,11 @@ class CellRun:
             self.story.note(name, "joined again" if self._joined else "left")
             return
         station = self._stage.station(step.source) if step.source else self.sender
-        source = station.source(self.cell.family, self.cell.scope)
-        member.change(step.action, source)
+        source = station.source(self.cell.family, self._routes.scope)
+        if step.action == "unblock" and self._up:
+            unblock(self.receiver, self.channel, source, lambda: member.change("unblock", source))
+        else:
+            member.change(step.action, source)
         (self._blocked.add if step.action == "block" else self._blocked.discard)(source)
         self.story.note(name, f"{step.action}ed {source}")
 
@@ -225,103 +248,17 @@ class CellRun:
     # What must arrive.
 
     def _deliver(self, step: Step, origin: Origin) -> None:
-        member = self._needed()
-        program = isinstance(origin, ProgramOrigin)
-        if self._is_unsure(origin.station):
-            self._await_beacon(member, origin if isinstance(origin, BuiltInOrigin) else self._legitimate)
-        payloads = self._payloads.make(step.count, same=program)
-        since_ns, done = time.time_ns(), 0
-        for burst in [payloads] if program else bursts(payloads):
-            sent = self._send(origin, burst)
-            last = self._collect(member, burst, sent, done, step.count, strong=self._is_strong(origin.station))
-            done += len(burst)
-        self._look_at_ttl(member, payloads[-1], last.ttl, since_ns)
-        how = "" if program else " in order"
-        whom = f" from {step.origin}" if step.origin else ""
-        ready = f" (ready by {member.evidence})" if member.evidence not in self._told else ""
-        self._told.add(member.evidence)
-        self.story.evidence.append(f"{step.count} datagrams{whom} delivered{how}{ready}")
+        member, station = self._needed(), origin.station
+        if self._is_unsure(station):
+            stopped = self._routes.stops(station)
+            self._await_beacon(
+                member, origin if isinstance(origin, BuiltInOrigin) and not stopped else self._legitimate
+            )
+        self._delivery.expect(step, origin, member, self._fence, self._nudge, strong=self._is_strong(station))
 
-    def _send(self, origin: Origin, payloads: Sequence[bytes]) -> list[Sent | None]:
-        name = origin.station.name
-        if isinstance(origin, ProgramOrigin):
-            assert self._program is not None
-            self.story.note(name, f"{self._program.name} is to send {len(payloads[0])} bytes, {len(payloads)} times")
-        sent = origin.send(payloads)
-        for one in sent:
-            if one is not None:
-                self.story.sent(name, one, here=not origin.station.remote)
-        return sent
-
-    def _collect(
-        self,
-        member: Member,
-        payloads: Sequence[bytes],
-        sent: Sequence[Sent | None],
-        done: int,
-        count: int,
-        *,
-        strong: bool,
-    ) -> Datagram:
-        """Have these delivered, of ``count`` of which ``done`` have been; return the last."""
-        deadline = Deadline(self._timeout)
-        known = self.channel.source
-        for number, (payload, one) in enumerate(zip(payloads, sent, strict=True), done):
-            try:
-                datagram = self._next(member, deadline)
-            except NotReceived as error:
-                raise self._lost(member, number, count, error) from None
-            right = {
-                "payload": payload,
-                "length": len(payload),
-                "source": known if one is None else one.source[0],
-                "source_port": None if one is None else one.source[1],
-                "group": self.channel.group,
-                "port": self.channel.port,
-                "interface": member.station.interface.index,
-                "ttl": self._ttl() if strong else None,
-            }
-            faults = member.faults(datagram, right)
-            if faults:
-                which = f"datagram {number + 1} of {count}"
-                raise CoreFailure(
-                    "wrong", f"{which} was delivered otherwise than it was sent: {'; '.join(faults)}\n{datagram!r}"
-                )
-        return datagram
-
-    def _next(self, member: Member, deadline: Deadline) -> Datagram:
-        while True:
-            datagram = member.recv(deadline.remaining())
-            # What is of a step before is passed over, and on a real network what is not ours.
-            ours = self.virtual or self._payloads.may_be_ours(datagram.payload)
-            if ours and not self._payloads.is_help(datagram.payload):
-                here = not member.station.remote
-                self.story.received(member.station.name, datagram, length_of(datagram), here=here)
-                return datagram
-
-    def _lost(self, member: Member, got: int, count: int, error: NotReceived) -> NotReceived:
-        amount = "no datagram" if got == 0 else f"only {got} of {count} datagrams"
-        where = f"{member.station.interface.name} of {member.station.name}"
-        text = f"{amount} for {self.channel} on {where} within {self._timeout:g} s"
-        lost = NotReceived("\n".join([text, *str(error).splitlines()[1:]]))
-        lost.receiver, lost.moment = error.receiver, error.moment  # for the doctor
-        return lost
-
-    def _ttl(self) -> int:
-        return 1 if self.cell.ttl is None else self.cell.ttl
-
-    def _look_at_ttl(self, member: Member, payload: bytes, told: int | None, since_ns: int) -> None:
-        """Look at the wire, where the receiver does not tell with which TTL a datagram has come."""
-        if self.cell.ttl is None:
-            return
-        evidence = f"TTL {told} on arrival"
-        if told is None or "ttl" not in member.fields:
-            found = TapControl(member.station, self.channel, since_ns).ttl(payload)
-            if found != self.cell.ttl:
-                raise CoreFailure("wrong", f"TTL {found} on arrival, instead of {self.cell.ttl}, as the tap saw it")
-            evidence = f"TTL {found} on arrival, as the tap saw it: {member.name} does not tell"
-        if evidence not in self.story.evidence:
-            self.story.evidence.append(evidence)
+    def _nudge(self) -> None:
+        """Send what nobody waits for."""
+        self._legitimate.send([self._payloads.beacon])
 
     def _await_beacon(self, member: Member, origin: BuiltInOrigin) -> list[bytes]:
         """Have something of a host get through; return the payloads that were delivered before."""
@@ -353,6 +290,8 @@ class CellRun:
 
     def _keep_out(self, step: Step, origin: Origin, why: str) -> None:
         member = self._member
+        if stops := self._routes.stops(origin.station):
+            why += f"with {stops}, "
         whom = f" from {step.origin}" if step.origin else ""
         what = f"{why}{step.count} datagrams{whom}"
         strong = self.strong and self._is_strong(origin.station)
@@ -372,8 +311,10 @@ class CellRun:
         program = isinstance(origin, ProgramOrigin)
         payloads = self._payloads.make(step.count, same=program)
         for burst in [payloads] if program else bursts(payloads):
-            self._send(origin, burst)
+            self._delivery.send(origin, burst)
             control.pull()
+        if isinstance(control, WireControl):
+            return control.unwanted(what, payloads, Deadline(self._timeout + self._wires.slack))
         return Unwanted.sent(what, payloads, control, Deadline(self._timeout))
 
     def _judge_early(self, member: Member) -> None:
@@ -391,23 +332,31 @@ class CellRun:
         self._early.clear()
 
     def _can_fence(self) -> bool:
-        source = self.sender.source(self.cell.family, self.cell.scope)
+        source = self.sender.source(self.cell.family, self._routes.scope)
         return self._joined and self._up and source not in self._blocked
 
     def _fence(self, stack: ExitStack, *, strong: bool) -> Fence:
         if self._can_fence():
-            return Fence(self._legitimate, strong=strong)
+            return Fence(self._legitimate, strong=strong, slack=self._slack)
         # Another receiver on the host gets it, from where the link still leads.
         receiver, sender = self.receiver, self.sender
         options = receiver.options()
         if not self._up:
             assert receiver.virtual is not None
             options, sender = {"interface": receiver.virtual.find("lo")}, receiver
-        channel = self._stage.pick(receiver, self.cell.family, interface=options.get("interface"))
+        scope = self._routes.scope if self._routes.way(sender) else None
+        channel = self._stage.pick(receiver, self.cell.family, scope, interface=options.get("interface"))
+        self._routes.open(sender, channel, stack)
         opened = stack.enter_context(receiver.host.receiver(channel, timeout=self._timeout, **options))
         witness = Member(opened, receiver, channel, "builtin", opened.evidence)
-        origin = BuiltInOrigin(sender, channel, stack, timeout=self._timeout, **({} if self._up else options))
-        return Fence(origin, strong=strong, witness=witness)
+        if self._up:
+            options = {"ttl": self._routes.safe_ttl(sender)} if self._routes.way(sender) else {}
+        origin = BuiltInOrigin(sender, channel, stack, timeout=self._timeout, **options)
+        return Fence(origin, strong=strong, witness=witness, slack=self._slack)
+
+    @property
+    def _slack(self) -> float | None:
+        return self._wires.slack if self._wires else None
 
     def _control(self, origin: Origin, why: str, stack: ExitStack) -> Control:
         station = origin.station
@@ -417,25 +366,30 @@ class CellRun:
             channel = Channel.unchecked(
                 self.channel.group,
                 self.channel.port,
-                station.source(self.cell.family, self.cell.scope) if self.channel.source else None,
+                station.source(self.cell.family, self._routes.scope) if self.channel.source else None,
             )
             return BesideControl(self.receiver, channel, stack, timeout=self._timeout)
-        if station.port is not None and (why or not self._up or self._prunes):
-            return SwitchControl(station.port, self.channel, stack)
-        return TapControl(self.receiver, self.channel)
+        # What does not leave the sender's link, or its host's, is seen where it begins.
+        port = station.port if why or self._wires else self._routes.last_port(station)
+        if port is not None and (why or not self._up or self._prunes):
+            return SwitchControl(port, self.channel, stack)
+        tap = TapControl(self.receiver, self.channel)
+        return WireControl(tap, self._wires, station, self._nudge) if self._wires else tap
 
     def _never(self, member: Member) -> None:
         """Show what is never delivered."""
         ssm = self.cell.mode == "ssm"
         if self.virtual and not self.alone:
             cases = ["group.other", "ssm.wrong-source"] if ssm else ["group.other"]
-            self.story.evidence += probe(member, self.sender, cases, timeout=self._timeout)
+            place = self._routes.last(self.sender)
+            timeout, nudge = self._timeout + self._wires.slack, self._nudge if self._wires else None
+            self.story.evidence += probe(member, *place, cases, timeout=timeout, nudge=nudge)
             return
         if self._is_unsure(self.sender):
             self._await_beacon(member, self._legitimate)
         with ExitStack() as stack:
             fence = self._fence(stack, strong=self.strong)
-            picked = self._stage.pick(self.receiver, self.cell.family, self.cell.scope, self.channel.source)
+            picked = self._stage.pick(self.receiver, self.cell.family, self._routes.scope, self.channel.source)
             group = Channel.unchecked(picked.group, self.channel.port, self.channel.source)
             self.story.evidence.append(
                 beside("group.other", member, self.sender, group, fence, stack, timeout=self._timeout)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -24,6 +24,8 @@ from pytest_mcast.core.verdicts import read_all, read_until
 from .ends import BuiltInOrigin, Member
 
 if TYPE_CHECKING:
+    from pytest_mcast.core.datagrams import Datagram
+    from pytest_mcast.lab import VirtualHost
     from pytest_mcast.lab.port import Port
 
     from .stage import Station
@@ -45,6 +47,7 @@ __all__ = [
 _FENCES, _GRACE = 3, 0.2  # where a datagram can be lost or overtaken; seconds
 _IPV4_TTL, _IPV6_HOP_LIMIT = 22, 21  # where they are in an Ethernet frame (RFC 791, RFC 8200)
 _INTERVAL = 0.2  # seconds until one that may have been lost is sent again
+_TRIES = 10  # to prove a case, of which a cable may lose something
 
 
 class Control(Protocol):
@@ -89,6 +92,22 @@ class TapControl:
             return missing == 0
 
         return self._tap.find(look, since_ns=self._since_ns)
+
+    def came(self, payloads: Collection[bytes]) -> list[bytes]:
+        """Return those of some payloads that have come in, in that order, each as often as it has."""
+        found: list[bytes] = []
+        wanted = set(payloads)
+
+        def look(frame: bytes) -> bool:
+            found.extend(payload for payload in wanted if self._is_it(frame, payload))
+            return False
+
+        self._tap.find(look, since_ns=self._since_ns)
+        return found[::-1]  # it looks at the newest first
+
+    def wait(self, deadline: Deadline) -> None:
+        """Wait until more has come in."""
+        self._tap.wait(deadline)
 
     def ttl(self, payload: bytes) -> int | None:
         """Return the TTL or hop limit with which the datagram came in; None if it did not."""
@@ -196,26 +215,46 @@ class Fence:
     """What says that all that was sent before has been processed.
 
     It goes to the member itself, or to a ``witness``, a receiver beside it, where the member is to get nothing. ``strong``:
-    nothing can be lost or overtaken.
+    nothing can be lost or overtaken. ``slack`` are seconds by which it may be late or overtaken on cables that are impaired, if
+    any are; there it is sent until it arrives.
     """
 
-    def __init__(self, origin: BuiltInOrigin, *, strong: bool, witness: Member | None = None) -> None:
+    def __init__(
+        self, origin: BuiltInOrigin, *, strong: bool, witness: Member | None = None, slack: float | None = None
+    ) -> None:
         self._origin = origin
         self.strong = strong
         self._witness = witness
+        self._again = None if slack is None else _INTERVAL + slack
+        self._grace = _GRACE + (slack or 0.0)
+
+    @property
+    def evidence(self) -> str:
+        """What it is, in words."""
+        if self.strong:
+            return "fence"
+        what = "plain sockets" if self._again is None else "impaired cables"
+        return f"a fence sent {_FENCES} times (weaker: {what})"
 
     def read(self, member: Member, deadline: Deadline) -> tuple[list[bytes], bool]:
         """Send it; return the payloads that the member has delivered up to then, and whether the fence has arrived."""
         payload = f"pytest-mcast end {secrets.token_hex(8)}".encode()
-        self._origin.send([payload] * (1 if self.strong else _FENCES))
         reader = self._witness or member
-        before, arrived = read_until(reader, lambda one: reader.is_it(one, payload), deadline)
+        before: list[Datagram] = []
+        arrived = None
+        while arrived is None:
+            self._origin.send([payload] * (1 if self.strong else _FENCES))
+            wait = deadline if self._again is None else Deadline(min(self._again, deadline.remaining() or 0.0))
+            more, arrived = read_until(reader, lambda one: reader.is_it(one, payload), wait)
+            before += more
+            if self._again is None or deadline.passed():
+                break
         if self._witness is not None:
             # One that is a program may still be reading.
-            wait = not self.strong or member.name != "builtin"
-            before = read_all(member, Deadline(_GRACE if wait else deadline.remaining()), wait=wait)
+            late = not self.strong or member.name != "builtin"
+            before = read_all(member, Deadline(self._grace if late else deadline.remaining()), wait=late)
         elif not self.strong:
-            before += read_all(member, Deadline(_GRACE), wait=True)
+            before += read_all(member, Deadline(self._grace), wait=True)
         return [one.payload for one in before if not member.is_it(one, payload)], arrived is not None
 
 
@@ -240,32 +279,59 @@ def judge(unwanted: Unwanted, member: Member, fence: Fence, *, timeout: float, b
         raise NoVerdict(f"no verdict on {what}: the fence did not arrive within {timeout:g} s\n{sightings[0]}")
     if not unwanted.strong:
         how = "by a fence (weaker: nothing has seen it leave)"
-    elif fence.strong:
-        how = "by control and fence"
     else:
-        how = f"by control and a fence sent {_FENCES} times (weaker: plain sockets)"
+        how = f"by control and {fence.evidence}"
     return f"{what} not delivered, {how}: {sightings[0]}"
 
 
-def probe(member: Member, sender: Station, cases: Sequence[str], *, timeout: float) -> list[str]:
-    """Prove by crafted datagrams from another virtual host that these cases are not delivered; return the evidence.
+def probe(
+    member: Member,
+    sender: VirtualHost,
+    interface: str,
+    cases: Sequence[str],
+    *,
+    timeout: float,
+    nudge: Callable[[], object] | None = None,
+) -> list[str]:
+    """Prove by crafted datagrams from another virtual host, or the last router, that these cases are not delivered.
 
     A neighbour on the receiver's host wants them: else kernel and switch keep them from a receiver that looks at nothing.
+    What a cable may lose is tried more than once: then ``nudge`` sends something in between, so that not the same is lost each
+    time. Returns the evidence.
     """
+    from pytest_mcast.lab import Router
+
+    whence = f", on its link from the router {sender}" if isinstance(sender, Router) else ""
+    found = []
+    for case in cases:
+        for left in reversed(range(1 if nudge is None else _TRIES)):
+            patience = timeout if nudge is None else timeout / 5
+            try:
+                strong = _probe(member, sender, interface, case, timeout=patience)
+            except NoVerdict:
+                if not left or nudge is None:
+                    raise
+                nudge()
+            else:
+                break
+        how = "fence" if strong else f"a fence sent {_FENCES} times (weaker: impaired cables)"
+        found.append(f"{case} not delivered, by control and {how}{whence}")
+    return found
+
+
+def _probe(member: Member, sender: VirtualHost, interface: str, case: str, *, timeout: float) -> bool:
+    """Prove it of one case; return whether nothing can have been lost or overtaken."""
     from pytest_mcast.packets import Prober, drop
     from pytest_mcast.packets.words import neighbour_address
 
     channel, station = member.channel, member.station
-    with Prober(member.receiver, sender.host, station.host, interface=sender.interface.name, timeout=timeout) as prober:
-        for case in cases:
-            if case == "ssm.wrong-source" and channel.source is not None:
-                source = neighbour_address(channel.source, station.interface.addresses, near=True)
-                wanted = Channel.unchecked(channel.group, channel.port, source)
-                with station.host.receiver(wanted, timeout=timeout, **station.options()):
-                    prober(case, source=source, expect=drop()).check()
-            else:
-                prober(case).check()
-    return [f"{case} not delivered, by control and fence" for case in cases]
+    with Prober(member.receiver, sender, station.host, interface=interface, timeout=timeout) as prober:
+        if case == "ssm.wrong-source" and channel.source is not None:
+            source = neighbour_address(channel.source, station.interface.addresses, near=True)
+            wanted = Channel.unchecked(channel.group, channel.port, source)
+            with station.host.receiver(wanted, timeout=timeout, **station.options()):
+                return prober(case, source=source, expect=drop()).check().strong
+        return prober(case).check().strong
 
 
 def beside(

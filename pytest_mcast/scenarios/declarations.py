@@ -1,16 +1,19 @@
-"""What scenario files declare by name: links, hosts, subjects and steps."""
+"""What scenario files declare by name: links, routers, hosts, subjects and steps."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pytest_mcast.documents import Document, name_of, show
 
 from .errors import ScenarioError, one_of
-from .model import DELIVER, HostSpec, LinkSpec, Step, SubjectSpec
+from .impairments import read_impairment
+from .model import DELIVER, HostSpec, LinkSpec, RouterSpec, Step, SubjectSpec
+from .paths import Paths
 from .sequences import read_sequence
 
 __all__ = ["Declarations", "read_declarations"]
@@ -23,9 +26,15 @@ class Declarations:
     """What is declared, by name."""
 
     links: Mapping[str, LinkSpec]
+    routers: Mapping[str, RouterSpec]
     hosts: Mapping[str, HostSpec]
     subjects: Mapping[str, SubjectSpec]
     steps: Mapping[str, tuple[Step, ...]]
+
+    @cached_property
+    def paths(self) -> Paths:
+        """The ways from link to link."""
+        return Paths(self.routers)
 
 
 @dataclass(frozen=True)
@@ -39,20 +48,25 @@ class _Item:
 
 def read_declarations(documents: Sequence[Document], cores: Sequence[str] = ()) -> Declarations:
     """Read what the files declare, with more receive ``cores`` than those of this package; raises ``ScenarioError`` for a name that is there twice, and for what is unknown."""
-    links, hosts, subjects, steps = (_collect(documents, kind) for kind in ("links", "hosts", "subjects", "steps"))
+    kinds = ("links", "routers", "hosts", "subjects", "steps")
+    links, routers, hosts, subjects, steps = (_collect(documents, kind) for kind in kinds)
     if "deliver" in steps:
         item = steps["deliver"]
         text = "steps.deliver: the name 'deliver' is taken by join, then send; choose another one"
         raise item.document.failure(item.where, text, of_key=True)
     known_links = {_LAN: LinkSpec(_LAN)} | {name: _link(name, item) for name, item in links.items()}
     known_hosts = {name: _host(name, item, known_links) for name, item in hosts.items()}
-    if _LAN not in links and not any(_LAN in host.interfaces.values() for host in known_hosts.values()):
+    known_routers = {name: _router(name, item, known_links, hosts) for name, item in routers.items()}
+    _check_places(links, known_hosts, known_routers)
+    plugged: list[HostSpec | RouterSpec] = [*known_hosts.values(), *known_routers.values()]
+    if _LAN not in links and not any(_LAN in one.interfaces.values() for one in plugged):
         del known_links[_LAN]
     sequences = {
         name: read_sequence(item.document, item.where, item.value, list(hosts)) for name, item in steps.items()
     }
     return Declarations(
         known_links,
+        known_routers,
         known_hosts,
         {name: _subject(name, item, cores) for name, item in subjects.items()},
         {"deliver": DELIVER, **sequences},
@@ -87,7 +101,21 @@ def _link(name: str, item: _Item) -> LinkSpec:
         igmp_version=int(value.get("igmp_version", LinkSpec.igmp_version)),
         mld_version=int(value.get("mld_version", LinkSpec.mld_version)),
         mtu=None if mtu is None else int(mtu),
+        impair={
+            place: read_impairment(item.document, [*item.where, "impair", place], what)
+            for place, what in value.get("impair", {}).items()
+        },
     )
+
+
+def _check_places(links: Mapping[str, _Item], hosts: Mapping[str, HostSpec], routers: Mapping[str, RouterSpec]) -> None:
+    """Raise ``ScenarioError`` where a cable is impaired over which nothing goes."""
+    for name, item in links.items():
+        there = [host.name for host in hosts.values() if host.link == name]
+        there += [router.name for router in routers.values() if name in router.interfaces.values()]
+        for place in item.value.get("impair", {}):
+            where = [*item.where, "impair", place]
+            one_of(item.document, where, f"host or router on the link {name} called", place, there, of_key=True)
 
 
 def _host(name: str, item: _Item, links: Mapping[str, LinkSpec]) -> HostSpec:
@@ -105,12 +133,7 @@ def _host(name: str, item: _Item, links: Mapping[str, LinkSpec]) -> HostSpec:
     inside = [*item.where, "virtual"]
     interface = virtual.get("interface")
     interfaces = virtual.get("interfaces", {} if interface == "lo" else {"eth0": _LAN})
-    for device, link in interfaces.items():
-        where = [*inside, "interfaces", device]
-        if device == "lo":
-            text = f"{name_of(where)}: lo is on no link; leave it out, it is there"
-            raise item.document.failure(where, text, of_key=True)
-        one_of(item.document, where, "link", link, links)
+    _check_interfaces(item, [*inside, "interfaces"], interfaces, links)
     if interface is not None:
         one_of(item.document, [*inside, "interface"], "interface", interface, [*interfaces, "lo"])
     return HostSpec(
@@ -121,6 +144,26 @@ def _host(name: str, item: _Item, links: Mapping[str, LinkSpec]) -> HostSpec:
         sysctl={key: str(setting) for key, setting in virtual.get("sysctl", {}).items()},
         **more,
     )
+
+
+def _router(name: str, item: _Item, links: Mapping[str, LinkSpec], hosts: Mapping[str, _Item]) -> RouterSpec:
+    if name in hosts:
+        text = f"{name_of(item.where)}: the name {show(name)} is that of a host already; choose another one"
+        raise item.document.failure(item.where, text, of_key=True)
+    interfaces = item.value["interfaces"]
+    _check_interfaces(item, [*item.where, "interfaces"], interfaces, links)
+    return RouterSpec(name, dict(interfaces))
+
+
+def _check_interfaces(
+    item: _Item, inside: list[str], interfaces: Mapping[str, str], links: Mapping[str, LinkSpec]
+) -> None:
+    for device, link in interfaces.items():
+        where = [*inside, device]
+        if device == "lo":
+            text = f"{name_of(where)}: lo is on no link; leave it out, it is there"
+            raise item.document.failure(where, text, of_key=True)
+        one_of(item.document, where, "link", link, links)
 
 
 def _check_remote(item: _Item, text: str) -> None:

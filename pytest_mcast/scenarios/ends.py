@@ -136,6 +136,7 @@ class ProgramOrigin:
 
     def __init__(self, sender: ExternalSender, station: Station, channel: Channel, *, ttl: int, timeout: float) -> None:
         self.station = station
+        self.name = sender.name
         self._program = sender
         self._channel = channel
         self._ttl = ttl

@@ -41,6 +41,7 @@ def load(path: Path, *, cores: Sequence[str] = ()) -> Scenario:
         declared.hosts,
         expand(document, declared),
         links=declared.links,
+        routers=declared.routers,
         subjects=declared.subjects,
         notes=content.get("notes", ""),
     )

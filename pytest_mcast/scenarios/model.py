@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+
+from .impairments import ImpairmentSpec
+from .paths import Paths
 
 __all__ = [
     "AXES",
@@ -15,6 +19,7 @@ __all__ = [
     "HostSpec",
     "LinkSpec",
     "Party",
+    "RouterSpec",
     "Scenario",
     "Step",
     "SubjectSpec",
@@ -33,13 +38,17 @@ _ID = re.compile(
 
 @dataclass(frozen=True)
 class LinkSpec:
-    """A layer-2 segment between virtual hosts. With ``snooping`` its switch listens to IGMP and MLD, and has a querier."""
+    """A layer-2 segment between virtual hosts. With ``snooping`` its switch listens to IGMP and MLD, and has a querier.
+
+    ``impair`` has what happens on the cables of hosts and routers there, by their names.
+    """
 
     name: str
     snooping: bool = False
     igmp_version: int = 3
     mld_version: int = 2
     mtu: int | None = None
+    impair: Mapping[str, ImpairmentSpec] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,19 @@ class HostSpec:
     requires: tuple[str, ...] = ()
     notes: str = ""
     reason: str = ""
+
+    @property
+    def link(self) -> str | None:
+        """The link that a virtual host uses; None if that is no link."""
+        return self.interfaces.get(self.interface or "")
+
+
+@dataclass(frozen=True)
+class RouterSpec:
+    """A multicast router between virtual hosts; ``interfaces`` are names of its interfaces to links."""
+
+    name: str
+    interfaces: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -173,8 +195,14 @@ class Scenario:
     hosts: Mapping[str, HostSpec]
     cells: tuple[Cell, ...]
     links: Mapping[str, LinkSpec] = field(default_factory=dict)
+    routers: Mapping[str, RouterSpec] = field(default_factory=dict)
     subjects: Mapping[str, SubjectSpec] = field(default_factory=dict)
     notes: str = ""
+
+    @cached_property
+    def paths(self) -> Paths:
+        """The ways from link to link."""
+        return Paths(self.routers)
 
 
 def parse_id(text: str) -> dict[str, str] | None:

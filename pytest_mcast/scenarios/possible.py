@@ -6,11 +6,15 @@ from pytest_mcast.core.channels import SCOPES
 
 from .declarations import Declarations
 from .model import Cell, HostSpec
+from .paths import NOT_FORWARDED, Paths, names_of
 
 __all__ = ["LARGEST", "scopes", "why_not"]
 
 #: Bytes of payload: the largest datagram less the UDP header, and less the IPv4 header, which counts (RFC 791, RFC 8200).
 LARGEST = {"ipv4": 65535 - 20 - 8, "ipv6": 65535 - 8}
+
+_MTU = 1500
+_HEADERS = {"ipv4": 20 + 8, "ipv6": 40 + 8}
 
 # What a program sends at once has to wait in Linux's default receive buffer (net.core.rmem_default, 212992 bytes), with
 # the kernel's bookkeeping: 2.3 kB for each fragment.
@@ -40,9 +44,15 @@ def why_not(cell: Cell, declared: Declarations) -> tuple[str, str] | None:
     if cell.size is not None and cell.size > most:
         return "size", f"{cell.family} carries no more than {most} bytes"
     receiver = declared.hosts[cell.receiver.host]
-    trouble = _no_way(declared.hosts[cell.sender.host], receiver)
+    trouble = _no_way(declared.hosts[cell.sender.host], receiver, declared.paths)
     if trouble is not None:
         return "receiver", trouble
+    trouble = _too_narrow(cell, declared)
+    if trouble is not None:
+        return "scope", trouble
+    trouble = _in_fragments(cell, declared)
+    if trouble is not None:
+        return "size", trouble
     trouble = _too_much(cell, declared)
     if trouble is not None:
         return "steps" if cell.size is None else "size", trouble
@@ -50,18 +60,47 @@ def why_not(cell: Cell, declared: Declarations) -> tuple[str, str] | None:
     return None if trouble is None else ("steps", trouble)
 
 
-def _no_way(one: HostSpec, other: HostSpec) -> str | None:
-    """Say why nothing that a virtual host sends reaches another one: there are no routers between links."""
-    if one.name == other.name or not one.kind == other.kind == "virtual":
-        return None
-    links = [host.interfaces.get(host.interface or "") for host in (one, other)]
-    if links[0] is not None and links[0] == links[1]:
+def _no_way(one: HostSpec, other: HostSpec, paths: Paths) -> str | None:
+    """Say why nothing that a virtual host sends reaches another one."""
+    if paths.between(one, other) is not None:
         return None
     where = [
-        f"{host.name} uses {host.interface} on {f'the link {link}' if link else 'no link'}"
-        for host, link in zip((one, other), links, strict=True)
+        f"{host.name} uses {host.interface} on {f'the link {host.link}' if host.link else 'no link'}"
+        for host in (one, other)
     ]
-    return f"nothing gets from host to host: {' and '.join(where)}"
+    routers = f", and no router leads from {one.link} to {other.link}" if one.link and other.link else ""
+    return f"nothing gets from host to host: {' and '.join(where)}{routers}"
+
+
+def _too_narrow(cell: Cell, declared: Declarations) -> str | None:
+    """Say why a group does not get over the routers on the way."""
+    if cell.scope not in NOT_FORWARDED:
+        return None
+    for sender, way in declared.paths.of(cell, declared.hosts).items():
+        if way:
+            ends = f"{sender} to {cell.receiver.host}"
+            return f"no router forwards groups of scope {cell.scope}, and from {ends} the way is over {names_of(way)}"
+    return None
+
+
+def _in_fragments(cell: Cell, declared: Declarations) -> str | None:
+    """Say why it could not be told what impaired cables do to a datagram: they lose each fragment by itself."""
+    if cell.size is None or not any(link.impair for link in declared.links.values()):
+        return None
+    receiver = declared.hosts[cell.receiver.host]
+    for name, way in declared.paths.of(cell, declared.hosts).items():
+        places = [(declared.hosts[name].link, name), (receiver.link, receiver.name)]
+        for hop in way:
+            interfaces = declared.routers[hop.router].interfaces
+            places += [(interfaces[hop.incoming], hop.router), (interfaces[hop.outgoing], hop.router)]
+        links = [declared.links[link] for link, _ in places if link is not None]
+        impaired = [place for link, place in places if link is not None and place in declared.links[link].impair]
+        if name == receiver.name or not impaired:
+            continue
+        most = min(link.mtu or _MTU for link in links) - _HEADERS[cell.family]
+        if cell.size > most:
+            return f"it would be in fragments, each of which the cable of {impaired[0]} loses by itself; no more than {most}"
+    return None
 
 
 def _too_much(cell: Cell, declared: Declarations) -> str | None:
@@ -80,16 +119,12 @@ def _why_not_steps(cell: Cell, declared: Declarations) -> str | None:
     receiver = declared.hosts[cell.receiver.host]
     for step in cell.steps:
         if step.action == "send" and step.origin:
-            trouble = _no_way(declared.hosts[step.origin], receiver)
+            trouble = _no_way(declared.hosts[step.origin], receiver, declared.paths)
             if trouble is not None:
                 return f"the step '{step}': {trouble}"
         if step.action in ("block", "unblock") and cell.mode != "asm":
             return f"the step '{step}' is for mode asm: {cell.mode} has one source, and blocks none"
-        if (
-            step.action == "link"
-            and receiver.kind != "planned"
-            and not receiver.interfaces.get(receiver.interface or "")
-        ):
+        if step.action == "link" and receiver.kind != "planned" and not receiver.link:
             what = "its interface is lo" if receiver.kind == "virtual" else f"it is {receiver.kind}"
             return f"the step '{step}' is for receivers on virtual hosts with a link; {receiver.name}: {what}"
         if cell.mode == "ssm" and step.action == "send" and step.arrives and step.origin not in ("", cell.sender.host):

@@ -78,7 +78,8 @@ def _run(
         except (InterfaceError, OSError) as error:
             if isinstance(error, McastError) and not isinstance(error, InterfaceError):
                 raise
-            stage.world.need(sender.host, receiver.host, cell.family, cell.mode)  # it may be the environment's
+            if not stage.scenario.paths.between(sender.spec, receiver.spec):  # over routers nothing gets by itself
+                stage.world.need(sender.host, receiver.host, cell.family, cell.mode)  # it may be the environment's
             raise
         if story.old:
             story.evidence.append(f"{receiver.name} reported {story.reported}, in which there are no sources")

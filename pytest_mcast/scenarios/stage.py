@@ -8,12 +8,11 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_mcast.core.errors import InterfaceError
 
-from .model import LinkSpec
+from .network import FLAT, build_link, interfaces_of, set_sysctls, show_router
 from .outcomes import Excused, Unready
 
 if TYPE_CHECKING:
@@ -21,15 +20,15 @@ if TYPE_CHECKING:
     from pytest_mcast.core.groups import ChannelPicker
     from pytest_mcast.core.interfaces import Interface
     from pytest_mcast.hosts import Host, RemoteHost
-    from pytest_mcast.lab import Lab, Link, VirtualHost
+    from pytest_mcast.lab import Lab, Link, Router, VirtualHost
     from pytest_mcast.lab.port import Port
 
+    from .impairments import ImpairmentSpec
     from .model import HostSpec, Scenario
     from .subjects import Subjects
 
 __all__ = ["Stage", "Station", "World"]
 
-_FLAT = "lan"  # the link that all files share, unless they declare it
 _SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
 _FACTS = ("system", "release", "python", "machine")
 _NUMBERS = itertools.count(1)
@@ -78,6 +77,10 @@ class Station:
         """Where its interface is plugged in; None if that is no virtual one, or loopback."""
         return None if self.virtual is None else self.virtual.plugged.get(self.interface.index)
 
+    def is_near(self, other: Station) -> bool:
+        """Whether what is sent here gets there at once, or at the latest when routers have forwarded it: no network of others is between."""
+        return self is other or (self.virtual is not None and other.virtual is not None)
+
     def source(self, family: str, scope: str | None) -> str:
         """Return the address that its datagrams to groups of this family and scope come from."""
         return self.interface.address(family, scope or "link-local")
@@ -95,6 +98,7 @@ class Stage:
         self.world = world
         self._stack = ExitStack()
         self._links: dict[str, Link] = {}
+        self._routers: dict[str, Router] = {}
         self._stations: dict[str, Station] = {}
         self._remotes: dict[str, RemoteHost] = {}
         self._facts: dict[str, dict[str, str]] = {}  # of remote hosts
@@ -111,6 +115,36 @@ class Stage:
             spec = self.scenario.hosts[name]
             self._stations[name] = self._make(spec)
         return self._stations[name]
+
+    def router(self, name: str) -> Router:
+        """Return a router of the file."""
+        if name not in self._routers:
+            interfaces = self.scenario.routers[name].interfaces
+            router = self.world.lab().router(interfaces={nic: self._link(link) for nic, link in interfaces.items()})
+            self._stack.callback(self.world.lab().remove, router)
+            router.name = name
+            self._routers[name] = router
+            for port in router.plugged.values():
+                show_router(port)
+        return self._routers[name]
+
+    def draw(self) -> str:
+        """Draw the network of the file as text, by its names, once all of it has been made; see ``Lab.draw``.
+
+        Raises as ``station``.
+        """
+        from pytest_mcast.lab.drawing import draw
+
+        links = {self._link(name): name for name in self.scenario.links}
+        routers = [self.router(name) for name in self.scenario.routers]
+        stations = [self.station(spec.name) for spec in self.scenario.hosts.values() if spec.kind == "virtual"]
+        return draw(links, [*routers, *(one.virtual for one in stations if one.virtual is not None)], links)
+
+    def impairment(self, host: VirtualHost, interface: str) -> ImpairmentSpec | None:
+        """Return what happens on the cable of a host or router of the file; None where nothing does."""
+        port = host.plugged.get(host.find(interface).index)
+        names = [name for name, link in self._links.items() if port is not None and link is port.link]
+        return self.scenario.links[names[0]].impair.get(host.name) if names else None
 
     def pick(
         self,
@@ -166,7 +200,7 @@ class Stage:
 
     def close(self) -> None:
         """Let go of everything; again is no error."""
-        for things in (self._stations, self._links, self._remotes):
+        for things in (self._stations, self._routers, self._links, self._remotes):
             things.clear()
         self._stack.close()
 
@@ -200,12 +234,11 @@ class Stage:
 
     def _virtual(self, spec: HostSpec) -> Station:
         lab = self.world.lab()
-        plugged = spec.interfaces or ({} if spec.interface == "lo" else {spec.interface or "eth0": _FLAT})
+        plugged = interfaces_of(spec)
         host = lab.host(interfaces={name: self._link(link) for name, link in plugged.items()})
         host.name = spec.name
         try:
-            for name, value in spec.sysctl.items():
-                _set(host, name, value)
+            set_sysctls(host, spec.sysctl)
         except Unready as unready:  # and will be for each cell
             lab.remove(host)
             self._unready[spec.name] = str(unready)
@@ -215,32 +248,10 @@ class Stage:
 
     def _link(self, name: str) -> Link:
         if name not in self._links:
-            spec = self.scenario.links.get(name, LinkSpec(_FLAT))
+            spec = self.scenario.links.get(name, FLAT)
             lab = self.world.lab()
-            if spec == LinkSpec(_FLAT):  # nobody has said anything about it
-                return lab.link(_FLAT)
-            self._links[name] = link = _build(lab, spec, f"{name} ({self.scenario.path.name}, {next(_NUMBERS)})")
+            if spec == FLAT:  # nobody has said anything about it
+                return lab.link(FLAT.name)
+            self._links[name] = link = build_link(lab, spec, f"{name} ({self.scenario.path.name}, {next(_NUMBERS)})")
             self._stack.callback(lab.remove_link, link)
         return self._links[name]
-
-
-def _build(lab: Lab, spec: LinkSpec, name: str) -> Link:
-    link = (
-        lab.switch(name, snooping=True, igmp_version=spec.igmp_version, mld_version=spec.mld_version)
-        if spec.snooping
-        else lab.link(name)
-    )
-    if spec.mtu is not None:
-        link.set_mtu(spec.mtu)
-    return link
-
-
-def _set(host: VirtualHost, name: str, value: str) -> None:
-    """Set a sysctl of a host (sysctl(8): dots, or slashes where a name has dots)."""
-    path = name if "/" in name else name.replace(".", "/")
-    file = Path("/proc/sys") / path
-    with host.inside():
-        try:
-            file.write_text(value)
-        except OSError as error:
-            raise Unready(f"host {host}: cannot set {name} to {value!r}: {error.strerror}") from None

@@ -22,7 +22,7 @@ def nested(kind: int, *inner: bytes) -> bytes:
 
 def text(kind: int, value: str) -> bytes:
     """Encode a text."""
-    return attribute(kind, value.encode() + b"\0")
+    return attribute(kind, value.encode("utf-8", "surrogateescape") + b"\0")
 
 
 def octet(kind: int, value: int) -> bytes:

@@ -5,13 +5,16 @@ Frames pass with the kernel's own header for checksums that were left to the car
 
 from __future__ import annotations
 
+import errno
 import heapq
 import itertools
+import math
 import selectors
 import socket
 import struct
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from .frames import packet
@@ -25,8 +28,11 @@ _VNET = struct.Struct(
     "=BBHHHH"
 )  # struct virtio_net_hdr: flags, kind of GSO, header length, size, checksum start and offset
 _NEEDS_CHECKSUM = 1
-_BUFFER = 8 << 20  # bytes
+_SO_RCVBUFFORCE, _STATISTICS = 33, 6  # asm-generic/socket.h, linux/if_packet.h
+_BUFFER = 32 << 20  # bytes, where we may; else twice net.core.rmem_max
 _UDP = 17
+_TURN = 64  # frames that are taken before the other direction, and what is due, have their turn
+_LATE = 0.02  # seconds after which what is to come after the next datagram comes without one
 
 
 @dataclass
@@ -37,7 +43,9 @@ class _Way:
     target: socket.socket
     judge: Judge
     free_at: float = 0.0  # when the line has sent all up to now
-    late: list[tuple[bytes, Fate]] = field(default_factory=list)  # they come after the next datagram
+    late: list[tuple[float, bytes, Fate]] = field(
+        default_factory=list
+    )  # after the next datagram, or when their time is over
 
 
 class Cable:
@@ -86,8 +94,9 @@ class Cable:
                     selector.register(way.source, selectors.EVENT_READ, way)
                 selector.register(self._woken, selectors.EVENT_READ)
                 while True:
-                    due = self._queue[0][0] - time.monotonic() if self._queue else None
-                    for key, _ in selector.select(due if due is None else max(0.0, due)):
+                    due = self._next_due()
+                    remaining = None if due is None else max(0.0, due - time.monotonic())
+                    for key, _ in selector.select(remaining):
                         if key.fileobj is self._woken:
                             return
                         self._take(key.data)
@@ -95,14 +104,24 @@ class Cable:
         except BaseException as error:  # noqa: BLE001 - told by whoever asks; a thread has nobody to raise it to
             self.error = error
 
+    def _next_due(self) -> float | None:
+        due = [way.late[0][0] for way in self._ways if way.late]
+        return min([*due, *(one[0] for one in self._queue[:1])], default=None)
+
     def _take(self, way: _Way) -> None:
-        while True:
+        for _ in range(_TURN):
             try:
                 data, _, _, address = way.source.recvmsg(1 << 17)
             except (BlockingIOError, InterruptedError):
-                return
+                break
+            except OSError as error:
+                if error.errno != errno.ENETDOWN:  # said once, when a cable is pulled
+                    raise
+                break
             if address[2] != socket.PACKET_OUTGOING:
                 self._pass(way, data)
+        _, dropped = struct.unpack("=II", way.source.getsockopt(_SOL_PACKET, _STATISTICS, 8))  # and sets them to 0
+        way.judge.overrun += dropped
 
     def _pass(self, way: _Way, data: bytes) -> None:
         header, frame = data[: _VNET.size], data[_VNET.size :]
@@ -114,13 +133,17 @@ class Cable:
                 header = _VNET.pack(flags & ~_NEEDS_CHECKSUM, gso, length, size, 0, 0)
         fate = way.judge.fate(frame, datagram=datagram)
         if fate.late:
-            way.late.append((header, fate))
+            way.late.append((time.monotonic() + _LATE + fate.delay, header, fate))
             return
         self._schedule(way, header, fate)
         if datagram and fate.copies:
-            late, way.late = way.late, []
-            for each in late:
-                self._schedule(way, *each)
+            self._release(way, math.inf)
+
+    def _release(self, way: _Way, until: float) -> None:
+        """Send what was to come late, as far as its time is before ``until``."""
+        while way.late and way.late[0][0] <= until:
+            _, header, fate = way.late.pop(0)
+            self._schedule(way, header, fate)
 
     def _schedule(self, way: _Way, header: bytes, fate: Fate) -> None:
         for _ in range(fate.copies):
@@ -130,6 +153,8 @@ class Cable:
             heapq.heappush(self._queue, (now + fate.delay, next(self._numbers), way, header + fate.frame))
 
     def _send_due(self) -> None:
+        for way in self._ways:
+            self._release(way, time.monotonic())
         while self._queue and self._queue[0][0] <= time.monotonic():
             _, _, way, data = heapq.heappop(self._queue)
             try:
@@ -145,6 +170,8 @@ def _open(interface: str) -> socket.socket:
         sock.setsockopt(_SOL_PACKET, _VNET_HDR, 1)
         sock.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        with suppress(PermissionError):  # without CAP_NET_ADMIN of the whole machine
+            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
         sock.bind((interface, _ALL_PROTOCOLS))
     except BaseException:  # whatever it is: let go, and pass it on
         sock.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
@@ -63,6 +64,13 @@ class TapControl:
         """Fetch what has come in, before the kernel has no room for more (16 MiB; without root twice net.core.rmem_max)."""
         with self._lock:
             self._frames.extend(self._tap.frames())
+
+    def wait(self, deadline: Deadline) -> None:
+        """Wait until there is something to fetch."""
+        poll = select.poll()
+        poll.register(self._tap.fileno(), select.POLLIN)
+        remaining = deadline.remaining()
+        poll.poll(None if remaining is None else remaining * 1000 + 1)
 
     def sighting(self, sent: Sent, deadline: Deadline) -> str | None:  # noqa: ARG002 - nothing to wait for
         """Say where the datagram was seen coming in; None when it was not."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 __all__ = ["Choice", "Every", "Exactly", "Fate", "Impairment", "Judge", "complete_checksum"]
@@ -44,7 +44,7 @@ Choice = float | Every | Exactly
 class Impairment:
     """What happens to datagrams on the way; each direction has its own count, and its own chances from the same ``seed``.
 
-    ``loss``, ``duplicate``, ``reorder`` (it comes after the next one) and ``corrupt`` (one bit of it is changed) say which
+    ``loss``, ``duplicate``, ``reorder`` (it comes after the next one, or 20 ms later if there is none) and ``corrupt`` (one bit of it is changed) say which
     ones. ``delay`` is in seconds, or from least to most; ``rate`` in bytes of frames a second. These two are for every
     frame, the others for UDP datagrams to a group: reports, queries and neighbour discovery get through.
     """
@@ -98,15 +98,21 @@ class Fate:
 
 @dataclass
 class Judge:
-    """Decides for one direction. ``lost`` and so on are the numbers of the datagrams that it happened to."""
+    """Decides for one direction. ``lost`` and so on are the numbers of the datagrams that it happened to.
+
+    ``overrun`` counts frames for which the wire had no room, because they came faster than it takes them: they are lost, and
+    have no number. ``watch`` is told of each datagram, as it came, and of its fate before it goes on; in the thread of the wire.
+    """
 
     impairment: Impairment
     direction: str
     datagrams: int = 0
+    overrun: int = 0
     lost: list[int] = field(default_factory=list)
     duplicated: list[int] = field(default_factory=list)
     reordered: list[int] = field(default_factory=list)
     corrupted: list[int] = field(default_factory=list)
+    watch: Callable[[bytes, Fate], object] = lambda *_: None
 
     def __post_init__(self) -> None:
         # One stream of chances for each, so that what is lost does not depend on whether something is delayed as well.
@@ -118,6 +124,11 @@ class Judge:
         delay = self._delay()
         if not datagram:
             return Fate(frame, delay=delay)
+        fate = self._fate(frame, delay)
+        self.watch(frame, fate)
+        return fate
+
+    def _fate(self, frame: bytes, delay: float) -> Fate:
         self.datagrams += 1
         chosen = {name: self._chosen(name) for name in ("loss", "duplicate", "reorder", "corrupt")}
         if chosen["loss"]:

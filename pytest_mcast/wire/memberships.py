@@ -213,7 +213,7 @@ def _address(text: str) -> str:
 
 def _read(name: str) -> list[str]:
     try:
-        return (_DIRECTORY / name).read_text().splitlines()
+        return (_DIRECTORY / name).read_text("utf-8", "surrogateescape").splitlines()
     except FileNotFoundError:
         raise _missing(f"there is no {_DIRECTORY / name}") from None
 

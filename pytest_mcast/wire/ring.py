@@ -121,7 +121,7 @@ class Ring:
         if index not in self._names:
             with suppress(OSError):  # it is gone
                 answer = fcntl.ioctl(self._socket, _SIOCGIFNAME, struct.pack("=16si20x", b"", index))
-                self._names[index] = answer[:16].partition(b"\0")[0].decode()
+                self._names[index] = answer[:16].partition(b"\0")[0].decode("utf-8", "surrogateescape")
         return self._names.get(index, f"interface{index}")
 
     @property

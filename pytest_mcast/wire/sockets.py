@@ -54,7 +54,7 @@ def hardware_addresses() -> frozenset[str]:
     found = set()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for _, name in socket.if_nameindex():
-            answer = fcntl.ioctl(sock, _SIOCGIFHWADDR, name.encode().ljust(40, b"\0"))
+            answer = fcntl.ioctl(sock, _SIOCGIFHWADDR, name.encode("utf-8", "surrogateescape").ljust(40, b"\0"))
             found.add(answer[18:24].hex(":"))
     return frozenset(found - {"00:00:00:00:00:00"})
 

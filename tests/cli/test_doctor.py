@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_mcast import LabView
+from pytest_mcast.cli import main
 from tests.conftest import Runner
 from tests.support.terminal import Terminal
 
@@ -17,6 +18,24 @@ MAIN = [sys.executable, "-m", "pytest_mcast"]
 DOCTOR = [*MAIN, "doctor"]
 # A network of its own, so that the machine's own does not matter, and nothing is waited for on it.
 PRIVATE = [*MAIN, "run", "--", *DOCTOR, "--wait", "0"]
+_LINK = {
+    "index": 1,
+    "name": "lo",
+    "kind": "",
+    "flags": ["up", "loopback"],
+    "mtu": 65536,
+    "carrier": True,
+    "master": None,
+}
+_READINGS = {
+    "machine": {"system": "Linux", "release": "6", "machine": "x86_64", "python": "3.11"},
+    "links": [_LINK],
+    "addresses": [{"index": 1, "family": "ipv4", "address": "127.0.0.1", "prefix": 8, "scope": "host", "flags": []}],
+    "queriers": {"proof": False, "waited_s": 0, "interfaces": {}},
+    "tried": {"interface": "lo", "capabilities": {"ipv4-asm": None}},
+    "firewall": [],
+    "settings": {"open files": [1024, 4096]},
+}
 COLOUR = re.compile("\033\\[[0-9;]*m")
 
 
@@ -52,6 +71,36 @@ def test_a_document_gives_the_same_report_elsewhere(run: Runner) -> None:
     assert (again.returncode, again.stdout) == (0, printed.stdout)
     shown = run([*DOCTOR, "--from", "report.json"])
     assert "all capabilities are there" in shown.stdout
+
+
+def test_a_damaged_document_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readings = {name: {"value": value} for name, value in _READINGS.items()}
+    whole = {"system": "linux", "readings": readings}
+    damaged: list[str] = [
+        "[" * 100_000,
+        '{"snapshot": {"system": "linux", "readings": {"links": {"value": [{"name": 7}]}}}}',
+    ]
+    wrong: tuple[object, ...] = ([{"name": 7}], 7, {"interface": []}, "text")
+    damaged += [
+        json.dumps({**whole, "readings": {**readings, name: {"value": value}}}) for name in readings for value in wrong
+    ]
+    file = tmp_path / "damaged.json"
+    codes = set()
+    for text in damaged:
+        file.write_text(text)
+        codes.add(main(["doctor", "--from", str(file)]))
+        said = capsys.readouterr().err
+        assert said.count("\n") <= 1, said
+        assert said.startswith("pytest-mcast doctor: --from: ") or not said
+    assert 2 in codes
+
+
+def test_who_reads_no_more_is_no_error(run: Runner) -> None:
+    command = " ".join([*DOCTOR, "--iface", "lo", "--wait", "0"])
+    done = run(["sh", "-c", f"{{ {command}; echo code $? >&2; }} | true"])
+    assert "Traceback" not in done.stderr
+    assert "Broken" not in done.stderr
+    assert re.search(r"^code (141|[01])$", done.stderr, re.MULTILINE), done.stderr
 
 
 @pytest.mark.parametrize(

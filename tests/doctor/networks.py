@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_mcast import Channel, LabView, Receiver, Sender, VirtualHost
+from pytest_mcast.core.views import WithFences
 from pytest_mcast.lab import Link, netlink
 
 from .scene import PlainReceiver, Receives
@@ -158,8 +159,8 @@ class Network:
 
 
 def payload_of(receiver: Receives) -> bytes:
-    """Return the payload of the next datagram."""
-    datagram = receiver.recv(_WAIT)
+    """Return the payload of the next datagram, also of one that a receiver of ours keeps to itself."""
+    datagram = (WithFences(receiver) if isinstance(receiver, Receiver) else receiver).recv(_WAIT)
     return datagram if isinstance(datagram, bytes) else bytes(datagram.payload)
 
 

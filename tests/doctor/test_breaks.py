@@ -10,6 +10,7 @@ import pytest
 from pytest_mcast import LabView
 from pytest_mcast.doctor.checks import CHECKS
 
+from ..support.programs import program
 from .breaks import BREAKS, STRAYS
 from .scene import Break, Stray, prove, prove_unwanted
 
@@ -18,9 +19,11 @@ _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 @pytest.mark.parametrize("broken", BREAKS, ids=[broken.id for broken in BREAKS])
 def test_the_cause_is_named_and_the_cure_works(mcast_lab: LabView, broken: Break) -> None:
-    for program in broken.needs:  # or a file that the kernel has, by its path
-        if shutil.which(program, path=_PATH) is None and not ("/" in program and os.path.exists(program)):
-            pytest.skip(f"needs {program}")
+    for need in broken.needs:
+        if "/" in need and not os.path.exists(need):
+            pytest.skip(f"this kernel has no {need}")
+        if "/" not in need and shutil.which(need, path=_PATH) is None:
+            program(need)  # which skips, or fails where it should be installed
     prove(mcast_lab, broken)
 
 

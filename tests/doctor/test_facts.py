@@ -9,7 +9,7 @@ import pytest
 
 from pytest_mcast import LabView, VirtualHost
 from pytest_mcast.doctor.facts import Facts, NotRead
-from pytest_mcast.doctor.observation import facts_of
+from pytest_mcast.doctor.party import facts_of
 from pytest_mcast.evidence import Reading, Snapshot
 from pytest_mcast.lab import Switch
 

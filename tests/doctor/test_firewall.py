@@ -55,6 +55,9 @@ RULES = (
     (PASSES, "ct state established,related drop"),
     (PASSES, "ct state invalid drop"),
     (STOPS, "ct state new,invalid drop"),
+    (STOPS, "ct state . udp dport {{ new . {port} }} drop"),
+    (PASSES, "ct state . udp dport {{ established . {port}, new . 5 }} drop"),
+    (PASSES, "ct state . udp dport {{ new . {port} }} accept; ours drop"),
     (STOPS, "meta length 1-65535 drop"),
     (PASSES, "udp length > 1000 drop"),
     (PASSES, "udp dport {port} accept; ours drop"),
@@ -252,6 +255,20 @@ def test_flows_that_are_not_tracked_are_not_new() -> None:
     assert [stop.sure for stop in stops(listing, PACKET, *INCOMING)] == [True]
     listing.append(_rule("elsewhere", {"notrack": None}, table="other"))
     assert [stop.sure for stop in stops(listing, PACKET, *INCOMING)] == [False]
+
+
+@pytest.mark.parametrize("right", [{"range": [1, 2]}, [{"range": [1, 2]}, "established"], [8], ["new", 2]])
+def test_a_state_that_is_no_name_may_match(right: object) -> None:
+    state: dict[str, object] = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": right}}
+    sure = isinstance(right, list) and "new" in right
+    assert [stop.sure for stop in stops([_chain("input"), _rule("input", state, _DROP)], PACKET, *INCOMING)] == [sure]
+
+
+def test_a_dormant_table_stops_nothing() -> None:
+    chain = _chain("input", policy="drop")
+    table = {"family": "ip", "name": "mine"}
+    assert stops([{"table": table}, chain], PACKET, *INCOMING)
+    assert not stops([{"table": {**table, "flags": ["dormant"]}}, chain], PACKET, *INCOMING)
 
 
 def test_it_takes_plain_values() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_mcast import LabView, Sender
 from pytest_mcast.doctor import Changes, End, Facts, Flow
-from pytest_mcast.doctor.asking import ask
+from pytest_mcast.doctor.describing import Joinable, describe_socket
 from pytest_mcast.doctor.obstacles import found, obstacle
 from pytest_mcast.evidence import Reading, Snapshot, socket_options
 from pytest_mcast.evidence.linux import readers
@@ -86,11 +86,14 @@ def _arrives(sender: Sender, sock: socket.socket) -> bool:
 def _flow(scene: Scene, sender: Sender, *socks: socket.socket) -> Flow:
     read = readers([scene.channel.group])
     with scene.rx.inside():
-        facts = Facts(Snapshot("linux", {name: Reading(read[name]()) for name in _READ}))
+        readings = {name: Reading(read[name]()) for name in _READ}
+        joinable = Joinable(readings)
+        described = tuple(describe_socket(each, joinable, scene.channel.group) for each in socks)
+    facts = Facts(Snapshot("linux", readings))
     return Flow(
         scene.channel,
         sender=End("tx", facts, Changes({}), "eth0", (socket_options(sender.socket),)),
-        receiver=End("rx", facts, Changes({}), "eth0", tuple(ask(each, scene.channel, facts) for each in socks)),
+        receiver=End("rx", facts, Changes({}), "eth0", described),
         source=scene.tx.source(scene.family),
     )
 

@@ -35,6 +35,8 @@ WITHOUT_RIGHTS = (
     "setpriv --bounding-set=-all --inh-caps=-all" if os.geteuid() == 0 else f"{sys.executable} {AS_USER}"
 ) + f" {oldest()}"
 
+_FIREWALL = "nft 'table inet t { chain c { type filter hook input priority 0; meta l4proto udp drop; }; }'"
+
 
 @dataclass
 class Pair:
@@ -262,6 +264,19 @@ def test_within_a_machine_nothing_comes_in_by_an_interface(mcast_lab: LabView, b
     assert [hop.name for hop in leg.trace.hops] == ["sender's socket", "far: IP", "far: UDP", "receiver's socket"]
     assert leg.delivered is not broken
     assert (leg.trace.stopped_at and leg.trace.stopped_at.name) == ("far: IP" if broken else None)
+
+
+def test_another_name_for_a_machine_is_no_other_machine(mcast_lab: LabView) -> None:
+    """What comes from ::1 is taken by the host itself: only the firewall is in the way."""
+    host = mcast_lab.host("machine")
+    with host, closing(RemoteHost("far", f"popen//python={oldest()}", "lo")) as far:
+        subprocess.run(["sh", "-ec", _FIREWALL], check=True, timeout=10)
+        leg = way(Party(LocalHost("lo")), Party(far), "ipv6-asm", Wanted(), timeout=0.3)
+    assert leg.diagnosis is not None
+    assert leg.diagnosis.flow.same_host
+    certain = [each.check for each in leg.diagnosis.findings if each.confidence == "certain"]
+    assert "source.impossible" not in certain
+    assert certain, leg.diagnosis.lines()
 
 
 @pytest.mark.parametrize("snooping", [[], ["--snooping"]])

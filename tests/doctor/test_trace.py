@@ -13,6 +13,7 @@ import pytest
 
 from pytest_mcast import LabView, MissingCapability, VirtualHost
 from pytest_mcast.core import FAMILIES, Channel
+from pytest_mcast.core.views import WithFences
 from pytest_mcast.doctor import Party, Trace
 from pytest_mcast.doctor.hops import Seen, came_in, ip_took_it, left
 from pytest_mcast.doctor.trace import MARK, trace
@@ -299,7 +300,7 @@ def test_a_users_sender_is_used_as_it_is_set(mcast_lab: LabView) -> None:
             with place.rx.receiver(place.channel) as receiver, sock:
                 found = trace(place.channel, Party(place.tx, [sock]), Party(place.rx, [receiver.subscription.socket]))
                 assert found.delivered, told(found)
-                datagram = receiver.recv()
+                datagram = WithFences(receiver).recv()
                 assert (datagram.ttl, datagram.source[1]) == (7, sock.getsockname()[1])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from pytest_mcast import LabView, NotReported, VirtualHost
-from pytest_mcast.core.errors import NotReceived
 from pytest_mcast.doctor import Diagnosis, Observation, diagnose
 from pytest_mcast.doctor.unreported import report_flow
 
@@ -33,7 +32,8 @@ def test_what_was_joined_then_is_what_counts(mcast_lab: LabView, *, kept: bool) 
     tx, rx = mcast_lab.host("tx"), mcast_lab.host("rx")
     with Observation(tx, rx) as observation:
 
-        def keep(error: NotReceived | NotReported) -> None:
+        def keep(error: Exception) -> None:
+            assert isinstance(error, NotReported)
             error.moment = observation.moment([tx, rx])
 
         tx.lost = keep if kept else None

@@ -44,6 +44,19 @@ def test_rules_are_as_nft_says(host: VirtualHost) -> None:
     json.dumps(found)
 
 
+def test_dormant_tables_stop_nothing_and_are_not_listed(host: VirtualHost) -> None:
+    chain = "{ type filter hook input priority 0; policy drop; }"
+    say(host, f"nft 'add table ip awake; add table ip asleep {{ flags dormant; }}; add chain ip asleep c {chain}'")
+    with host.inside():
+        found = nftables()
+        assert sorted(table_names()) == ["ip asleep", "ip awake"]
+    assert [each["table"]["name"] for each in found if "table" in each] == ["awake"]
+    assert not [each for each in found if "chain" in each]
+    say(host, "nft delete table ip awake")
+    with host.inside():
+        assert nftables() == []
+
+
 def test_without_privilege_it_is_said(host: VirtualHost) -> None:
     say(host, "nft add table inet filter")
     with pytest.raises(PermissionError, match=r"^nftables are told to nobody without CAP_NET_ADMIN$"):
@@ -73,7 +86,7 @@ def test_what_the_program_complains_of_is_said(
     (tmp_path / "nft").write_text("#!/bin/sh\necho 'no such thing' >&2\necho more >&2\nexit 1\n")
     (tmp_path / "nft").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    with host.inside(), pytest.raises(OSError, match=r"^nft -j list ruleset: no such thing$"):
+    with host.inside(), pytest.raises(OSError, match=r"^nft -j list failed: no such thing$"):
         nftables()
 
 

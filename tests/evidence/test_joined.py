@@ -16,6 +16,8 @@ from pytest_mcast.core import system
 from pytest_mcast.evidence import joined_by, socket_state
 from pytest_mcast.evidence.joined import namespace
 
+from .support import say
+
 FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 SOURCE = {"ipv4": "192.0.2.{}", "ipv6": "2001:db8::{}"}
 
@@ -60,6 +62,18 @@ def test_memberships_of_a_socket(mcast_lab: LabView, host: VirtualHost, family: 
     ]
     _set(sock, "leave", index, any_source)
     assert joined_by(sock, [(index, any_source)]) == []
+
+
+def test_all_sources_are_told(mcast_lab: LabView, host: VirtualHost) -> None:
+    """See that there may be more than are asked for at first (for IPv6 the machine's limit is that number)."""
+    index, group, number = host.find("eth0").index, mcast_lab.channel().group, 71
+    say(host, f"sysctl -qw net.ipv4.igmp_max_msf={number}")
+    sources = [f"192.0.2.{each}" for each in range(1, number + 1)]
+    with host.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for source in sources:
+            _set(sock, "join-source", index, group, source)
+        (found,) = joined_by(sock, [(index, group)])
+    assert found["sources"] == sorted(sources)
 
 
 def test_an_ipv4_group_of_an_ipv6_socket(mcast_lab: LabView, host: VirtualHost) -> None:

@@ -335,6 +335,9 @@ def test_values_survive_the_way() -> None:
     for value in (datagram, [datagram, None, 1.5], {"a": (True, "\0class")}, frozenset({Channel("ff15::1", 5)}), ()):
         assert unpack(pack(value)) == value
     assert type(unpack(pack((1, [2])))[1]) is list
+    for name in ("q\udcff", "br\xe4\ud800"):  # of an interface: whatever bytes it was given
+        assert unpack(pack({name: [name]})) == {name: [name]}
+        assert isinstance(pack(name)[1], bytes)
 
 
 def test_nothing_but_our_own_values_is_made() -> None:

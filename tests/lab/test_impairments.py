@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from typing import Any
 
@@ -129,6 +130,62 @@ def test_a_burst_over_an_impaired_cable_is_accounted_for(mcast_lab: LabView) -> 
         assert account.lost == {"network": 20}
         assert [first + 1 for first, _ in account.missing] == cable.to_host.lost[:20]
         assert account.received == 180
+
+
+def test_the_last_one_that_is_to_come_late(mcast_lab: LabView) -> None:
+    link = mcast_lab.link("mine")
+    tx, rx = mcast_lab.hosts(2, link=link)
+    receiver = rx.receiver(mcast_lab.channel())
+    with link.impair(rx, reorder=Exactly(1)):
+        tx.sender(receiver.channel).send(b"nothing comes after it")
+        assert receiver.recv().payload == b"nothing comes after it"
+
+
+def test_a_cable_that_was_pulled_is_impaired_as_before(mcast_lab: LabView) -> None:
+    link = mcast_lab.link("mine")
+    tx, rx = mcast_lab.hosts(2, link=link)
+    receiver = rx.receiver(mcast_lab.channel())
+    with link.impair(rx, loss=Exactly(2)):
+        for _ in range(2):
+            link.down(rx)
+            link.up(rx)
+        assert _numbers(receiver, tx.sender(receiver.channel), 3) == [1, 3]
+
+
+def test_the_mtu_of_an_impaired_cable(mcast_lab: LabView) -> None:
+    link = mcast_lab.link("mine")
+    tx, rx = mcast_lab.hosts(2, link=link)
+    receiver = rx.receiver(mcast_lab.channel())
+    with link.impair(rx):
+        link.set_mtu(9000)
+        tx.sender(receiver.channel).send(bytes(8000))
+        assert len(receiver.recv().payload) == 8000
+
+
+def test_a_wire_that_is_flooded_is_closed_at_once(mcast_lab: LabView) -> None:
+    link = mcast_lab.link("mine")
+    tx, rx = mcast_lab.hosts(2, link=link)
+    receiver = rx.receiver(mcast_lab.channel())
+    sender = tx.sender(receiver.channel)
+    flooding = threading.Event()
+
+    def flood() -> None:
+        while not flooding.is_set():
+            sender.send(bytes(1000))
+
+    thread = threading.Thread(target=flood)
+    with link.impair(rx, rate=1_000_000):
+        thread.start()
+        receiver.recv()
+    flooding.set()
+    thread.join()
+
+
+def test_a_host_whose_number_is_that_of_the_switch(mcast_lab: LabView) -> None:
+    for _ in range(2):  # ports and switches are counted apart
+        switch = mcast_lab.switch(snooping=True)
+        for host in mcast_lab.hosts(2, link=switch):
+            switch.impair(host).close()
 
 
 @both_families

@@ -76,6 +76,27 @@ def test_environment_and_directory(mcast_lab: LabView, tmp_path: Path) -> None:
     assert program.stdout == [str(tmp_path), "blue"]
 
 
+def test_files_that_only_the_program_has(mcast_lab: LabView) -> None:
+    host = mcast_lab.host()
+    before = Path("/etc/group").read_text()
+    files = {"/run/mine/settings": "one\ntwo\n", "/etc/group": "mine:x:7:\n"}
+    program = host.popen(["sh", "-c", "cat /run/mine/settings /etc/group"], files=files)
+    assert program.wait() == 0
+    assert program.stdout == ["one", "two", "mine:x:7:"]
+    assert not Path("/run/mine").exists()
+    assert Path("/etc/group").read_text() == before
+
+
+def test_a_file_in_place_of_nothing(mcast_lab: LabView) -> None:
+    host = mcast_lab.host()
+    with pytest.raises(ProgramError, match=r"cannot start true: .*mount /etc/no-such-file"):
+        host.popen(["true"], files={"/etc/no-such-file": ""}, ready="never")
+    assert not Path("/etc/no-such-file").exists()
+    for path in ("run/settings", "/run/../etc/group"):
+        with pytest.raises(ValueError, match=f"is absolute and has no detours, not '{path}'"):
+            host.popen(["true"], files={path: ""})
+
+
 def test_a_daemon_that_has_forked_twice_ends_with_the_host(mcast_lab: LabView) -> None:
     host = mcast_lab.host()
     read, write = os.pipe()

@@ -97,6 +97,30 @@ def test_packets_that_wait_for_an_entry_come_late(mcast_lab: LabView, family: st
 
 
 @both_families
+def test_questions_about_several_groups(mcast_lab: LabView, family: str) -> None:
+    tx, router, _, channel = _network(mcast_lab, family)
+    other = mcast_lab.channel(family, scope=_SCOPE[family])
+    router.forward(family)
+    for each in (other, channel):
+        tx.sender(each, ttl=2, source=tx.source(family, _SCOPE[family])).send(b"?")
+    assert router.wait_for_upcall(channel.group).group == channel.group
+    assert router.wait_for_upcall(other.group).group == other.group  # it was there before
+    with pytest.raises(TimeoutError, match=f"was not asked about {channel.group}"):
+        router.wait_for_upcall(channel.group, timeout=0.01)
+
+
+@both_families
+def test_messages_of_hosts_take_no_room_from_questions(mcast_lab: LabView, family: str) -> None:
+    tx, router, _, channel = _network(mcast_lab, family)
+    router.forward(family)
+    querier = tx.querier(family)
+    for _ in range(600):
+        querier.query()
+    tx.sender(channel, ttl=2, source=tx.source(family, _SCOPE[family])).send(b"?")
+    assert router.wait_for_upcall(channel.group).group == channel.group
+
+
+@both_families
 def test_two_routers_and_a_link_that_nobody_listens_on(mcast_lab: LabView, family: str) -> None:
     tx = mcast_lab.host("tx", interfaces={"eth0": "a"})
     first = mcast_lab.router("first", interfaces={"eth0": "a", "eth1": "b", "eth2": "empty"})

@@ -175,10 +175,7 @@ def test_off_and_brief(home: Runner) -> None:
     assert "--mcast-doctor: 'always' is not one of on, brief, off" in wrong.stderr
 
 
-def test_a_doctor_that_fails_is_a_line_and_what_passes_says_nothing(
-    home: Runner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("MCAST_DOCTOR_RAISES")  # as it is for users
+def test_a_doctor_that_fails_is_a_line_and_what_passes_says_nothing(home: Runner) -> None:
     home.write(SUITE)
     home.write(
         """
@@ -192,7 +189,7 @@ def test_a_doctor_that_fails_is_a_line_and_what_passes_says_nothing(
         """,
         "conftest.py",
     )
-    result = home([*PYTEST, "--mcast-lab", "-k", "silent or fine"])
+    result = home([*PYTEST, "--mcast-lab", "-k", "silent or fine"], doctor_fails=True)
     assert _sections(result.stdout)["test_silent"] == ["the doctor has failed: ValueError: no idea"]
     assert "1 failed, 1 passed" in result.stdout
     passing = home([*PYTEST, "--mcast-lab", "-k", "fine"])

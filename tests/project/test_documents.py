@@ -53,6 +53,8 @@ def test_every_block_is_of_a_kind_that_is_checked() -> None:
 
 def test_python_examples_pass(run: Runner) -> None:
     examples = _blocks("python")
+    if not os.environ.get("CI") and not shutil.which("zebra", path="/usr/lib/frr:/usr/libexec/frr"):
+        examples = [example for example in examples if ".frr(" not in example]
     assert len(examples) >= 7
     for number, example in enumerate(examples):
         run.write(example, f"test_example{number}.py")

@@ -41,6 +41,8 @@ def test_missing_tools_are_named_with_the_version_and_the_remedy(tmp_path: Path)
         "programs in Go: error: Go 1.18 or later is needed, and there is no go on PATH; apt-get install golang-go",
         "programs in Node: error: Node 18.3 or later is needed, and there is no node on PATH; apt-get install nodejs",
         "actionlint 1.7.7: error: Go 1.18 or later is needed, and there is no go on PATH; apt-get install golang-go",
+        "SMCRoute: error: there is no smcrouted on PATH, and no apt-get and dpkg to get the package smcroute with",
+        "pimd: error: there is no pimd on PATH, and no apt-get and dpkg to get the package pimd with",
     ]
 
 

@@ -23,7 +23,16 @@ include: [common.yaml]
 requires: [ipv4-ssm]
 marks: [slow]
 links:
-  quiet: {snooping: true, igmp_version: 2, mld_version: 1, mtu: 1400}
+  quiet:
+    snooping: true
+    igmp_version: 2
+    mld_version: 1
+    mtu: 1400
+    impair:
+      r1: {loss: {every: 5}, duplicate: {exactly: [2, 5]}, reorder: 0.1, corrupt: 1, delay: [0.01, 0.02], rate: 1e6, seed: 7}
+  side: {}
+routers:
+  r1: {interfaces: {eth0: quiet, eth1: lan, eth2: side}}
 hosts:
   one: virtual
   two:

@@ -18,7 +18,7 @@ NAME = re.compile(r"# (\S+\.yaml)\n")
 
 def test_every_example_loads(tmp_path: Path) -> None:
     examples = [text for kind, text in BLOCKS if kind == "yaml"]
-    assert len(examples) == 8
+    assert len(examples) == 10
     paths = []
     for number, text in enumerate(examples):
         name = NAME.match(text)

@@ -1,4 +1,4 @@
-"""``programs.py DIRECTORY``: install the programs in other languages that tests run, into DIRECTORY/bin.
+"""``programs.py DIRECTORY``: install the programs that tests run, in other languages and daemons, into DIRECTORY/bin.
 
 Only what is missing, or there in another version. With that directory on PATH, ``program()`` finds them for a test.
 """
@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -41,16 +42,20 @@ _CRATES = (
 )
 
 
-def program(name: str, *others: str) -> str:
-    """Return the path of a program, or else of another; skips the test where they are missing, or fails it where ``.ci/run`` installs it."""
+def program(name: str, *others: str, places: Sequence[str] = ()) -> str:
+    """Return the path of a program, or else of another; skips the test where they are missing, or fails it where ``.ci/run`` installs it.
+
+    ``places``: where it may be as well, beside PATH and where daemons are.
+    """
     import pytest
 
-    path = next(filter(None, map(shutil.which, (name, *others))), None)
-    if path is None:
+    path = os.pathsep.join([os.environ.get("PATH", ""), *places, "/usr/sbin", "/usr/local/sbin"])
+    found = next(filter(None, (shutil.which(one, path=path) for one in (name, *others))), None)
+    if found is None:
         if os.environ.get("CI"):
             pytest.fail(f"{name} is missing, which .ci/run installs", pytrace=False)
         pytest.skip(f"{name} is missing; .ci/run installs it")
-    return path
+    return found
 
 
 def _tool(name: str, command: Sequence[str], pattern: str, lowest: tuple[int, int], remedy: str) -> str:
@@ -119,6 +124,28 @@ def _actionlint(directory: Path) -> str:
     return f"built with Go {version}"
 
 
+def _unpacked(package: str, name: str, directory: Path) -> str:
+    """Unpack a daemon of Debian, unless there is one, and say so; installed, smcroute and pimd exclude each other."""
+    if shutil.which(name) or _all_in(directory, [name]):
+        return "is there"
+    if not shutil.which("apt-get") or not shutil.which("dpkg"):
+        raise _MissingError(f"there is no {name} on PATH, and no apt-get and dpkg to get the package {package} with")
+    root = directory / "debian" / package
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as download:
+        fetch = ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", package]  # into a directory of ours
+        if subprocess.run(fetch, cwd=download, check=False).returncode != 0:
+            _install(["apt-get", "update", "-qq"])  # there are no lists, or old ones
+            _install(fetch, cwd=download)
+        for archive in Path(download).glob("*.deb"):
+            _install(["dpkg", "-x", str(archive), str(root)])
+    (directory / "bin").mkdir(exist_ok=True)
+    link = directory / "bin" / name
+    link.unlink(missing_ok=True)
+    link.symlink_to(os.path.relpath(root / "usr" / "sbin" / name, link.parent))
+    return "unpacked"
+
+
 def _node() -> str:
     """Say which Node it is that runs our programs, which need no installation."""
     version = _tool("Node", ["node", "--version"], r"v(\d+\.\d+\S*)", (18, 3), "apt-get install nodejs")
@@ -143,6 +170,8 @@ def main(arguments: Sequence[str]) -> int:
         "programs in Go": partial(_go, directory),
         "programs in Node": _node,
         f"actionlint {_ACTIONLINT}": partial(_actionlint, directory),
+        "SMCRoute": partial(_unpacked, "smcroute", "smcrouted", directory),
+        "pimd": partial(_unpacked, "pimd", "pimd", directory),
     }
     code = 0
     for what, step in steps.items():

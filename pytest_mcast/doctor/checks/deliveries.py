@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.flow import End, Flow, Unwanted
-from pytest_mcast.doctor.hearing import Ear, Joined, ears
+from pytest_mcast.doctor.hearing import Ear, Joined, ears, listed
 
 __all__ = ["CHECKS"]
 
@@ -91,7 +91,7 @@ def _any_source(flow: Flow) -> Iterator[Match]:
 def _more_sources(flow: Flow) -> Iterator[Match]:
     for ear, wanted, source, own in _sources(flow):
         if own.mode == "include" and source in own.sources:
-            seen = f"{ear.name} has joined {own.group} on {own.interface} for {', '.join(own.sources)}"
+            seen = f"{ear.name} has joined {own.group} on {own.interface} for {listed(own.sources)}"
             yield Match("certain", (seen,), {"source": source, "wanted": wanted})
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from shlex import quote
 from typing import Any
 
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.firewall import stops
 from pytest_mcast.doctor.flow import End, Flow
+from pytest_mcast.doctor.tally import surely
 
 from .choosing import chosen_otherwise
 from .refusals import add_route, covering, ipsec_exemption, link_local_ipv4, link_of, table
@@ -45,6 +47,7 @@ def _loopback_route(flow: Flow) -> Iterator[Match]:
     for route in [each for each in covering(end.facts, flow) if each["index"] == link["index"]][:1]:
         if route["kind"] != "local":
             wrong = f"{route['kind']} {route['destination']} dev {end.interface} table {table(route['table'])}"
+            wrong = wrong.replace(f"dev {end.interface} ", f"dev {quote(end.interface)} ")
             command = f"ip -6 route del {wrong} metric {route['metric']} && {add_route(link, 'ff00::/8')}"
             values = {"interface": end.interface, "kind": route["kind"], "command": command}
             yield Match("certain", (f"{end.name} has the route {wrong}",), values)
@@ -76,8 +79,9 @@ def _queue_drops(flow: Flow) -> Iterator[Match]:
         if not dropped and queue["kind"] != "blackhole":
             continue
         usual = queue["handle"] == 0  # the kernel has put it there by itself: it is full, and that is all
+        blackhole = queue["kind"] == "blackhole"  # all that goes out there is lost, whoever else there is
         yield Match(
-            "likely" if usual else "certain",
+            "likely" if usual else "certain" if blackhole else surely(flow, "sender", counter),
             (
                 f"the queue of {end.interface} is {queue['kind']}, and has dropped {queue['drops']} packets so far",
                 *([f"{end.name} has counted {counter} +{dropped}"] if dropped else []),
@@ -86,9 +90,10 @@ def _queue_drops(flow: Flow) -> Iterator[Match]:
                 "interface": end.interface,
                 "kind": queue["kind"],
                 "cure": "send more slowly" if usual else "go back to the usual queue, or send more slowly",
-                "command": "" if usual else f"tc qdisc del dev {end.interface} root",
+                "command": "" if usual else f"tc qdisc del dev {quote(end.interface)} root",
             },
             "code" if usual else None,
+            shared=not blackhole,
         )
 
 
@@ -100,7 +105,8 @@ def _no_security(flow: Flow) -> Iterator[Match]:
     dropped = end.changes["XfrmOutNoStates"]
     if dropped:
         seen = f"{end.name} has counted XfrmOutNoStates +{dropped}"
-        yield Match("certain", (seen,), {"group": flow.channel.group, "command": ipsec_exemption(flow)})
+        values = {"group": flow.channel.group, "command": ipsec_exemption(flow)}
+        yield Match(surely(flow, "sender", "XfrmOutNoStates"), (seen,), values, shared=True)
 
 
 def _egress(flow: Flow) -> Iterator[Match]:
@@ -163,6 +169,7 @@ CHECKS: tuple[Check, ...] = (
         reads=("queues", "Udp SndbufErrors, Udp6SndbufErrors"),
         reference="tc(8); send(2), ENOBUFS",
         place="sender",
+        passing=True,
     ),
     Check(
         id="ipsec.no-state",

@@ -19,7 +19,12 @@ def _apart(flow: Flow) -> Iterator[Match]:
     seen = f"{flow.sender.interface} of {flow.sender.name} is on {apart.sender}, {flow.receiver.interface} of {flow.receiver.name} on {apart.receiver}"
     values = {"sender": flow.sender.name, "receiver": flow.receiver.name}
     if not apart.routers:
-        yield Match("certain", (seen, f"nobody on {apart.sender} routes multicast"), values)
+        relays = (
+            [f"{', '.join(apart.relays)} is on both: a program there may pass datagrams on"] if apart.relays else []
+        )
+        sure = not apart.relays and not flow.received
+        evidence = (seen, f"nobody on {apart.sender} routes multicast", *relays)
+        yield Match("certain" if sure else "likely", evidence, values)
 
 
 #: Checks of the network between two hosts.

@@ -8,9 +8,11 @@ from pytest_mcast.doctor.arrival import conf_name, counted, delivered, from_else
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.flow import Flow
 from pytest_mcast.doctor.obstacles import obstacle
+from pytest_mcast.doctor.tally import surely
 
 __all__ = ["CHECKS"]
 
+_BY_POLICY = ("XfrmInPolBlock", "XfrmInNoPols", "XfrmInTmplMismatch")
 _MASTERS = ("bond", "bridge", "openvswitch", "team")  # that take what comes to those they have
 
 
@@ -76,13 +78,13 @@ def _ipsec(flow: Flow) -> Iterator[Match]:
     end = flow.receiver
     if end is None or delivered(end, flow.channel.family):
         return
-    counts = {name: end.changes[name] for name in ("XfrmInPolBlock", "XfrmInNoPols", "XfrmInTmplMismatch")}
+    counts = {name: end.changes[name] for name in _BY_POLICY}
     evidence = tuple(f"{packets(count)} dropped for it ({name})" for name, count in counts.items() if count)
     if evidence:
         direction = f"dir in src ::/0 dst {flow.channel.group}/128"
         if flow.channel.family == "ipv4":
             direction = f"dir in src 0.0.0.0/0 dst {flow.channel.group}/32"
-        yield Match("certain", evidence, named(end, policy=direction))
+        yield Match(surely(flow, "receiver", *_BY_POLICY), evidence, named(end, policy=direction), shared=True)
 
 
 #: Checks of the receiver's interface.

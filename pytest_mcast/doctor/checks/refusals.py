@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 from collections.abc import Mapping
+from shlex import quote
 from typing import Any
 
 from pytest_mcast.core.errors import InterfaceError
@@ -66,7 +67,7 @@ def ip(flow: Flow) -> str:
 
 def add_route(link: Mapping[str, Any], network: str) -> str:
     """Return the command that adds a route to a group, or to all, by an interface."""
-    name = link["name"]
+    name = quote(link["name"])
     if ":" not in network:
         return f"ip route add {network} dev {name}"
     # Over loopback IPv6 delivers nothing by a route of another type than local (measured, Linux 6.18).

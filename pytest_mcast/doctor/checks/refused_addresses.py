@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Mapping
+from shlex import quote
 from typing import Any
 
 from pytest_mcast.core.errors import InterfaceError
@@ -79,11 +80,12 @@ def _no_address(flow: Flow) -> Iterator[Match]:
     family = flow.channel.family
     if end.facts.addresses(end.interface, family) or (family == "ipv6" and flow.call == "join"):
         return
+    device = quote(end.interface)
     if family == "ipv6":
-        command = f"ip -6 addr add {eui64('fe80::', link['mac'])}/64 dev {end.interface} nodad"
+        command = f"ip -6 addr add {eui64('fe80::', link['mac'])}/64 dev {device} nodad"
     else:
-        command = f"ip addr add {link_local_ipv4(link['mac'])}/16 dev {end.interface}; "
-        command += f"ip route add 224.0.0.0/4 dev {end.interface}"
+        command = f"ip addr add {link_local_ipv4(link['mac'])}/16 dev {device}; "
+        command += f"ip route add 224.0.0.0/4 dev {device}"
     name = {"ipv4": "IPv4", "ipv6": "IPv6"}[family]
     yield Match(
         "certain",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from shlex import quote
 
+from pytest_mcast.doctor.arrival import source_of
 from pytest_mcast.doctor.check import Check, Match, Place
 from pytest_mcast.doctor.facts import Facts, NotRead
 from pytest_mcast.doctor.firewall import OUTGOING, Packet, Stop, stops
 from pytest_mcast.doctor.flow import End, Flow
-from pytest_mcast.doctor.switching import Way, always_flooded, source_of, way_through
+from pytest_mcast.doctor.switching import Way, always_flooded, way_through
 
 __all__ = ["CHECKS", "old_version", "stopped_reports"]
 
@@ -139,7 +141,7 @@ def _forced_version(flow: Flow) -> Iterator[Match]:
         names = [name for name in names if end.facts.sysctl_int(name)]
         settings = [f"{name} = {end.facts.sysctl(name)}" for name in names]
         values = {"version": f"{_NEWEST[family][0]}{version}", "host": end.name}
-        command = " ".join(f"{name}=0" for name in names)
+        command = " ".join(quote(f"{name}=0") for name in names)
         yield Match("certain" if sure else "possible", (*settings, *seen), {**values, "settings": command})
 
 

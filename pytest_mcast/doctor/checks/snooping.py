@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pytest_mcast.doctor.arrival import source_of
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.flow import End, Flow
-from pytest_mcast.doctor.switching import Way, always_flooded, source_of, way_through
+from pytest_mcast.doctor.switching import Way, always_flooded, way_through
 
 from .reporting import stopped_reports
 

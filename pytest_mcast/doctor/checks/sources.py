@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from shlex import quote
 from typing import Any
 
 from pytest_mcast.doctor.arrival import (
@@ -103,7 +104,7 @@ def _no_way(flow: Flow) -> Iterator[Match]:
 def _route(route: Mapping[str, Any]) -> str:
     """Write a route as ip-route(8) does."""
     kind = "" if route["kind"] == "unicast" else f"{route['kind']} "
-    device = f" dev {route['interface']}" if route["interface"] else ""
+    device = f" dev {quote(route['interface'])}" if route["interface"] else ""
     table = "" if route["table"] == _MAIN else f" table {route['table']}"
     return f"{kind}{route['destination']}{device}{table}"
 

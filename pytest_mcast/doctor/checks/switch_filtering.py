@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_mcast.doctor.arrival import source_of
 from pytest_mcast.doctor.check import Check, Confidence, Match
 from pytest_mcast.doctor.firewall import BRIDGED, Packet, Stop, stops
 from pytest_mcast.doctor.flow import Flow
-from pytest_mcast.doctor.switching import Way, source_of, way_through
+from pytest_mcast.doctor.switching import Way, way_through
 
 __all__ = ["CHECKS"]
 

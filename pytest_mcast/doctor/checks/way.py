@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pytest_mcast.doctor.arrival import counted, from_elsewhere, packets
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.flow import Flow
+from pytest_mcast.doctor.tally import lost
 
 __all__ = ["CHECKS"]
 
@@ -53,8 +54,31 @@ def _no_route_in(flow: Flow) -> Iterator[Match]:
     yield Match("certain", tuple(evidence), {"receiver": end.name, "interface": end.interface})
 
 
+def _impaired(flow: Flow) -> Iterator[Match]:
+    """Yield that a cable is impaired on purpose, if it has lost something; a delay may be too long for who waits."""
+    segment = flow.segment
+    if segment is None or not segment.impaired:
+        return
+    count = segment.wire_lost
+    seen = (*segment.impaired, f"datagrams lost or damaged on this way: {count}")
+    sure = count > 0 and count == lost(flow)
+    # Lost on purpose: that is no less so beside other causes, but somebody else's may be among what it has counted.
+    yield Match("certain" if sure else "likely" if count else "possible", seen, {"switch": segment.name}, shared=True)
+
+
 #: Checks of the way from host to host.
 CHECKS: tuple[Check, ...] = (
+    Check(
+        id="cable.impaired",
+        stage="network",
+        condition=_impaired,
+        sentence="the cable between the host and the switch {switch} loses datagrams on purpose",
+        cure="end the impairment, or expect the loss",
+        reads=("the impairments of the lab's cables, and what they have lost",),
+        reference="Link.impair()",
+        place="code",
+        passing=True,
+    ),
     Check(
         id="network.loses",
         stage="network",

@@ -36,6 +36,7 @@ class _Injector(PlainSender):
         super().__init__(plain.socket, (scene.channel.group, scene.channel.port))
         self._scene = scene
         self._wrong = wrong
+        self.count = 0
 
     def send(self, payload: bytes) -> object:
         """Inject a datagram."""
@@ -44,6 +45,7 @@ class _Injector(PlainSender):
         packet = udp(scene.channel, payload, source=source, source_port=40000)
         packet = packet.as_frame(source_mac=scene.tx.injector().mac)
         packet = packet.with_checksum(wrong.get("checksum"), ip=wrong.get("ip_checksum"))
+        self.count += 1
         scene.tx.inject(*frames_of(packet.with_length(ip=wrong.get("ip_length")).with_ip(**wrong.get("ip_fields", {}))))
         return None
 

@@ -61,6 +61,13 @@ def _apart(lab: LabView, family: str) -> Scene:
     return scene
 
 
+def _with_relay(lab: LabView, family: str) -> Scene:
+    """A host is on both links; that no program there passes datagrams on is nothing that anybody can see."""
+    scene = _apart(lab, family)
+    lab.host("relay", interfaces={"eth0": scene.switch, "eth1": "other"})
+    return scene
+
+
 def _together(scene: Scene) -> None:
     scene.rx = scene.lab.host("near", interfaces={"eth0": scene.switch})
 
@@ -107,6 +114,15 @@ _CALL = "net.bridge.bridge-nf-call-{ip}tables"
 
 BREAKS = (
     *both("two links, no router", "links.apart", lambda _: None, cure=_together, scene=_apart, healthy=False, needs=()),
+    Break(
+        "two links, a host on both",
+        "links.apart",
+        lambda _: None,
+        cure=_together,
+        scene=lambda lab: _with_relay(lab, "ipv4"),
+        healthy=False,
+        certain=False,
+    ),
     *both("switch off", "switch.down", on_switch("ip link set dev {bridge} down")),
     *both("receiver in no bridge", "switch-port.unplugged", on_switch("ip link set dev {rx} nomaster")),
     *both("cable of the receiver pulled", "switch-port.down", lambda scene: scene.switch.down(scene.rx)),

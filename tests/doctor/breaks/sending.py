@@ -225,7 +225,7 @@ BREAKS = (
         run("tx", _NOT_LOCAL.format("", "")),
         scene=over_loopback,
     ),
-    Break("loopback, names no interface", "sender.route-elsewhere", _no_interface, scene=over_loopback),
+    Break("loopback, names no interface", "sender.route-elsewhere", _no_interface, scene=over_loopback, certain=None),
     Break("names eth9", "sender.other-interface", _names_eth9, _names_eth0, two_interfaces("ipv6")),
     Break(
         "names eth9 by its address",
@@ -242,11 +242,14 @@ BREAKS = (
         _from_address_of_eth9,
         _names_eth0,
         two_interfaces("ipv4"),
+        certain=None,
     ),
-    Break("route by eth9", "sender.route-elsewhere", _names_none, scene=two_interfaces("ipv4")),
-    Break("route by eth9, ipv6", "sender.route-elsewhere", _names_none, scene=two_interfaces("ipv6")),
-    Break("rule by eth9", "sender.rule-elsewhere", _rule, scene=two_interfaces("ipv4")),
-    Break("rule by eth9 for a mark", "sender.rule-elsewhere", _rule_for_mark, scene=two_interfaces("ipv4")),
+    Break("route by eth9", "sender.route-elsewhere", _names_none, scene=two_interfaces("ipv4"), certain=None),
+    Break("route by eth9, ipv6", "sender.route-elsewhere", _names_none, scene=two_interfaces("ipv6"), certain=None),
+    Break("rule by eth9", "sender.rule-elsewhere", _rule, scene=two_interfaces("ipv4"), certain=None),
+    Break(
+        "rule by eth9 for a mark", "sender.rule-elsewhere", _rule_for_mark, scene=two_interfaces("ipv4"), certain=None
+    ),
     Break("cable pulled", "sender.no-carrier", _pull_cable, _plug_in, behind_router("ipv4")),
     Break("no source address", "source.none", run("tx", "ip addr flush dev eth0"), scene=_sends_plainly),
     *(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_mcast.lab import Exactly
 from tests.doctor.scene import Break, Scene
 
 from .receiving import ipv6
@@ -18,7 +19,17 @@ def _only_default(scene: Scene) -> None:
     scene.sh(scene.rx, f"while ip -6 route del {_ROUTE} 2>/dev/null; do :; done")
 
 
+def _impair(scene: Scene) -> None:
+    scene.at_end.callback(scene.switch.impair(scene.rx, loss=Exactly(1)).close)
+
+
+def _unimpaired(scene: Scene) -> None:
+    scene.at_end.close()
+
+
 BREAKS = (
+    Break("an impaired cable", "cable.impaired", _impair, _unimpaired),
+    Break("an impaired cable, ipv6", "cable.impaired", _impair, _unimpaired, scene=ipv6, certain=None),
     Break("no route in", "route.in", _no_route_in, scene=ipv6),
     Break("only a default route in", "route.in", _only_default, scene=ipv6),
 )

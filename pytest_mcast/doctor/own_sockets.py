@@ -1,0 +1,101 @@
+"""The UDP sockets of this process that are not ours: those of the code under test, in whichever host they are."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from pytest_mcast.core.channels import Channel
+from pytest_mcast.core.errors import ChannelError, InterfaceError
+from pytest_mcast.core.system import LINUX
+from pytest_mcast.evidence import Reading
+from pytest_mcast.hosts import Host
+
+from .describing import MOST, Joinable, describe_socket
+from .endpoint import Endpoint
+
+__all__ = ["opened_here", "own_sockets"]
+
+_MOST_ASKED = 1000  # of the sockets of any kind, to find those that are meant
+
+
+def opened_here() -> dict[int, int]:
+    """Return the descriptors of all sockets of this process, by inodes (about 0.05 ms).
+
+    None on other systems than Linux, and where it has no descriptor left to look for them.
+    """
+    if not LINUX:
+        return {}
+    from pytest_mcast.evidence.descriptors import open_sockets
+
+    return open_sockets()
+
+
+def own_sockets(
+    readings: Mapping[Host, Mapping[str, Reading]], opened: Mapping[int, int], known: Collection[int]
+) -> list[Endpoint]:
+    """Return those of the opened ones that are in a host which says what its namespace is, and are not known (inodes).
+
+    One that has joined groups is a receiver of each, on its port; one that has joined none is a sender to any group. When
+    there are many it is the newest ``MOST``.
+    """
+    places = {_namespace(each): host for host, each in readings.items()}
+    places.pop(None, None)
+    if not places:
+        return []
+    from pytest_mcast.evidence.descriptors import duplicate, namespace_of
+
+    chosen: dict[Host, list[tuple[int, int]]] = {}
+    left = MOST
+    for inode, descriptor in sorted(opened.items(), reverse=True)[:_MOST_ASKED]:
+        host = None if inode in known else places.get(namespace_of(descriptor))
+        if host is not None:
+            chosen.setdefault(host, []).append((inode, descriptor))
+            left -= 1
+            if not left:
+                break
+    found: list[Endpoint] = []
+    for host, sockets in chosen.items():
+        interface = _interface(host)
+        with host.inside():
+            joinable = Joinable(readings[host])
+            for inode, descriptor in sockets:
+                sock = duplicate(descriptor, inode)
+                if sock is not None:  # else closed by now
+                    with sock:
+                        found += _plain(host, interface, describe_socket(sock, joinable))
+    # The newest last, as those of hosts are.
+    return sorted(found, key=lambda endpoint: endpoint.options["inode"])
+
+
+def _namespace(readings: Mapping[str, Reading]) -> int | None:
+    value: int | None = readings.get("namespace", Reading()).value
+    return value
+
+
+def _interface(host: Host) -> str | None:
+    try:
+        return host.interface.name
+    except InterfaceError:  # the test has removed it
+        return None
+
+
+def _plain(host: Host, interface: str | None, options: Mapping[str, Any]) -> Iterator[Endpoint]:
+    port = options.get("local", ["", 0])[1]
+    silent = 0 if port == 0 else None  # the first datagram takes a port
+    for each in options.get("joined", ()):
+        source = each["sources"][0] if each["mode"] == "include" and each["sources"] else None
+        channel = Channel.unchecked(each["group"], port, source)
+        yield Endpoint(host, "receiver", channel, socket.if_indextoname(each["index"]), options)
+    # What receives may send as well.
+    out = options.get("device") or interface
+    if out is not None:
+        yield Endpoint(host, "sender", _peer(options), out, options, silent)
+
+
+def _peer(options: Mapping[str, Any]) -> Channel | None:
+    try:
+        return Channel(*options["peer"]) if "peer" in options else None
+    except (ChannelError, ValueError):  # connected to a host
+        return None

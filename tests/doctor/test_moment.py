@@ -1,0 +1,105 @@
+"""What is kept at the moment of a loss: enough, of what is there, and not more than there is time for."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+
+from pytest_mcast import Channel, Lab, LabView, VirtualHost
+from pytest_mcast.doctor import Flow, Match, Observation, Party, diagnose
+from pytest_mcast.doctor.check import Check
+from pytest_mcast.doctor.checks import CHECKS
+from pytest_mcast.doctor.describing import MOST
+from pytest_mcast.doctor.moment import fleeting
+
+
+def _open(stack: ExitStack, host: VirtualHost, count: int) -> list[socket.socket]:
+    with host.inside():
+        opened = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(count)]
+        for each in opened:
+            each.bind(("", 0))
+    return opened
+
+
+def test_sockets_of_the_user_are_found_in_each_host(mcast_lab: LabView) -> None:
+    a, b = mcast_lab.hosts(2)
+    channel = mcast_lab.channel()
+    with ExitStack() as stack, Observation(a, b) as observation:
+        ours = a.receiver(channel)
+        a.echo(mcast_lab.channel())
+        wanted = {host: _open(stack, host, 1)[0] for host in (a, b)}
+        stale = _open(stack, b, 1)[0]
+        moment = observation.moment([a, b], stale=[os.fstat(stale.fileno()).st_ino])
+        plain = {each.host: each.options for each in moment.endpoints if each.owner is None}
+        assert {host: options["local"] for host, options in plain.items()} == {
+            host: list(sock.getsockname()) for host, sock in wanted.items()
+        }
+        (joined,) = [each.options["joined"] for each in moment.endpoints if each.owner is ours]
+        assert [each["group"] for each in joined] == [channel.group]
+
+
+def test_what_is_gone_keeps_nobody_from_the_rest(mcast_lab: LabView) -> None:
+    a, b = mcast_lab.hosts(2)
+    with Lab() as lab, Observation(a, b, c := lab.host()) as observation:
+        receiver = a.receiver(mcast_lab.channel())
+        b.close()
+        observation.add(b)
+        lab.close()
+        moment = observation.moment([a, b, c])
+        assert [each.owner for each in moment.endpoints] == [receiver]
+        assert (list(moment.readings), list(moment.changes)) == ([a], [a])
+        assert list(moment.switches) == [mcast_lab.link().namespace.descriptor]
+        flow = observation.flow(receiver.channel, sender=Party(b), receiver=Party(c), moment=moment)
+        assert flow.segment is None
+        assert flow.sender is not None
+        assert {each.refused for each in flow.sender.facts.snapshot.readings.values()} == {"the host is gone"}
+
+
+def test_of_many_the_newest_are_looked_at_and_the_one_it_is_about(mcast_lab: LabView) -> None:
+    a = mcast_lab.host()
+    first = a.receiver(mcast_lab.channel())
+    for _ in range(MOST + 5):
+        a.sender(mcast_lab.channel())
+    with ExitStack() as stack, Observation(a) as observation:
+        newest = _open(stack, a, MOST + 5)[5:]
+        moment = observation.moment([a], about=first)
+        assert len(moment.endpoints) == 2 * MOST + 6
+        looked_at = [each for each in moment.endpoints if each.owner is not None and each.options]
+        assert (len(looked_at), looked_at[0].owner) == (MOST + 1, first)
+        plain = [each.options["local"] for each in moment.endpoints if each.owner is None]
+        assert plain == [list(each.getsockname()) for each in newest]
+
+
+def test_more_sockets_than_there_is_time_for_are_not_listed(mcast_lab: LabView) -> None:
+    a = mcast_lab.host()
+    with ExitStack() as stack:
+        _open(stack, a, 500)
+        assert len(fleeting(a)["sockets"].value) == 500
+        _open(stack, a, 501)
+        reading = fleeting(a)["sockets"]
+        assert (reading.value, reading.refused[:27]) == (None, "there were 1001 UDP sockets")
+
+
+def test_a_check_that_dies_is_told_and_the_others_are_asked() -> None:
+    def dies(_: Flow) -> Iterator[Match]:
+        raise KeyError("nothing there\nof that name")
+
+    def finds(_: Flow) -> Iterator[Match]:
+        yield Match("likely", ("seen",))
+
+    model = next(each for each in CHECKS if each.stage == "receiver")
+    fields = {"sentence": "found", "cure": "cure it", "command": ""}
+    checks: list[Check] = [
+        replace(model, id="broken", condition=dies),
+        replace(model, id="fine", condition=finds, **fields),  # type: ignore[arg-type] # they are texts
+        replace(model, id="mistyped", condition=finds, **{**fields, "sentence": "{missing}"}),  # type: ignore[arg-type]
+    ]
+    found = diagnose(Flow(Channel("239.1.2.3", 5000)), checks)
+    assert [each.check for each in found.findings] == ["fine"]
+    assert found.unchecked == {
+        "broken": "the check failed: KeyError: 'nothing there\\nof that name'",
+        "mistyped": "the check failed: KeyError: 'missing'",
+    }
