@@ -65,7 +65,7 @@ def facts_now(host: Host, channel: Channel) -> Facts:
     if host.gone:
         return _nothing("the host is gone")
     try:
-        return facts_of(host, groups_of(channel))
+        return facts_of(host, _groups_of(channel))
     except HostError as error:
         return _nothing(str(error).partition("\n")[0])
 
@@ -82,6 +82,6 @@ def with_readings(facts: Facts, readings: Mapping[str, Reading]) -> Facts:
     return Facts(Snapshot(facts.system, {**facts.snapshot.readings, **readings}))
 
 
-def groups_of(channel: Channel) -> list[str]:
+def _groups_of(channel: Channel) -> list[str]:
     """Return what the routes are asked for: the group; and the source, which reverse path filters look for."""
     return [channel.group] if channel.source is None else [channel.group, channel.source]
