@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_mcast import LabView, VirtualHost
+from pytest_mcast import Delivered, LabView, NoVerdict, VirtualHost
 from pytest_mcast.core import Channel
 from pytest_mcast.lab import Router
 
@@ -94,6 +94,21 @@ def test_packets_that_wait_for_an_entry_come_late(mcast_lab: LabView, family: st
     sender.send(b"the next")
     assert receiver.recv().payload == b"the next"
     assert waited == [b"0", b"1", b"2", b"3"]  # the kernel keeps so many (ipmr_cache_unresolved), and drops the rest
+
+
+@both_families
+def test_what_waits_for_an_entry_is_not_judged_as_kept_out(mcast_lab: LabView, family: str) -> None:
+    tx, router, rx, channel = _network(mcast_lab, family)
+    source = tx.source(family, _SCOPE[family])
+    router.forward(family)
+    receiver = rx.receiver(channel)
+    sender = tx.sender(channel, ttl=2, source=source)
+    sent = sender.send(b"waits")
+    with pytest.raises(NoVerdict, match="the fence did not arrive"):  # it waits as well
+        receiver.expect_nothing(sent, fence=sender, timeout=0.1)
+    router.route(channel.group, "eth0", ["eth1"], source=source)
+    with pytest.raises(Delivered, match="delivered: 5 bytes b'waits'"):
+        receiver.expect_nothing(sent, fence=sender)
 
 
 @both_families
