@@ -76,7 +76,12 @@ _ALL = {"ipv4": ("0.0.0.0/0", "224.0.0.0/4"), "ipv6": ("::/0", "ff00::/8")}
 
 def ipsec(what: str) -> Callable[[Scene], None]:
     """Return what adds an IPsec policy for all groups to the sender."""
-    return lambda scene: scene.sh(scene.tx, _IPSEC.format(*_ALL[scene.family], what))
+
+    def add(scene: Scene) -> None:
+        scene.tx.settle()  # what a new host reports would be counted, too
+        scene.sh(scene.tx, _IPSEC.format(*_ALL[scene.family], what))
+
+    return add
 
 
 _FILTER = "nft add table {0}; nft 'add chain {0} out {{ type filter hook {1} priority 0; policy {2}; }}'"

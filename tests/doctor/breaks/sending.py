@@ -176,6 +176,14 @@ def _sends_plainly(lab: LabView) -> Scene:
     return scene
 
 
+def _queue(queue: str) -> Callable[[Scene], None]:
+    def add(scene: Scene) -> None:
+        scene.tx.settle()  # what a new host reports would be counted, too
+        scene.sh(scene.tx, f"tc qdisc add dev eth0 root {queue}")
+
+    return add
+
+
 _QUEUES = {"blackhole": "blackhole", "too short": "pfifo limit 0", "shaper": "tbf rate 8bit burst 10 latency 1ms"}
 
 
@@ -253,7 +261,7 @@ BREAKS = (
     Break("cable pulled", "sender.no-carrier", _pull_cable, _plug_in, behind_router("ipv4")),
     Break("no source address", "source.none", run("tx", "ip addr flush dev eth0"), scene=_sends_plainly),
     *(
-        Break(f"queue: {name}{suffix}", "queue.drops", run("tx", f"tc qdisc add dev eth0 root {queue}"), scene=scene)
+        Break(f"queue: {name}{suffix}", "queue.drops", _queue(queue), scene=scene)
         for name, queue in _QUEUES.items()
         for suffix, scene in (("", Scene), (", ipv6", ipv6))
     ),
