@@ -7,7 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.errors import NotReceived
@@ -97,15 +97,19 @@ class Nobody:
         return None, self._reason
 
 
+_QUEUED = 0x001 | 1 << 31  # EPOLLIN | EPOLLET
+
+
 class _Arrivals:
     """Is told of each datagram that is queued, of those that are there already too (epoll(7), edge-triggered)."""
 
     def __init__(self, sockets: Sequence[socket.socket]) -> None:
-        self._poll = select.epoll() if hasattr(select, "epoll") else None
+        poll: Any = getattr(select, "epoll", None)  # Linux
+        self._poll = None if poll is None else poll()
         self._sockets = sockets
         for sock in sockets:
             if self._poll is not None:
-                self._poll.register(sock.fileno(), select.EPOLLIN | select.EPOLLET)
+                self._poll.register(sock.fileno(), _QUEUED)
 
     def wait(self, timeout: float) -> None:
         if self._poll is not None:

@@ -204,7 +204,7 @@ class MacOS(support.CoreTestCase):
             (socket.IPPROTO_IP, 24, b"\x40"),
             (socket.IPPROTO_IP, 27, b"\xb8"),
         ]
-        self.assertEqual(tuple(self.system.arrival(messages)), ("239.1.2.3", 3, 64, 0xB8, None))
+        self.assertEqual(tuple(self.system.arrival(messages)), ("239.1.2.3", 3, 64, 0xB8, None, None))
 
     def test_ipv6_control_messages_are_read(self) -> None:
         messages = [
@@ -212,7 +212,7 @@ class MacOS(support.CoreTestCase):
             (socket.IPPROTO_IPV6, 47, struct.pack("=i", 64)),
             (socket.IPPROTO_IPV6, 36, struct.pack("=i", 0xB8)),
         ]
-        self.assertEqual(tuple(self.system.arrival(messages)), ("ff15::1", 3, 64, 0xB8, None))
+        self.assertEqual(tuple(self.system.arrival(messages)), ("ff15::1", 3, 64, 0xB8, None, None))
 
     def test_the_timestamp_is_a_timeval(self) -> None:
         seconds, nanoseconds = divmod(NANOSECONDS, 1_000_000_000)

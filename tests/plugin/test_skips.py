@@ -125,6 +125,8 @@ def test_cells_and_conformance_cases_are_told_as_well(home: Runner) -> None:
     )
     home.write("hosts: {a: virtual, b: virtual}\nmatrix: {family: [ipv4], mode: [ssm]}\n", "a.mcast.yaml")
     command = [
+        "env",
+        f"PYTHONPATH={home.home}",  # where the plugins are
         *PYTEST,
         "-p",
         "record",
