@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import select
+import selectors
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -63,12 +62,12 @@ class QuerierWatch:
         by name and family what was heard (``version``, ``source``, ``interval_s``, ``max_response_s``), or None.
         """
         if self._tap is not None:
-            poll = select.poll()
-            poll.register(self._tap, select.POLLIN)
-            self._take()
-            while self._missing() and not self._deadline.passed():
-                poll.poll(math.ceil((self._deadline.remaining() or 0) * 1000))
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._tap, selectors.EVENT_READ)
                 self._take()
+                while self._missing() and not self._deadline.passed():
+                    selector.select(self._deadline.remaining())
+                    self._take()
         waited = self._seconds - (self._deadline.remaining() or 0)
         return {"waited_s": round(waited, 1), "proof": waited >= PROOF_S, "interfaces": self._heard}
 
