@@ -33,6 +33,7 @@ _IPV6_SCOPES = {
     "global": 14,
 }
 _TRIES = 10_000
+_PORT_TRIES = 16  # there are 28,000, and they do come to their end
 _DEFAULT_SCOPE = {"ipv4": "realm-local", "ipv6": "link-local"}
 
 
@@ -47,6 +48,7 @@ class ChannelPicker:
         self._seed = seed
         self._count = 0
         self._picked: Set[str] = set()
+        self._ports: Set[int] = set()
 
     def pick(
         self,
@@ -75,7 +77,16 @@ class ChannelPicker:
             # A small range (IPv4 global: 256) comes to its end; then the port alone makes the difference.
             if group is not None and (group not in self._picked or tries > _TRIES):
                 self._picked.add(group)
-                return Channel(group, _free_port(family, group, interface), source)
+                return Channel(group, self._port(family, group, interface), source)
+
+    def _port(self, family: str, group: str, interface: Optional[Interface]) -> int:
+        """Return a free port that was not picked before: a socket bound to no address gets every group on its port."""
+        for _ in range(_PORT_TRIES):
+            port = _free_port(family, group, interface)
+            if port not in self._ports:
+                break
+        self._ports.add(port)
+        return port
 
 
 def _group(family: str, scope: str, ssm: bool, number: int) -> Optional[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from unittest import mock
 
 from pytest_mcast.core import Channel, ChannelError, ChannelPicker
+from pytest_mcast.core import groups as groups_module
 
 from . import support
 
@@ -72,6 +73,16 @@ class Uniqueness(support.CoreTestCase):
         picker = ChannelPicker(b"seed")
         with hashes(0x0102, 0x0102, 0x0103):
             self.assertEqual([picker.pick("ipv4").group for _ in range(2)], ["239.255.1.2", "239.255.1.3"])
+
+    def test_one_picker_picks_no_port_twice(self) -> None:
+        with mock.patch.object(groups_module, "_free_port", side_effect=[5000, 5000, 5001]):
+            picker = ChannelPicker(b"seed")
+            self.assertEqual([picker.pick("ipv4").port for _ in range(2)], [5000, 5001])
+
+    def test_when_there_are_no_other_ports_they_are_given_again(self) -> None:
+        with mock.patch.object(groups_module, "_free_port", return_value=5000):
+            picker = ChannelPicker(b"seed")
+            self.assertEqual([picker.pick("ipv4").port for _ in range(2)], [5000, 5000])
 
     def test_the_groups_depend_on_the_seed_only(self) -> None:
         first, second = ChannelPicker(b"seed"), ChannelPicker(b"seed")
