@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import struct
 from collections.abc import Callable
@@ -16,13 +15,10 @@ from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.flow import End, Flow
 from pytest_mcast.doctor.tally import lost, surely
 
+from ..support.programs import needs
 from .breaks.plain import MULTICAST_ALL, plain
 from .breaks.receiving import ipv6
 from .scene import PlainReceiver, PlainSender, Scene
-
-needs_nft = pytest.mark.skipif(
-    shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin") is None, reason="needs the program nft"
-)
 
 
 class _Unread(PlainReceiver):
@@ -49,7 +45,7 @@ def _certain(scene: Scene) -> list[str]:
     return [each.check for each in scene.fails().findings if each.confidence == "certain"]
 
 
-@needs_nft
+@needs("nft")
 def test_what_a_third_host_sends_explains_nothing(mcast_lab: LabView) -> None:
     """See that a datagram with a bad checksum, and a lone fragment, are no causes beside the firewall."""
     scene = Scene(mcast_lab)
@@ -74,7 +70,7 @@ def test_what_a_third_host_sends_explains_nothing(mcast_lab: LabView) -> None:
         assert _certain(scene) == ["firewall.drop"]
 
 
-@needs_nft
+@needs("nft")
 @pytest.mark.parametrize("make", [Scene, ipv6])
 def test_what_was_in_the_socket_before_explains_nothing(mcast_lab: LabView, make: Callable[[LabView], Scene]) -> None:
     scene = make(mcast_lab)

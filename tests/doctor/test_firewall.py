@@ -15,8 +15,7 @@ from pytest_mcast import LabView
 from pytest_mcast.doctor.firewall import INCOMING, OUTGOING, Packet, Stop, stops
 from pytest_mcast.evidence.firewall import nftables
 
-_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
-needs_nft = pytest.mark.skipif(shutil.which("nft", path=_PATH) is None, reason="needs the program nft")
+from ..support.programs import needs
 
 # What the rule does, as far as it can be told, and the rule; {ip}, {group}, {port}, {source}, {wide} are the scene's.
 STOPS, PASSES, UNSURE = "stops", "passes", "unsure"
@@ -100,7 +99,7 @@ def _ruleset(words: dict[str, object], rule: str, hint: str) -> str:
 
 
 def _nft(text: str) -> None:
-    program = shutil.which("nft", path=_PATH)
+    program = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin")
     assert program is not None
     subprocess.run([program, "-f", "-"], input=text, text=True, check=True)
 
@@ -109,7 +108,7 @@ def _said(found: tuple[Stop, ...]) -> str:
     return PASSES if not found else STOPS if any(stop.sure for stop in found) else UNSURE
 
 
-@needs_nft
+@needs("nft")
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])
 def test_what_is_said_of_a_rule_is_what_the_kernel_does(mcast_lab: LabView, family: str) -> None:
     tx, rx = mcast_lab.host("tx"), mcast_lab.host("rx")
@@ -152,7 +151,7 @@ def test_what_is_said_of_a_rule_is_what_the_kernel_does(mcast_lab: LabView, fami
     assert not wrong
 
 
-@needs_nft
+@needs("nft")
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])
 def test_a_host_hears_itself_by_the_interface_that_it_sends_out_of(mcast_lab: LabView, family: str) -> None:
     host = mcast_lab.host()

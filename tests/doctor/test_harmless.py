@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import ExitStack
 
 import pytest
@@ -12,11 +11,11 @@ from pytest_mcast.core import FAMILIES
 from pytest_mcast.doctor import Observation, Party, diagnose
 from pytest_mcast.doctor.checks import damage, filtering, receiving, sources
 
+from ..support.programs import needs
 from .shell import sh
 
 # Those of the receiver's host: others say, and are right, that what is asked for was read already.
 CHECKS = (*receiving.CHECKS, *sources.CHECKS, *filtering.CHECKS, *damage.CHECKS)
-_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 _ACCEPT = "ct state established,related accept; c ct state invalid drop; c udp dport {port} accept; c counter drop"
 _RULES = {
     "a usual firewall": ("input", "drop", _ACCEPT),
@@ -29,7 +28,7 @@ _RULES = {
 }
 
 
-@pytest.mark.skipif(shutil.which("nft", path=_PATH) is None, reason="needs the program nft")
+@needs("nft")
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("what", _RULES)
 def test_a_firewall_that_lets_them_pass(mcast_lab: LabView, family: str, what: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import pytest
@@ -11,19 +10,20 @@ from pytest_mcast import LabView
 from pytest_mcast.doctor import probe_channel
 from pytest_mcast.hosts import LocalHost
 
+from ..support.programs import needs
+
 _FIREWALL = (
     "nft 'table inet t { chain c { type filter hook input priority 0; policy accept; meta l4proto udp drop; }; }'"
 )
 
 
+@needs("ip", "nft")
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])
 @pytest.mark.parametrize(
     ("breaks", "program"),
     [("ip xfrm policy add dir in src {all} dst {all} priority 100 action block", "ip"), (_FIREWALL, "nft")],
 )
 def test_the_command_is_one_that_a_shell_runs(mcast_lab: LabView, family: str, breaks: str, program: str) -> None:
-    if shutil.which(program, path="/usr/sbin:/sbin:/usr/bin:/bin") is None:
-        pytest.skip(f"needs {program}")
     host = mcast_lab.host("machine")
     everything = "0.0.0.0/0" if family == "ipv4" else "::/0"
     with host:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import shutil
 import struct
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
-
-import pytest
 
 from pytest_mcast import VirtualHost
 from pytest_mcast.lab.namespace import CLONE_NEWNET, setns
@@ -51,12 +48,6 @@ def without_privilege(host: VirtualHost, read: Callable[[], _Result]) -> _Result
 
     with ThreadPoolExecutor(1) as executor:
         return executor.submit(work).result()
-
-
-def needs(program: str) -> pytest.MarkDecorator:
-    """Skip where a program is not installed, but not in CI."""
-    missing = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None and not os.environ.get("CI")
-    return pytest.mark.skipif(missing, reason=f"there is no {program}")
 
 
 def legacy_is_ours() -> bool:

@@ -8,7 +8,8 @@ from pytest_mcast import LabView
 from pytest_mcast.evidence.fdb import learned
 from pytest_mcast.evidence.links import links
 
-from .support import needs, said
+from ..support.programs import needs
+from .support import said
 
 
 @needs("bridge")

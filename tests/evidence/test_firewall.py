@@ -10,7 +10,8 @@ import pytest
 from pytest_mcast import LabView, VirtualHost
 from pytest_mcast.evidence.firewall import legacy_tables, nftables, table_names
 
-from .support import legacy_is_ours, needs, say, tell, without_privilege
+from ..support.programs import needs
+from .support import legacy_is_ours, say, tell, without_privilege
 
 pytestmark = needs("nft")
 

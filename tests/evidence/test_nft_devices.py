@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-import pytest
-
 from pytest_mcast import LabView
 from pytest_mcast.evidence.firewall import nftables
 from pytest_mcast.evidence.nft_devices import add_devices
+
+from ..support.programs import needs
 
 _NFT = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin")
 _RULES = """
@@ -33,7 +33,7 @@ _TEXT = """table netdev t {
 """
 
 
-@pytest.mark.skipif(_NFT is None, reason="needs the program nft")
+@needs("nft")
 def test_they_are_named(mcast_lab: LabView) -> None:
     host = mcast_lab.host()
     host.touch()

@@ -18,7 +18,8 @@ from pytest_mcast.evidence import socket_options
 from pytest_mcast.evidence.programs import program_of, programs_of
 from pytest_mcast.evidence.udp import by_diagnosis, by_proc, udp_sockets
 
-from .support import needs, say, without_privilege
+from ..support.programs import needs
+from .support import say, without_privilege
 
 FAMILIES = pytest.mark.parametrize("family", ["ipv4", "ipv6"])
 ANY = {"ipv4": "0.0.0.0", "ipv6": "::"}

@@ -16,7 +16,8 @@ from pytest_mcast.evidence.offloads import offloads
 from pytest_mcast.evidence.queues import queues
 from pytest_mcast.lab import Switch
 
-from .support import needs, said, say
+from ..support.programs import needs
+from .support import said, say
 
 FAMILIES = pytest.mark.parametrize("family", ["ipv4", "ipv6"])
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import xml.etree.ElementTree as ET
 
-import pytest
-
 from ..conftest import Runner
+from ..support.programs import needs
 from ..support.terminal import Terminal
 
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"  # ordinary users often lack these
@@ -196,7 +194,7 @@ def test_a_doctor_that_fails_is_a_line_and_what_passes_says_nothing(home: Runner
     assert "mcast doctor" not in passing.stdout + passing.stderr
 
 
-@pytest.mark.skipif(shutil.which("nft", path=PATH) is None, reason="needs nft")
+@needs("nft")
 def test_the_firewall_of_a_receiver_is_named_with_the_command_that_cures(home: Runner) -> None:
     home.write(
         """

@@ -16,8 +16,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["program"]
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = ["needs", "program"]
 
 _GO_SOURCES = Path(__file__).resolve().parents[2] / "examples" / "cores" / "go"
 _GO_PROGRAMS = ("mcast_go_recv", "mcast_go_send")
@@ -56,6 +60,15 @@ def program(name: str, *others: str, places: Sequence[str] = ()) -> str:
             pytest.fail(f"{name} is missing, which .ci/run installs", pytrace=False)
         pytest.skip(f"{name} is missing; .ci/run installs it")
     return found
+
+
+def needs(*names: str) -> pytest.MarkDecorator:
+    """Skip a test where one of these programs is not installed, but not in CI, where ``.ci/run`` installs them: there it fails."""
+    import pytest
+
+    path = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin{os.pathsep}/sbin"
+    missing = [name for name in names if shutil.which(name, path=path) is None]
+    return pytest.mark.skipif(bool(missing) and not os.environ.get("CI"), reason=f"missing: {', '.join(missing)}")
 
 
 def _tool(name: str, command: Sequence[str], pattern: str, lowest: tuple[int, int], remedy: str) -> str:
