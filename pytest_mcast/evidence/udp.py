@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-import sys
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Dict, List
 
 from pytest_mcast.wire.attributes import attributes
 from pytest_mcast.wire.rtnetlink import Netlink, Request
+from pytest_mcast.wire.udp import read_sockets
 
 __all__ = ["by_diagnosis", "by_proc", "sockets_in_use", "udp_sockets"]
 
@@ -98,33 +98,25 @@ def by_proc() -> List[Dict[str, Any]]:
     found = []
     for name, family in _FAMILIES.items():
         try:
-            lines = (_PROC / name).read_text("ascii").splitlines()[1:]
+            sockets = read_sockets((_PROC / name).read_text("ascii"))
         except FileNotFoundError:
             if family == socket.AF_INET6:  # no IPv6
                 continue
             raise
-        found += [_listed(family, line.split()) for line in lines]
+        found += [
+            {
+                "family": "ipv4" if family == socket.AF_INET else "ipv6",
+                "local": each.address,
+                "port": each.port,
+                "peer": each.peer[0],
+                "peer_port": each.peer[1],
+                "inode": each.inode,
+                "uid": each.uid,
+                "interface": None,
+                "queued": each.queued,
+                "drops": each.drops,
+                "receive_buffer": None,
+            }
+            for each in sockets
+        ]
     return found
-
-
-def _listed(family: int, columns: List[str]) -> Dict[str, Any]:
-    (local, port), (peer, peer_port) = (column.split(":") for column in columns[1:3])
-    return {
-        "family": "ipv4" if family == socket.AF_INET else "ipv6",
-        "local": _address(family, local),
-        "port": int(port, 16),
-        "peer": _address(family, peer),
-        "peer_port": int(peer_port, 16),
-        "inode": int(columns[9]),
-        "uid": int(columns[7]),
-        "interface": None,
-        "queued": int(columns[4].partition(":")[2], 16),
-        "drops": int(columns[12]),
-        "receive_buffer": None,
-    }
-
-
-def _address(family: int, text: str) -> str:
-    # Words of 32 bits, each a number of this machine's byte order.
-    words = [int(text[start : start + 8], 16).to_bytes(4, sys.byteorder) for start in range(0, len(text), 8)]
-    return socket.inet_ntop(family, b"".join(words))

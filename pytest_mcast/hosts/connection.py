@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 _OLDEST = (3, 9)
-_WIRE = ("attach", "attributes", "memberships", "rtnetlink", "sockets")  # of the package wire
+_WIRE = ("attach", "attributes", "memberships", "rtnetlink", "sockets", "udp")  # of the package wire
 _GRACE = 10.0  # seconds that an answer may be late
 _ENDING = 3.0  # seconds that the other end has to end by itself
 _HELLO = "pytest-mcast "

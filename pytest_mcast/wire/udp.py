@@ -24,7 +24,8 @@ _IP_MULTICAST_ALL, _IPV6_MULTICAST_ALL = 49, 29  # linux/in.h, linux/in6.h
 class UdpSocket:
     """A UDP socket: the address it is bound to, its port, bytes in its receive queue, datagrams it has dropped.
 
-    ``inode`` is what descriptors of it are known by (proc_pid_fd(5)).
+    ``inode`` is what descriptors of it are known by (proc_pid_fd(5)); ``peer`` is the address and port it is connected to (0
+    if it is not), ``uid`` whose it is.
     """
 
     address: str
@@ -32,6 +33,8 @@ class UdpSocket:
     queued: int
     drops: int
     inode: int
+    peer: tuple[str, int]
+    uid: int
 
     def __str__(self) -> str:
         address = f"[{self.address}]" if ":" in self.address else self.address
@@ -102,9 +105,16 @@ def _settings(sock: socket.socket) -> Iterator[str]:
 
 
 def _parse(columns: list[str]) -> UdpSocket:
-    address, _, port = columns[1].partition(":")
-    queued = columns[4].partition(":")[2]
-    return UdpSocket(_address(address), int(port, 16), int(queued, 16), int(columns[12]), int(columns[9]))
+    (address, port), (peer, peer_port), (_, queued) = (columns[number].split(":") for number in (1, 2, 4))
+    return UdpSocket(
+        _address(address),
+        int(port, 16),
+        int(queued, 16),
+        int(columns[12]),
+        int(columns[9]),
+        (_address(peer), int(peer_port, 16)),
+        int(columns[7]),
+    )
 
 
 def _address(text: str) -> str:
