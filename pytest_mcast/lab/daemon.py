@@ -56,9 +56,9 @@ class RoutingDaemon:
         return self.program.output
 
     def wait_for_member(self, channel: Channel, timeout: float = 5.0) -> None:
-        """Wait until its log says that it has heard of a membership: what is sent from then on finds a route.
+        """Wait until its log says that it has heard of a membership, which it makes an entry of at the first packet.
 
-        Raises ``ProgramError`` with the log, and ``ValueError`` for a daemon that goes by no memberships.
+        FRR makes that of a named source without one, and in two steps: ``wait_for_route()`` waits for the second. Raises ``ProgramError`` with the log, and ``ValueError`` for a daemon that goes by no memberships.
         """
         if not self._member:
             raise ValueError(f"{self.program.command[0]} goes by static routes, and not by memberships")
@@ -73,22 +73,32 @@ class RoutingDaemon:
         raise ProgramError(f"{what}\n{self.program.transcript()}")
 
     def wait_for_route(
-        self, group: str, interface: str | None = None, *, source: Host | str | None = None, timeout: float = 5.0
+        self,
+        group: str,
+        interface: str | None = None,
+        *,
+        source: Host | str | None = None,
+        incoming: str | None = None,
+        timeout: float = 5.0,
     ) -> MfcEntry:
         """Wait until the kernel has an entry that forwards a group out of an interface, and return it.
 
-        ``interface`` None: out of any. ``source`` None: whatever the source of the entry. Raises ``RouteTimeout`` with
-        the entries there are and the end of the log.
+        ``interface`` None: out of any. ``source`` None: whatever the source of the entry. ``incoming`` None: from any
+        interface of the router, and not from ``pimreg``, by which register messages come in: FRR has new entries begin
+        with that for a moment, in which they drop what comes by the interface that they are for. Raises ``RouteTimeout``
+        with the entries there are and the end of the log.
         """
         wanted = None if source is None else address_of(source)
+        by = self.router.names if incoming is None else (incoming,)
 
         def found(entries: tuple[MfcEntry, ...]) -> MfcEntry | None:
             for entry in _of(entries, group, wanted):
-                if interface in entry.outgoing if interface else entry.outgoing:
+                if entry.incoming in by and (interface in entry.outgoing if interface else entry.outgoing):
                     return entry
             return None
 
-        what = f"no entry forwards ({wanted or '*'}, {group}) to {interface or 'anywhere'}"
+        came = "" if incoming is None else f" from {incoming}"
+        what = f"no entry forwards ({wanted or '*'}, {group}){came} to {interface or 'anywhere'}"
         return self._wait(group, found, what, timeout)
 
     def wait_until_pruned(

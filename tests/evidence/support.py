@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import operator
 import os
 import struct
 import subprocess
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pytest_mcast import VirtualHost
+from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.lab.namespace import CLONE_NEWNET, setns
 
 _Result = TypeVar("_Result")
+_Other = TypeVar("_Other")
 _CAPABILITY_VERSION = 0x20080522  # linux/capability.h, _LINUX_CAPABILITY_VERSION_3
 
 
@@ -35,6 +38,20 @@ def said(command: str) -> str:
 def tell(host: VirtualHost, command: str) -> Any:
     """Return the JSON that a command says on a host."""
     return json.loads(say(host, command) or "[]")
+
+
+def of_one_moment(
+    ours: Callable[[], _Result],
+    theirs: Callable[[], _Other],
+    same: Callable[[_Result, _Result], bool] = operator.eq,
+) -> tuple[_Result, _Other]:
+    """Read twice what we say, and between what they say, until nothing has happened meanwhile: hosts report by themselves."""
+    deadline = Deadline(10)
+    while True:
+        before, between, after = ours(), theirs(), ours()
+        if same(before, after):
+            return before, between
+        assert not deadline.passed(), f"never the same twice: {before}, {after}"
 
 
 def without_privilege(host: VirtualHost, read: Callable[[], _Result]) -> _Result:

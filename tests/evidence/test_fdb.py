@@ -9,7 +9,7 @@ from pytest_mcast.evidence.fdb import learned
 from pytest_mcast.evidence.links import links
 
 from ..support.programs import needs
-from .support import said
+from .support import of_one_moment, said
 
 
 @needs("bridge")
@@ -21,7 +21,7 @@ def test_stations_are_as_bridge_says(mcast_lab: LabView) -> None:
         sender.send(b"here I am")
         receiver.recv()
     with link.namespace:
-        ours, theirs = learned(), json.loads(said("bridge -json fdb show"))
+        ours, theirs = of_one_moment(learned, lambda: json.loads(said("bridge -json fdb show")))
     bridge, port = f"switch{link.number}", link.port(host).device
     assert {"bridge": bridge, "port": port, "mac": host.injector().mac} in ours
     expected = {(each["master"], each["ifname"], each["mac"]) for each in theirs if "master" in each}

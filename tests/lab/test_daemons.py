@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
@@ -74,6 +75,8 @@ def test_a_group_crosses_a_router(mcast_lab: LabView, daemon: str, family: str, 
             started.wait_for_member(channel)
     else:
         started.wait_for_member(channel)
+    if (daemon, mode) == ("frr", "ssm"):
+        started.wait_for_route(channel.group, "eth1", source=source)  # it makes one without a packet, in two steps
     with mcast_lab.link("empty").count(channel) as empty:
         tx.sender(channel, ttl=2, source=source).send(b"over the hill")
         entry = started.wait_for_route(channel.group, "eth1", source=source)
@@ -193,6 +196,35 @@ def test_what_is_not_there_is_told_with_entries_and_log(mcast_lab: LabView) -> N
         started.wait_until_pruned(channel.group, "eth1", timeout=0.01)
     receiver.close()
     started.wait_until_pruned(channel.group, "eth1", timeout=10)
+
+
+def test_an_entry_for_register_messages_is_not_one_for_packets(mcast_lab: LabView) -> None:
+    router = mcast_lab.router("router", interfaces={"eth0": "left", "eth1": "right"})
+    group, source = "239.1.2.3", "10.1.2.3"
+    waiting = RoutingDaemon(router, router.popen(["cat"]))
+    with router, socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IGMP) as forwarding:
+        interfaces = [
+            (0, 4, 0),
+            *((number, 8, socket.if_nametoindex(name)) for number, name in ((1, "eth0"), (2, "eth1"))),
+        ]
+        forwarding.setsockopt(
+            socket.IPPROTO_IP, 200, 1
+        )  # MRT_INIT; then MRT_ADD_VIF, with VIFF_REGISTER, VIFF_USE_IFINDEX
+        for number, flag, index in interfaces:
+            forwarding.setsockopt(socket.IPPROTO_IP, 202, struct.pack("=HBBIiI", number, flag, 1, 0, index, 0))
+
+        def add(incoming: int) -> None:  # MRT_ADD_MFC
+            head = socket.inet_aton(source) + socket.inet_aton(group) + struct.pack("=H", incoming)
+            forwarding.setsockopt(socket.IPPROTO_IP, 204, head + bytes((0, 0, 1)) + bytes(29 + 18))
+
+        add(0)
+        with pytest.raises(RouteTimeout, match=rf"no entry forwards \({source}, {group}\) to eth1 after"):
+            waiting.wait_for_route(group, "eth1", source=source, timeout=0.01)
+        assert waiting.wait_for_route(group, "eth1", incoming="pimreg").incoming == "pimreg"
+        add(1)
+        assert waiting.wait_for_route(group, "eth1", source=source).incoming == "eth0"
+        with pytest.raises(RouteTimeout, match=rf"no entry forwards \(\*, {group}\) from pimreg to eth1 after"):
+            waiting.wait_for_route(group, "eth1", incoming="pimreg", timeout=0.01)
 
 
 def test_entries_of_the_kernel(mcast_lab: LabView) -> None:
