@@ -35,6 +35,9 @@ _SEGMENTS = 64  # UDP_MAX_SEGMENTS, of older kernels
 #: No burst has more.
 MOST_DATAGRAMS = 50_000_000
 _MOST = 65507 - 8  # bytes of payload in one call: what an IPv4 datagram has room for, less a little for IPv6
+#: Why several are not taken in one call: the MTU is smaller by now, so that each goes out in fragments, or the interface makes no
+#: checksums (EIO, before Linux 6.11).
+_NOT_TOGETHER = (errno.EMSGSIZE, errno.EINVAL, errno.EIO)
 _TICK = 0.001  # seconds: with a rate, what is due is sent this often
 
 
@@ -53,14 +56,21 @@ class Burst:
     batches: Tuple[int, ...] = field(repr=False)
     nonce: bytes = field(repr=False)
     sender: Sender = field(repr=False, compare=False)
+    _ends: List[None] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def per_second(self) -> float:
         """How many datagrams were sent in a second."""
         return self.count / self.seconds if self.seconds else float("inf")
 
+    @property
+    def ends(self) -> int:
+        """How many datagrams were sent up to now that say that the burst is over."""
+        return len(self._ends)
+
     def send_end(self) -> None:
         """Send a datagram that says that the burst is over."""
+        self._ends.append(None)
         self.sender.send(HEAD.pack(END, self.nonce, self.count))
 
 
@@ -70,11 +80,11 @@ def send_burst(sender: Sender, count: int, size: int, rate: Optional[float] = No
     Raises ``ValueError`` for numbers that cannot be, ``OSError`` as sendto(2), and ``BlockingIOError`` when the system
     takes nothing for the sender's time-out.
     """
-    if not 1 <= count <= MOST_DATAGRAMS:
+    if not _is_number(count, int) or not 1 <= count <= MOST_DATAGRAMS:
         raise ValueError(f"count {count!r} is not from 1 to {MOST_DATAGRAMS}")
-    if not LEAST_SIZE <= size <= 65507:
+    if not _is_number(size, int) or not LEAST_SIZE <= size <= 65507:
         raise ValueError(f"size {size!r} is not from {LEAST_SIZE} bytes (the number) to 65507")
-    if rate is not None and not 0 < rate < math.inf:
+    if rate is not None and not (_is_number(rate, int, float) and 0 < rate < math.inf):
         raise ValueError(f"rate {rate!r} is not a positive number of datagrams per second")
     nonce = secrets.token_bytes(8)
     batch = _batch(sender, size)
@@ -92,10 +102,10 @@ def send_burst(sender: Sender, count: int, size: int, rate: Optional[float] = No
                 try:
                     sender.send_raw(memoryview(payload)[: number * size], number)
                 except OSError as error:
-                    if batch == 1 or error.errno not in (errno.EMSGSIZE, errno.EINVAL):
+                    if batch == 1 or error.errno not in _NOT_TOGETHER:
                         raise
                     sender.socket.setsockopt(socket.IPPROTO_UDP, _SEGMENT, 0)
-                    batch = 1  # the MTU is smaller by now: each goes out in fragments
+                    batch = 1
                     continue
                 batches.append(position)
                 position += number
@@ -104,6 +114,10 @@ def send_burst(sender: Sender, count: int, size: int, rate: Optional[float] = No
             sender.socket.setsockopt(socket.IPPROTO_UDP, _SEGMENT, 0)
     seconds = time.monotonic() - started
     return Burst(sender.channel, sender.source, count, size, seconds, tuple(batches), nonce, sender)
+
+
+def _is_number(value: object, *kinds: type) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def _batch(sender: Sender, size: int) -> int:

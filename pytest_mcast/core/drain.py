@@ -14,6 +14,7 @@ from . import system
 from .bursts import END, HEAD, LEAST_SIZE, MARK, MOST_DATAGRAMS
 from .deadline import Deadline
 from .errors import NoVerdict, SubscriptionError
+from .views import Beside
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Account", "Drain"]
 
 _GRO = 104  # UDP_GRO (linux/udp.h)
+_LATE = 0.2  # seconds without a new one, after which none is expected any more that was overtaken by the end
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,13 @@ class Account:
         return f"sent {self.sent}, received {self.received} ({again}), lost {causes}"
 
 
-def _causes(burst: Burst, gaps: Tuple[Tuple[int, int], ...], drops: Optional[int], *, alone: bool) -> Dict[str, int]:
-    """Say by what datagrams were lost, when the kernel has dropped so many at the socket; ``alone``: nobody else's."""
+def _causes(
+    burst: Burst, gaps: Tuple[Tuple[int, int], ...], drops: Optional[int], *, others: int, alone: bool
+) -> Dict[str, int]:
+    """Say by what datagrams were lost, when the kernel has dropped so many at the socket.
+
+    ``others`` is how many of those may have been ends of bursts; ``alone``: the rest is of this burst.
+    """
     missing = sum(last - first + 1 for first, last in gaps)
     if not missing:
         return {}
@@ -67,7 +74,8 @@ def _causes(burst: Burst, gaps: Tuple[Tuple[int, int], ...], drops: Optional[int
         while number < len(ends) and ends[number] <= last + 1:
             whole.append(ends[number] - burst.batches[number])
             number += 1
-    if alone and (missing == drops or (len(whole) == drops and sum(whole) == missing)):
+    surely_ours = drops - others
+    if alone and (missing == surely_ours or (len(whole) == surely_ours and sum(whole) == missing)):
         return {"socket": missing}
     largest = max(end - start for start, end in zip(burst.batches, ends))
     surely = max(0, missing - drops * largest)
@@ -83,10 +91,18 @@ class _Tally:
         self.received = self.duplicates = self.reordered = 0
         self.highest = -1
         self.ended = threading.Event()
-        self.settled = False
+        self.more = threading.Event()  # came after the end
+        self.burst: Optional[Burst] = None
+        self.ends = 0
+        self.account: Optional[Account] = None
 
     def see(self, numbers: List[int]) -> None:
         """Count numbers, in the order of their arrival."""
+        self._count(numbers)
+        if self.ended.is_set():
+            self.more.set()
+
+    def _count(self, numbers: List[int]) -> None:
         first, last = numbers[0], numbers[-1]
         if first > self.highest and last - first + 1 == len(numbers) and sorted(numbers) == numbers:
             self._grow(last)
@@ -103,6 +119,24 @@ class _Tally:
             self.received += 1
             self.reordered += number < self.highest
             self.highest = max(self.highest, number)
+
+    def see_end(self) -> None:
+        """Take note that it is over."""
+        self.ends += 1
+        if self.ended.is_set():
+            self.more.set()
+        self.ended.set()
+
+    @property
+    def ends_lost(self) -> int:
+        """How many ends have not come."""
+        return 0 if self.burst is None else max(0, self.burst.ends - self.ends)
+
+    def wait_for_more(self, seconds: float) -> bool:
+        """Wait for more of it after its end, or another end; False when there was none."""
+        found = self.more.wait(seconds)
+        self.more.clear()
+        return found
 
     def _grow(self, number: int) -> None:
         if number >= len(self.seen):
@@ -145,17 +179,23 @@ class Drain:
         self._thread.start()
 
     def account(self, burst: Burst, timeout: Optional[float] = None) -> Account:
-        """Return what became of a burst, once a datagram that was sent after it is here.
+        """Return what became of a burst, once a datagram that was sent after it is here; asked again, the same.
 
-        Raises ``NoVerdict`` when none is after ``timeout`` seconds (default: the receiver's), ``SubscriptionError`` after
-        ``close()``, and what ended the thread.
+        Where datagrams can overtake each other (a real network, an impaired cable), what is missing then is waited for, until
+        none has come for 0.2 s. Raises ``NoVerdict`` when there is no end after ``timeout`` seconds (default: the
+        receiver's), ``SubscriptionError`` after ``close()``, also that of the receiver, and what ended the thread.
         """
         if self._closed:
             raise SubscriptionError(f"the drain of {self._receiver.channel} is closed; ask before")
         deadline = Deadline(self._receiver.timeout if timeout is None else timeout)
         tally = self._tally(burst.nonce)
+        if tally.account is not None:  # the kernel's drops were looked at once
+            return tally.account
+        tally.burst = burst
         pause = 0.001
         while not tally.ended.is_set():
+            if self._receiver.closed:
+                raise SubscriptionError(f"the receiver of {self._receiver.channel} is closed, and was being drained")
             if self._error is not None:
                 raise self._error
             burst.send_end()  # it can be lost as well: again and again
@@ -163,15 +203,35 @@ class Drain:
             if not tally.ended.wait(pause if remaining is None else min(pause, remaining)) and deadline.passed():
                 raise NoVerdict(f"no verdict: the end of {burst} did not arrive; {tally.received} datagrams did")
             pause = min(2 * pause, 0.1)
-        return self._settle(burst, tally)
+        self._wait_for_rest(burst, tally, deadline)
+        tally.account = self._settle(burst, tally)
+        return tally.account
+
+    def _wait_for_rest(self, burst: Burst, tally: _Tally, deadline: Deadline) -> None:
+        """Wait for what may come after the first end, as long as it matters and something does come."""
+        in_order = Beside(self._receiver).immediate
+        while not deadline.passed():
+            overtaken = not in_order and tally.received < burst.count
+            # Was it one of the ends that the kernel has dropped?
+            dropped = tally.ends_lost > 0 and system.kernel_drops(self._socket) != self._drops
+            if not (overtaken or dropped) or not tally.wait_for_more(_LATE):
+                return
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close()`` was called."""
+        return self._closed
 
     def _settle(self, burst: Burst, tally: _Tally) -> Account:
         gaps = tuple(tally.gaps(burst.count))
         before, self._drops = self._drops, system.kernel_drops(self._socket)
-        alone = self._strangers == 0 and all(each is tally or each.settled for each in self._tallies.values())
-        self._strangers, tally.settled = 0, True
+        tallies = list(self._tallies.values())
+        others = sum(each.ends_lost for each in tallies)
+        alone = self._strangers == 0 and not tally.duplicates
+        alone = alone and all(each is tally or each.account is not None for each in tallies)
+        self._strangers = 0
         drops = None if self._drops is None or before is None else self._drops - before
-        lost = _causes(burst, gaps, drops, alone=alone)
+        lost = _causes(burst, gaps, drops, others=others, alone=alone)
         return Account(burst.count, tally.received, tally.duplicates, tally.reordered, lost, gaps)
 
     def _switch(self, *, on: bool) -> None:
@@ -188,7 +248,7 @@ class Drain:
                     self._take()
                 self._take()
         except BaseException as error:  # noqa: BLE001 - raised in the thread that asks for the account
-            self._error = error
+            self._error = None if self._receiver.closed else error
 
     def _take(self) -> None:
         """Take all that is queued."""
@@ -212,7 +272,7 @@ class Drain:
             elif mark == MARK:
                 numbers.setdefault(nonce, []).append(number)
             else:
-                self._tally(nonce).ended.set()
+                self._tally(nonce).see_end()
         for nonce, seen in numbers.items():
             self._tally(nonce).see(seen)
 

@@ -69,6 +69,7 @@ class Receiver:
         #: Is told of each ``NotReceived`` before it is raised, while everything is as it was; set by who wants to explain it,
         #: and must raise nothing.
         self.lost: Optional[Callable[[NotReceived], object]] = None
+        self._drain: Optional[Drain] = None  # the last one
         self._kept: Deque[Datagram] = deque()  # delivered, but not yet asked for
         self._drops = 0  # up to the last proof
         self._context = Context()
@@ -103,10 +104,10 @@ class Receiver:
     def expect(self, count: int, timeout: Optional[float] = None) -> List[Datagram]:
         """Return the next ``count`` datagrams; raises ``NotReceived`` when they are not all there in time.
 
-        ``timeout`` is in seconds and for all of them together (default: the receiver's).
+        ``timeout`` is in seconds and for all of them together (default: the receiver's). Raises ``SubscriptionError`` when
+        closed, and while it is drained.
         """
-        if self.closed:
-            raise SubscriptionError(f"the receiver of {self.channel} is closed")
+        self._check_free()
         if self.control is not None:
             self.control.pull()
         deadline = Deadline(self.timeout if timeout is None else timeout)
@@ -122,14 +123,24 @@ class Receiver:
     def drain(self) -> Drain:
         """Take all that comes from now on, in a thread, and count bursts: ``with receiver.drain() as drain``.
 
-        What is of no burst is there for ``recv()`` when it is over. Raises ``SubscriptionError`` when closed.
+        What is of no burst is there for ``recv()`` when it is over. Raises ``SubscriptionError`` when closed, and when
+        there is a drain already.
         """
+        self._check_free()
+        self._drain = Drain(self)
+        return self._drain
+
+    def _check_free(self) -> None:
+        """Raise ``SubscriptionError`` when closed, and when a drain takes all that comes: its account would be wrong."""
         if self.closed:
             raise SubscriptionError(f"the receiver of {self.channel} is closed")
-        return Drain(self)
+        if self._drain is not None and not self._drain.closed:
+            raise SubscriptionError(f"the receiver of {self.channel} is being drained; close its drain first")
 
     def receive(self) -> Optional[Datagram]:
-        """Return the next datagram without waiting, or None; raises ``ReceiveError``."""
+        """Return the next datagram without waiting, or None; raises ``ReceiveError``, and as ``expect``."""
+        if self._drain is not None:
+            self._check_free()
         if self.control is not None:
             self.control.pull()
         while True:
@@ -175,8 +186,7 @@ class Receiver:
                 f"there is no tap on {self.interface.name} to see what {self} must not deliver",
                 "run pytest with --mcast-lab, use virtual hosts (mcast_lab), or pass control=, a receiver that gets it",
             )
-        if self.closed:
-            raise SubscriptionError(f"the receiver of {self.channel} is closed")
+        self._check_free()
         seconds = self.timeout if timeout is None else timeout
         with ExitStack() as stack:
             witness = None if self.subscription.state == "joined" else stack.enter_context(self._witness(fence))

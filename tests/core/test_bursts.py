@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import socket
 import struct
 import threading
 import time
 import unittest
+from typing import Any
 from unittest import mock
 
 from pytest_mcast.core import LEAST_SIZE, Account, NoVerdict, SubscriptionError
@@ -39,9 +41,64 @@ class Bursts(support.LoopbackTestCase):
             burst = sender.burst(3000, 1000)
             gate.set()  # nobody has taken anything up to now
             account = drain.account(burst)
+            self.assertIs(drain.account(burst), account)  # the kernel's count was looked at before
         self.assertGreater(receiver.statistics().kernel_drops or 0, 0)
         self.assertEqual(account.lost, {"socket": 3000 - account.received})
         self.assertLess(account.received, 3000)
+
+    @unittest.skipUnless(support.LINUX, "what the kernel has dropped is known on Linux only")
+    def test_ends_that_were_dropped_are_not_of_the_burst(self) -> None:
+        receiver = self.receiver(self.channel())
+        sender = self.sender(receiver.channel)
+        gate, emptied, take = threading.Event(), threading.Event(), receiver.subscription.receive_batch
+
+        def gated(*args: Any) -> Any:
+            gate.wait(10)
+            found = take(*args)
+            if found[0] is None:
+                emptied.set()
+            return found
+
+        with mock.patch.object(receiver.subscription, "receive_batch", gated), receiver.drain() as drain:
+            burst = sender.burst(20, 40_000)  # each in a call of its own
+            before = receiver.statistics().kernel_drops or 0
+            while not (ends := (receiver.statistics().kernel_drops or 0) - before):  # there is room for small ones
+                burst.send_end()
+            gate.set()
+            self.assertTrue(emptied.wait(10))
+            # As many of it as ends were dropped are lost on the way.
+            account = drain.account(dataclasses.replace(burst, count=20 + ends, batches=tuple(range(20 + ends))))
+        self.assertEqual(account.lost, {"socket or network": 20 + ends - account.received})
+
+    def test_nobody_takes_anything_from_a_drain(self) -> None:
+        receiver = self.receiver(self.channel())
+        with receiver.drain():
+            for take in (receiver.drain, receiver.recv, receiver.receive):
+                with self.refused(SubscriptionError, "is being drained; close its drain first"):
+                    take()
+        self.assertIsNone(receiver.receive())
+
+    def test_a_receiver_that_is_closed_has_no_account(self) -> None:
+        receiver = self.receiver(self.channel())
+        with receiver.drain() as drain:
+            burst = self.sender(receiver.channel).burst(1, 100)
+            receiver.close()
+            with self.refused(SubscriptionError, "is closed, and was being drained"):
+                drain.account(burst)
+
+    def test_an_interface_without_checksums_takes_one_at_a_time(self) -> None:
+        receiver = self.receiver(self.channel())
+        sender = self.sender(receiver.channel)
+        send = sender.send_raw
+
+        def single(payload: memoryview, number: int = 1) -> None:  # as kernels before 6.11 do (udp_send_skb)
+            if number > 1:
+                raise OSError(errno.EIO, "not together")
+            send(payload, number)
+
+        with mock.patch.object(sender, "send_raw", single), receiver.drain() as drain:
+            burst = sender.burst(20, 100)
+            self.assertEqual((burst.batches, drain.account(burst).received), (tuple(range(20)), 20))
 
     def test_duplicates_and_datagrams_out_of_order(self) -> None:
         receiver = self.receiver(self.channel())
@@ -148,6 +205,11 @@ class Bursts(support.LoopbackTestCase):
             ((0, 100), "count 0 is not from 1 to"),
             ((1, 23), "size 23 is not from 24"),
             ((1, 65508), "size 65508 is not from 24"),
+            (("1", 100), "count '1' is not from 1 to"),
+            ((1.5, 100), "count 1.5 is not from 1 to"),
+            ((1, 100.0), "size 100.0 is not from 24"),
+            ((1, 100, "1000"), "rate '1000' is not a positive number"),
+            ((1, 100, True), "rate True is not a positive number"),
             ((1, 100, 0), "rate 0 is not a positive number"),
             ((1, 100, float("inf")), "rate inf is not a positive number"),
         ):

@@ -132,6 +132,16 @@ def test_a_burst_over_an_impaired_cable_is_accounted_for(mcast_lab: LabView) -> 
         assert account.received == 90
 
 
+@pytest.mark.parametrize("options", [{"reorder": Exactly(20)}, {"delay": (0, 0.1)}], ids=["reorder", "delay"])
+def test_what_comes_after_the_end_of_a_burst_is_not_lost(mcast_lab: LabView, options: dict[str, Any]) -> None:
+    link = mcast_lab.link("mine")
+    tx, rx = mcast_lab.hosts(2, link=link)
+    receiver = rx.receiver(mcast_lab.channel())
+    with link.impair(rx, **options), receiver.drain() as drain:
+        account = drain.account(tx.sender(receiver.channel).burst(20, 100))
+        assert (account.received, account.lost) == (20, {})
+
+
 def test_the_last_one_that_is_to_come_late(mcast_lab: LabView) -> None:
     link = mcast_lab.link("mine")
     tx, rx = mcast_lab.hosts(2, link=link)
