@@ -47,6 +47,9 @@ def _link(link: Link, name: str, ends: list[tuple[VirtualHost, Interface]]) -> I
         words = [corner, names[number], interfaces[number], " ".join(_shown(interface))]
         if not _plugged_in(host, interface):
             words.append("(unplugged)")
+        port = host.plugged.get(interface.index)
+        if port is not None and port.impaired is not None:
+            words.append(f"(impaired: {port.impaired.impairment})")
         yield " ".join(words).rstrip()
 
 

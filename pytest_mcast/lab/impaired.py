@@ -44,6 +44,8 @@ class ImpairedCable:
         self.port = port
         self.impairment = impairment
         self._stack = ExitStack()
+        self._options = port.options()
+        self._open = True
         self._cable: Cable | None = None
         try:
             self._interpose()
@@ -92,6 +94,7 @@ class ImpairedCable:
         self._segments(1)
         self._stack.callback(self._let_segments_be)
         link.connection.run(_segments(wire, 1), netlink.link(wire + 1, up=True), _master(port.index, 0))
+        self._stack.callback(self._set_options)
         self._stack.callback(link.connection.run, _master(port.index, link.index))
         for index in (wire, wire + 1):
             link.connection.wait_until_up(index)
@@ -102,11 +105,16 @@ class ImpairedCable:
         self._stack.callback(self._cable.close)
         port.impaired = self
         port.bridge_index, port.bridge_device = wire, inner
+        self._set_options()  # the kernel has those of a new port
         self._stack.callback(self._let_port_be)
         self._stack.callback(link.weaken(port))
 
+    def _set_options(self) -> None:
+        self.port.set_options(**self._options)
+
     def _let_port_be(self) -> None:
         port = self.port
+        self._options = port.options()
         port.impaired, port.bridge_index, port.bridge_device = None, port.index, port.device
 
     def set_mtu(self, mtu: int) -> None:
@@ -122,8 +130,11 @@ class ImpairedCable:
             self._segments(_ALL_SEGMENTS)
 
     def close(self) -> None:
-        """Make the cable whole again; again is no error."""
+        """Make the cable whole again, and raise what has ended the wire before; again is no error."""
         self._stack.close()
+        cable, self._open = self._cable if self._open else None, False
+        if cable is not None and cable.error is not None:
+            raise cable.error
 
     def __enter__(self) -> ImpairedCable:
         return self

@@ -256,6 +256,8 @@ class Lab:
         with self._stack.pop_all() as stack:
             for host in self._hosts.values():
                 stack.callback(host.close)
+            for link in self._links.values():
+                stack.callback(link.make_whole)
             self._hosts.clear()
 
     def __enter__(self) -> Lab:

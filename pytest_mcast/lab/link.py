@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -133,7 +133,7 @@ class Link:
         duplicate: Choice = 0.0,
         reorder: Choice = 0.0,
         corrupt: Choice = 0.0,
-        delay: float | tuple[float, float] = 0.0,
+        delay: float | Sequence[float] = 0.0,
         rate: float | None = None,
         seed: int = 0,
     ) -> ImpairedCable:
@@ -148,6 +148,13 @@ class Link:
         cable = ImpairedCable(self.port(host, interface), impairment)
         self._impaired.append(cable)
         return cable
+
+    def make_whole(self) -> None:
+        """Have no cable here be impaired any more."""
+        with ExitStack() as stack:
+            for cable in self._impaired:
+                stack.callback(cable.close)
+            self._impaired = []
 
     def weaken(self, port: Port) -> Callable[[], None]:
         """Take note that a cable is impaired; the result takes that back."""
@@ -230,8 +237,7 @@ class Link:
         """Delete it in the kernel."""
         with ExitStack() as stack:
             stack.callback(self.connection.run, netlink.delete_link(self.index))
-            for cable in self._impaired:
-                stack.callback(cable.close)
+            stack.callback(self.make_whole)
 
     def open(self) -> closing[netlink.Netlink]:
         """Open another rtnetlink socket in the switch's namespace, to be used with ``with``."""

@@ -53,6 +53,16 @@ class Port:
         #: What impairs the cable here.
         self.impaired: ImpairedCable | None = None
 
+    def options(self) -> dict[str, int]:
+        """Return what can be set here, by the names of ``bridge.port_options``."""
+        state = bridge.link_state(self.link.connection, self.bridge_index)
+        return {name: bridge.port_option(state, name) for name in ("mcast_flood", "fast_leave", "multicast_router")}
+
+    def set_options(self, **values: int) -> None:
+        """Set what ``options()`` returns."""
+        self.link.connection.run(bridge.port_options(self.bridge_index, **values))
+        self.host.touch()  # the port goes with it
+
     @property
     def flood(self) -> bool:
         """Whether multicast goes out here that the switch has no entry for (bridge(8): ``mcast_flood``)."""
@@ -60,7 +70,7 @@ class Port:
 
     @flood.setter
     def flood(self, flood: bool) -> None:
-        self._set(mcast_flood=int(flood))
+        self.set_options(mcast_flood=int(flood))
 
     @property
     def fast_leave(self) -> bool:
@@ -69,7 +79,7 @@ class Port:
 
     @fast_leave.setter
     def fast_leave(self, fast_leave: bool) -> None:
-        self._set(fast_leave=int(fast_leave))
+        self.set_options(fast_leave=int(fast_leave))
 
     @property
     def multicast_router(self) -> str:
@@ -80,7 +90,7 @@ class Port:
     def multicast_router(self, which: str) -> None:
         if which not in MULTICAST_ROUTER:
             raise ValueError(f"multicast_router {which!r} is not one of {', '.join(MULTICAST_ROUTER)}")
-        self._set(multicast_router=MULTICAST_ROUTER.index(which))
+        self.set_options(multicast_router=MULTICAST_ROUTER.index(which))
 
     def counters(self) -> PortCounters:
         """Return the kernel's counters of all frames here up to now; two of them can be subtracted."""
@@ -113,11 +123,7 @@ class Port:
                     connection.wait_until_down(index)
 
     def _option(self, name: str) -> int:
-        return bridge.port_option(bridge.link_state(self.link.connection, self.bridge_index), name)
-
-    def _set(self, **values: int) -> None:
-        self.link.connection.run(bridge.port_options(self.bridge_index, **values))
-        self.host.touch()  # the port goes with it
+        return self.options()[name]
 
     def __repr__(self) -> str:
         return f"<Port of {self.interface} of {self.host} on {self.link}>"

@@ -32,6 +32,7 @@ _SO_RCVBUFFORCE, _STATISTICS = 33, 6  # asm-generic/socket.h, linux/if_packet.h
 _BUFFER = 32 << 20  # bytes, where we may; else twice net.core.rmem_max
 _UDP = 17
 _TURN = 64  # frames that are taken before the other direction, and what is due, have their turn
+_LONG = 3600.0  # seconds; select(2) knows no time that is years away
 _LATE = 0.02  # seconds after which what is to come after the next datagram comes without one
 
 
@@ -95,7 +96,7 @@ class Cable:
                 selector.register(self._woken, selectors.EVENT_READ)
                 while True:
                     due = self._next_due()
-                    remaining = None if due is None else max(0.0, due - time.monotonic())
+                    remaining = None if due is None else min(max(0.0, due - time.monotonic()), _LONG)
                     for key, _ in selector.select(remaining):
                         if key.fileobj is self._woken:
                             return
@@ -133,7 +134,7 @@ class Cable:
                 header = _VNET.pack(flags & ~_NEEDS_CHECKSUM, gso, length, size, 0, 0)
         fate = way.judge.fate(frame, datagram=datagram)
         if fate.late:
-            way.late.append((time.monotonic() + _LATE + fate.delay, header, fate))
+            way.late.append((time.monotonic() + _LATE, header, fate))  # then it is delayed like others
             return
         self._schedule(way, header, fate)
         if datagram and fate.copies:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import random
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = ["Choice", "Every", "Exactly", "Fate", "Impairment", "Judge", "complete_checksum"]
 
-_LEAST_PAYLOAD = 42  # bytes of a frame before the payload of UDP over IPv4; what is corrupted comes after that
+_IPV6 = b"\x86\xdd"  # of Ethernet
+# Bytes of a frame before the payload of UDP, or that of a fragment; what is corrupted comes after that.
+_HEADERS = {"ipv4": 42, "ipv6": 62}
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Impairment:
     duplicate: Choice = 0.0
     reorder: Choice = 0.0
     corrupt: Choice = 0.0
-    delay: float | tuple[float, float] = 0.0
+    delay: float | Sequence[float] = 0.0
     rate: float | None = None
     seed: int = 0
 
@@ -64,16 +67,21 @@ class Impairment:
                 raise ValueError(
                     f"{name} {value!r} is neither a probability from 0 to 1, nor Every(n), nor Exactly(1, 2)"
                 )
-        least, most = self.delays
-        if not (_is_number(least) and _is_number(most) and 0 <= least <= most < math.inf):
+        delays: list[Any] = list(self.delay) if isinstance(self.delay, (list, tuple)) else [self.delay] * 2
+        if not (len(delays) == 2 and all(map(_is_number, delays)) and 0 <= delays[0] <= delays[1] < math.inf):
             raise ValueError(f"delay {self.delay!r} is not a number of seconds, nor two from the least to the most")
         if self.rate is not None and not (_is_number(self.rate) and 0 < self.rate < math.inf):
             raise ValueError(f"rate {self.rate!r} is not a positive number of bytes a second")
+        if not _is_whole(self.seed):
+            raise ValueError(f"seed {self.seed!r} is not a whole number")
 
     @property
     def delays(self) -> tuple[float, float]:
         """The least and the most delay, in seconds."""
-        return self.delay if isinstance(self.delay, tuple) else (self.delay, self.delay)
+        if not isinstance(self.delay, Sequence):
+            return self.delay, self.delay
+        least, most = self.delay
+        return least, most
 
     def __str__(self) -> str:
         words = [
@@ -157,7 +165,8 @@ class Judge:
         return self._chances["delay"].uniform(least, most) if most > least else least
 
     def _corrupt(self, frame: bytes) -> bytes:
-        start = min(_LEAST_PAYLOAD, len(frame) - 1)
+        headers = _HEADERS["ipv6" if frame[12:14] == _IPV6 else "ipv4"]
+        start = min(headers, len(frame) - 1)
         bit = self._chances["where"].randrange(8 * start, 8 * len(frame))
         changed = bytearray(frame)
         changed[bit // 8] ^= 1 << bit % 8
@@ -178,6 +187,10 @@ def complete_checksum(frame: bytes, start: int, offset: int) -> bytes:
 def _words(data: bytes) -> Iterator[int]:
     data += bytes(len(data) % 2)
     yield from struct.unpack(f"!{len(data) // 2}H", data)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_ordinal(value: object) -> bool:

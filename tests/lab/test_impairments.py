@@ -5,11 +5,13 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_mcast import InterfaceError, LabView, Receiver, Sender
+from pytest_mcast import InterfaceError, Lab, LabView, Link, Receiver, Sender, VirtualHost
+from pytest_mcast.core import Deadline
 from pytest_mcast.lab import Every, Exactly
 from pytest_mcast.wire.impairment import Impairment, Judge
 
@@ -105,6 +107,32 @@ def test_a_delay(mcast_lab: LabView) -> None:
         assert arrived.timestamp_ns is not None
         assert sent.timestamp_ns is not None
         assert arrived.timestamp_ns - sent.timestamp_ns >= 50_000_000
+
+
+def test_what_comes_late_is_delayed_once(mcast_lab: LabView) -> None:
+    link = mcast_lab.link("mine")
+    tx, rx = mcast_lab.hosts(2, link=link)
+    receiver = rx.receiver(mcast_lab.channel())
+    with link.impair(rx, reorder=Exactly(1), delay=0.5):
+        sent = tx.sender(receiver.channel).send(b"nothing comes after it")
+        arrived = receiver.recv()
+        assert arrived.timestamp_ns is not None
+        assert sent.timestamp_ns is not None
+        assert 500_000_000 <= arrived.timestamp_ns - sent.timestamp_ns < 1_000_000_000
+
+
+def test_a_delay_of_years(mcast_lab: LabView) -> None:
+    link = mcast_lab.link("mine")
+    tx, rx = mcast_lab.hosts(2, link=link)
+    receiver = rx.receiver(mcast_lab.channel())
+    for delay, rate in ((1e300, None), (0.0, 1e-300)):
+        with link.impair(rx, delay=delay, rate=rate) as cable:
+            before = cable.to_host.datagrams
+            tx.sender(receiver.channel).send(b"x")
+            tx.sender(receiver.channel).send(b"y")
+            deadline = Deadline(5)
+            while cable.to_host.datagrams < before + 2 and not deadline.passed():
+                pass  # raises what has ended the wire
 
 
 def test_a_rate(mcast_lab: LabView) -> None:
@@ -230,6 +258,54 @@ def test_a_cable_is_impaired_once(mcast_lab: LabView) -> None:
     link.impair(host)  # and is whole again when the link goes
 
 
+def test_nothing_of_a_wire_is_left_when_its_lab_is_closed() -> None:
+    def left() -> tuple[int, int]:
+        return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+
+    with Lab() as lab:  # what is opened once and for all is opened here
+        lab.host("rx", interfaces={"eth0": "mine"})
+    before = left()
+    with Lab() as lab:
+        cable = lab.link("mine").impair(lab.host("rx", interfaces={"eth0": "mine"}))
+    assert all(now <= then for now, then in zip(left(), before, strict=True))
+    cable.close()
+
+
+def test_what_has_ended_a_wire_is_raised_when_it_is_closed(mcast_lab: LabView, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = mcast_lab.link("mine")
+    tx, rx = mcast_lab.hosts(2, link=link)
+    channel = mcast_lab.channel()
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Judge, "fate", broken)
+    cable = link.impair(rx)
+    tx.sender(channel).send(b"x")
+    cable._cable._thread.join()  # type: ignore[union-attr] # nothing else tells
+    with pytest.raises(ZeroDivisionError):
+        cable.close()
+    cable.close()
+    assert switched_back(link, rx)
+
+
+def switched_back(link: Link, host: VirtualHost) -> bool:
+    port = link.port(host)
+    return port.impaired is None and port.bridge_index == port.index and not link.impaired
+
+
+def test_what_is_set_at_a_port_stays_when_its_cable_is_impaired(mcast_lab: LabView) -> None:
+    switch = mcast_lab.switch(snooping=True)
+    (host,) = mcast_lab.hosts(1, link=switch)
+    port = switch.port(host)
+    port.flood, port.fast_leave, port.multicast_router = False, True, "always"
+    before = port.options()
+    with switch.impair(host):
+        assert port.options() == before
+        port.fast_leave = False
+    assert port.options() == {**before, "fast_leave": 0}
+
+
 def test_a_shared_link_is_not_impaired(mcast_lab: LabView) -> None:
     with pytest.raises(InterfaceError, match=r"impair\(\) would change link lan for other tests"):
         mcast_lab.link().impair(mcast_lab.host())
@@ -238,6 +314,9 @@ def test_a_shared_link_is_not_impaired(mcast_lab: LabView) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
+        ({"delay": (1,)}, r"delay \(1,\) is not a number of seconds, nor two"),
+        ({"delay": "1"}, "delay '1' is not a number of seconds, nor two"),
+        ({"seed": "mine"}, "seed 'mine' is not a whole number"),
         ({"loss": 1.1}, "loss 1.1 is neither a probability"),
         ({"duplicate": "often"}, "duplicate 'often' is neither"),
         ({"delay": -1}, "delay -1 is not a number of seconds"),
@@ -256,6 +335,20 @@ def test_what_cannot_be_a_choice(numbers: tuple[int, ...]) -> None:
         Exactly(*numbers)
     with pytest.raises(ValueError, match="a whole number from 1"):
         Every(0)
+
+
+def test_two_delays_may_be_a_list() -> None:
+    assert Impairment(delay=[0.1, 0.2]).delays == (0.1, 0.2)
+
+
+@pytest.mark.parametrize(("kind", "headers"), [(b"\x08\x00", 42), (b"\x86\xdd", 62)], ids=["ipv4", "ipv6"])
+def test_no_bit_of_a_header_is_changed(kind: bytes, headers: int) -> None:
+    judge = Judge(Impairment(corrupt=1.0), "to host")
+    frame = bytes(12) + kind + bytes(headers - 14) + b"x"
+    for _ in range(50):
+        changed = judge.fate(frame, datagram=True).frame
+        assert changed[:headers] == frame[:headers]
+        assert changed != frame
 
 
 def test_what_is_lost_does_not_depend_on_what_else_happens() -> None:
