@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import shutil
@@ -11,10 +10,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_mcast.core.deadline import Deadline
-from pytest_mcast.core.errors import MissingCapability, ProgramError
+from pytest_mcast.core.errors import InterfaceError, MissingCapability, ProgramError
 
 from .mfc import EVENTS, MfcEntry, RouteTimeout
 from .mroute import in_use
+from .named import family_of, group_named, source_named
 from .netlink import Netlink
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .programs import Program
     from .router import Router
 
-__all__ = ["RoutingDaemon", "address_of", "expect_each", "find", "needs_root", "start"]
+__all__ = ["RoutingDaemon", "expect_each", "find", "needs_root", "start"]
 
 _Found = TypeVar("_Found")
 #: Where daemons are, beside PATH, which ordinary users have without them.
@@ -33,9 +33,7 @@ _PLACES = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 
 # What they log before they go on without it.
 _TAKEN = re.compile("Address already in use|Another multicast routing application")
-_WRONG = re.compile(
-    r"No such command|Config Failed|Unknown command|\bInvalid (?!argument)|, skipping|Parse error|Syntax error"
-)
+_WRONG = re.compile(r"on config line \d|Unknown command|\bInvalid (?!argument)|, skipping|Parse error|Syntax error")
 
 
 class RoutingDaemon:
@@ -88,7 +86,7 @@ class RoutingDaemon:
         with that for a moment, in which they drop what comes by the interface that they are for. Raises ``RouteTimeout``
         with the entries there are and the end of the log.
         """
-        wanted = None if source is None else address_of(source)
+        wanted = source_named(source, group)
         by = self.router.names if incoming is None else (incoming,)
 
         def found(entries: tuple[MfcEntry, ...]) -> MfcEntry | None:
@@ -108,7 +106,7 @@ class RoutingDaemon:
 
         That may be for a moment only: where a daemon has taken an entry away that it makes again for the next packet.
         """
-        wanted = None if source is None else address_of(source)
+        wanted = source_named(source, group)
 
         def pruned(entries: tuple[MfcEntry, ...]) -> bool:
             return not any(interface in entry.outgoing for entry in _of(entries, group, wanted))
@@ -123,7 +121,7 @@ class RoutingDaemon:
         self, group: str, look: Callable[[tuple[MfcEntry, ...]], _Found | None], what: str, timeout: float
     ) -> _Found:
         """Wait until ``look`` finds something in the kernel's entries."""
-        family = "ipv6" if ":" in group else "ipv4"
+        family = family_of(group)
         deadline = Deadline(timeout)
         with self.router.inside():
             connection = Netlink()
@@ -143,13 +141,8 @@ class RoutingDaemon:
 
 
 def _of(entries: Iterable[MfcEntry], group: str, source: str | None) -> list[MfcEntry]:
-    group = str(ipaddress.ip_address(group))
+    group = group_named(group)
     return [entry for entry in entries if entry.group == group and source in (None, entry.source) and entry.resolved]
-
-
-def address_of(host: Host | str, family: str = "ipv4") -> str:
-    """Return an address: of a host that of its first interface."""
-    return host if isinstance(host, str) else host.source(family)
 
 
 def start(
@@ -166,6 +159,8 @@ def start(
     Raises ``ProgramError`` when it does not become ready, or has complaints about its configuration, and
     ``MissingCapability`` when another program has the kernel's forwarding.
     """
+    if not router.names:
+        raise InterfaceError(f"{router} has no interface: a routing daemon has nothing to do there")
     program = router.popen(command, files=files, private=private)
     try:
         try:

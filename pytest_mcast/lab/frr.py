@@ -10,7 +10,8 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .daemon import RoutingDaemon, address_of, expect_each, find, start
+from .daemon import RoutingDaemon, expect_each, find, start
+from .named import host_named, lines_named, seconds_named
 
 if TYPE_CHECKING:
     from pytest_mcast.hosts import Host
@@ -55,7 +56,8 @@ def start_frr(
     pimd = find("pimd", "frr", places=(os.path.dirname(zebra), *_PLACES), beside="zebra")
     lines = ["debug pim events", "debug igmp events", "debug mroute", "ip pim join-prune-interval 5"]
     if rp is not None:
-        lines.append(f"ip pim rp {address_of(rp)} 224.0.0.0/4")
+        lines.append(f"ip pim rp {host_named('rp', rp, 'ipv4')} 224.0.0.0/4")
+    seconds_named("query_interval", query_interval)
     lines += [_INTERFACE.format(name=name, interval=query_interval) for name in router.names]
     user, group = os.geteuid(), os.getegid()
     return start(
@@ -65,7 +67,7 @@ def start_frr(
         private=("/run", "/var/tmp"),  # noqa: S108 - its own
         files={
             "/run/zebra.conf": "",
-            "/run/pimd.conf": "\n".join([*lines, *extra, ""]),
+            "/run/pimd.conf": "\n".join([*lines, *lines_named(extra), ""]),
             "/etc/passwd": _USERS.format(user=user, group=group),
             "/etc/group": _GROUP.format(group=group),
         },

@@ -19,7 +19,7 @@ from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.errors import MissingCapability
 from pytest_mcast.wire.attach import NOTHING, attach_filter, instruction
 
-__all__ = ["Forwarding", "RouteCounters", "Upcall", "in_use"]
+__all__ = ["KINDS", "Forwarding", "RouteCounters", "Upcall", "in_use"]
 
 _INIT, _ADD_VIF, _ADD_MFC, _DEL_MFC, _ASSERT = 200, 202, 204, 205, 207  # the same for both families
 _ADD_MFC_PROXY, _DEL_MFC_PROXY = 210, 211  # of any source
@@ -31,11 +31,16 @@ _VIF = struct.Struct("=HBBIiI")  # struct vifctl: number, flags, threshold, rate
 _MIF = struct.Struct("=HBBHxxI")  # struct mif6ctl: number, flags, threshold, index, rate limit
 _MFC = struct.Struct("=4s4sH32sxxIIIi")  # struct mfcctl: source, group, parent, thresholds, counters, expiry
 _KINDS = {1: "unresolved", 2: "wrong interface", 3: "whole packet"}  # IGMPMSG_*, MRT6MSG_*
+#: What the kernel asks about.
+KINDS = tuple(_KINDS.values())
 
 
 @dataclass(frozen=True)
 class RouteCounters:
-    """What an entry has forwarded, and what came in by another interface than its own; bytes are those of IP."""
+    """What has come for an entry, whether or not it was forwarded, and how much of that by another interface than its own.
+
+    Bytes are those of IP. Datagrams that go together through the kernel (bursts, segmentation offload) are one packet.
+    """
 
     packets: int
     bytes: int

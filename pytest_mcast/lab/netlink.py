@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 _NEWLINK, _DELLINK, _NEWADDR, _NEWROUTE = 16, 17, 20, 24
-_CREATE, _EXCL = 0x400, 0x200
+_CREATE, _EXCL, _REPLACE = 0x400, 0x200, 0x100
 _IFF_UP = 0x1
 
 
@@ -126,8 +126,12 @@ def route(
     kind: str = "unicast",
     table: int = 254,
     metric: int = 0,
+    replace: bool = False,
 ) -> Request:
-    """Add a route to a network (``ff00::/8``) through a link or a gateway; ``kind``: unicast, local or multicast."""
+    """Add a route to a network (``ff00::/8``) through a link or a gateway; ``kind``: unicast, local or multicast.
+
+    ``replace``: instead of one that is there.
+    """
     destination = ipaddress.ip_network(network)
     family = socket.AF_INET6 if destination.version == 6 else socket.AF_INET
     code = {"unicast": 1, "local": 2, "multicast": 5}[kind]
@@ -141,4 +145,4 @@ def route(
         body += attribute(5, ipaddress.ip_address(gateway).packed)  # RTA_GATEWAY
     if metric:
         body += number(6, metric)  # RTA_PRIORITY
-    return Request(_NEWROUTE, _CREATE, body, f"add the route to {network}")
+    return Request(_NEWROUTE, _CREATE | (_REPLACE if replace else 0), body, f"add the route to {network}")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from pytest_mcast.core.deadline import Deadline
 
-from .daemon import RoutingDaemon, address_of, expect_each, find, needs_root, start
+from .daemon import RoutingDaemon, expect_each, find, needs_root, start
+from .named import host_named, lines_named, seconds_named
 
 if TYPE_CHECKING:
     from pytest_mcast.hosts import Host
@@ -37,17 +38,19 @@ def start_pimd(
     deadline = Deadline(timeout)
     path = find("pimd", "pimd", not_beside="zebra")  # whose neighbour is FRR's
     command = [path, "-f", "-s", "info", f"--debug={_DEBUG}", "-c", _CONFIGURATION]
+    seconds_named("query_interval", query_interval)
     lines = [f"igmp-query-interval {query_interval}", f"igmp-querier-timeout {3 * query_interval + 5}"]
-    if rp is not None:
-        lines.append(f"rp-address {address_of(rp)} 224.0.0.0/4")
+    point = None if rp is None else host_named("rp", rp, "ipv4")
+    if point is not None:
+        lines.append(f"rp-address {point} 224.0.0.0/4")
 
     def ready(program: Program) -> None:
         expect_each(program, r"Interface (\S+) comes up", router.names, timeout)
-        if rp is not None:
-            _tell_rp(router, address_of(rp))
+        if point is not None:
+            _tell_rp(router, point)
             program.expect("Received PIM Bootstrap candidate", deadline.remaining() or 0.0)
 
-    files = {_CONFIGURATION: "\n".join([*lines, *extra, ""])}
+    files = {_CONFIGURATION: "\n".join([*lines, *lines_named(extra), ""])}
     return start(router, command, ready, files=files, member=_MEMBER)
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from pytest_mcast.core.channels import FAMILIES
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.errors import InterfaceError
 
 from . import netlink
 from .mfc import MfcEntry, read_mfc
-from .mroute import Forwarding, RouteCounters, Upcall
+from .mroute import KINDS, Forwarding, RouteCounters, Upcall
+from .named import check_family, family_of, group_named, source_named, thresholds_named
 from .namespace import Namespace
 from .sysctls import write_sysctl
 from .virtualhost import VirtualHost
@@ -58,17 +59,12 @@ class Router(VirtualHost):
 
         ``outgoing`` may map names to the least TTL that goes out there (a packet leaves with one less than it came with).
         A packet that comes in by another interface is dropped (RPF): one of these is counted, as those of a ``source`` are by
-        any; one that comes by a third interface to an entry of any source waits like one that has no entry. Replaces the entry if there is one. Raises ``ValueError`` for what cannot be an entry, and
-        ``MissingCapability``.
+        any; one that comes by a third interface to an entry of any source waits like one that has no entry. A host as ``source``
+        is the address that it sends to such groups from. Replaces the entry if there is one. Raises ``ValueError`` for what
+        cannot be an entry, and ``MissingCapability``.
         """
-        family = _family(group)
-        thresholds = dict(outgoing) if isinstance(outgoing, Mapping) else dict.fromkeys(outgoing, 1)
-        wrong = [f"{name}: {ttl!r}" for name, ttl in thresholds.items() if not 1 <= ttl <= 254]
-        if wrong:
-            raise ValueError(f"the least TTL of {', '.join(wrong)} is not from 1 to 254")
-        if family == "ipv6" and set(thresholds.values()) - {1}:
-            raise ValueError("IPv6 has no least hop limit for each entry; give the names of the interfaces only")
-        self._of(family).add(self._address(source, group), group, incoming, thresholds)
+        family, group, source = family_of(group), group_named(group), source_named(source, group)
+        self._of(family).add(source, group, incoming, thresholds_named(outgoing, family))
         self.touch()
 
     def forward(self, family: str) -> None:
@@ -77,22 +73,41 @@ class Router(VirtualHost):
 
     def unroute(self, group: str, incoming: str, *, source: Host | str | None = None) -> None:
         """Take an entry away; raises ``OSError`` (ENOENT) when there is none."""
-        self._of(_family(group)).delete(self._address(source, group), group, incoming)
+        family, group, source = family_of(group), group_named(group), source_named(source, group)
+        with self._telling(family, group, source):
+            self._of(family).delete(source, group, incoming)
 
     def counters(self, group: str, *, source: Host | str | None = None) -> RouteCounters:
-        """Return what an entry has forwarded and refused up to now; raises ``OSError`` (EADDRNOTAVAIL) when there is none."""
-        return self._of(_family(group)).counters(self._address(source, group), group)
+        """Return what has come for an entry up to now, and by a wrong interface; raises ``OSError`` (EADDRNOTAVAIL) when there is none."""
+        family, group, source = family_of(group), group_named(group), source_named(source, group)
+        with self._telling(family, group, source):
+            return self._of(family).counters(source, group)
+
+    @contextmanager
+    def _telling(self, family: str, group: str, source: str | None) -> Iterator[None]:
+        """Say which entry there is not, and which there are."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EADDRNOTAVAIL):
+                raise
+            there = ", ".join(map(str, self.entries(family))) or "none"
+            text = f"{self} has no entry ({source or '*'}, {group}); there is {there}"
+            raise OSError(error.errno, text) from None
 
     def wait_for_upcall(self, group: str, kind: str = "unresolved", timeout: float = 5.0) -> Upcall:
         """Wait until the kernel asks about a group: ``unresolved`` or ``wrong interface``; raises ``TimeoutError``.
 
         At most one question every 3 s about wrong interfaces is asked for one entry (MFC_ASSERT_THRESH).
         """
+        if kind not in KINDS:
+            raise ValueError(f"kind {kind!r} is not one of {', '.join(KINDS)}")
+        family, group = family_of(group), group_named(group)
         for upcall in self._upcalls:
             if (upcall.kind, upcall.group) == (kind, group):
                 self._upcalls.remove(upcall)
                 return upcall
-        for upcall in self._of(_family(group)).upcalls(Deadline(timeout)):
+        for upcall in self._of(family).upcalls(Deadline(timeout)):
             if (upcall.kind, upcall.group) == (kind, group):
                 return upcall
             self._upcalls.append(upcall)  # for who asks later: the kernel does not repeat it
@@ -100,6 +115,7 @@ class Router(VirtualHost):
 
     def entries(self, family: str = "ipv4") -> tuple[MfcEntry, ...]:
         """Return the kernel's forwarding entries, whoever has made them, sorted by group and source."""
+        check_family(family)
         with self.inside():
             names = dict(socket.if_nameindex())
         return read_mfc(self._connection, family, lambda index: names.get(index, f"interface {index}"))
@@ -107,8 +123,11 @@ class Router(VirtualHost):
     def reach(self, link: Link, through: VirtualHost) -> None:
         """Add the unicast routes to a link, through another router on a link of ours: what RPF goes by in a daemon.
 
-        Both forward unicast from then on, as register messages of PIM need. Raises ``InterfaceError`` when there is no link that both are on.
+        Both forward unicast from then on, as register messages of PIM need. Replaces the routes if there are some. Raises
+        ``InterfaceError`` when there is no link that both are on, and for a link that this router is on itself.
         """
+        if any(port.link is link for port in self.plugged.values()):
+            raise InterfaceError(f"{self} is on link {link} itself, and reaches it without {through}")
         theirs = {port.link: port for port in through.plugged.values()}
         gateway = next((theirs[port.link] for port in self.plugged.values() if port.link in theirs), None)
         if gateway is None:
@@ -116,7 +135,7 @@ class Router(VirtualHost):
         addresses = {address.version: str(address) for address in _routable(through.find(gateway.interface))}
         networks = [ipaddress.ip_interface(f"{ip}/{length}").network for ip, length in link.addresses(1).items()]
         wanted = [network for network in networks if not network.is_link_local]
-        self.configure(*(netlink.route(str(net), gateway=addresses[net.version]) for net in wanted))
+        self.configure(*(netlink.route(str(net), gateway=addresses[net.version], replace=True) for net in wanted))
         through.touch()
         for router in (self, through):
             with router.inside():
@@ -172,17 +191,16 @@ class Router(VirtualHost):
 
     def _of(self, family: str) -> Forwarding:
         """Return the forwarding of a family, which is switched on at first use with all interfaces there are then."""
-        if family not in self._forwarding:
-            with self.inside():
-                forwarding = self._forwarding[family] = Forwarding(family)
-            with self.inside():
+        if check_family(family) not in self._forwarding:
+            with self.inside(), ExitStack() as stack:
+                forwarding = Forwarding(family)
+                stack.callback(forwarding.close)
                 for interface in self.interfaces:
                     if not interface.loopback:
                         forwarding.add_interface(interface.name)
+                stack.pop_all()
+            self._forwarding[family] = forwarding
         return self._forwarding[family]
-
-    def _address(self, source: Host | str | None, group: str) -> str | None:
-        return source if source is None or isinstance(source, str) else source.source(_family(group))
 
     def close(self) -> None:
         """Stop forwarding, and let go of the namespace; again is no error."""
@@ -196,10 +214,3 @@ class Router(VirtualHost):
 def _routable(interface: Interface) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
     addresses = [ipaddress.ip_address(str(address).partition("%")[0]) for address in interface.addresses]
     return [address for address in addresses if not address.is_link_local]
-
-
-def _family(group: str) -> str:
-    address = ipaddress.ip_address(group)
-    if not address.is_multicast:
-        raise ValueError(f"{group!r} is no multicast group")
-    return FAMILIES[address.version == 6]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .daemon import RoutingDaemon, address_of, find, needs_root, start
+from .daemon import RoutingDaemon, find, needs_root, start
+from .named import group_named, lines_named, names_named, source_named
 
 if TYPE_CHECKING:
     from pytest_mcast.hosts import Host
@@ -28,10 +29,11 @@ class StaticRoute:
     source: Host | str | None = None
 
     def line(self) -> str:
-        """Return it as a line of smcroute.conf(5)."""
-        family = "ipv6" if ":" in self.group else "ipv4"
-        source = "" if self.source is None else f"source {address_of(self.source, family)} "
-        return f"mroute from {self.incoming} {source}group {self.group} to {' '.join(self.outgoing)}"
+        """Return it as a line of smcroute.conf(5); raises ``ValueError`` for what is none."""
+        address = source_named(self.source, self.group)
+        source = "" if address is None else f"source {address} "
+        outgoing = " ".join(names_named(self.outgoing))
+        return f"mroute from {self.incoming} {source}group {group_named(self.group)} to {outgoing}"
 
 
 def start_smcroute(router: Router, routes: Sequence[StaticRoute], *, extra: Sequence[str] = ()) -> RoutingDaemon:
@@ -40,5 +42,5 @@ def start_smcroute(router: Router, routes: Sequence[StaticRoute], *, extra: Sequ
     command = [find("smcrouted", "smcroute"), "-n", "-N", "-l", "debug", "-i", "smcroute", "-f", _CONFIGURATION]
     lines = [f"phyint {name} enable" for name in router.names]
     lines += [route.line() for route in routes]
-    files = {_CONFIGURATION: "\n".join([*lines, *extra, ""])}
+    files = {_CONFIGURATION: "\n".join([*lines, *lines_named(extra), ""])}
     return start(router, command, lambda program: program.expect("Ready, waiting"), files=files)

@@ -10,10 +10,11 @@ import sys
 import textwrap
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pytest_mcast import LabView, VirtualHost
+from pytest_mcast import InterfaceError, LabView, VirtualHost
 from pytest_mcast.core import Channel, Deadline, MissingCapability, NotReceived
 from pytest_mcast.core.errors import ProgramError
 from pytest_mcast.lab import Router, RouteTimeout, RoutingDaemon, StaticRoute
@@ -159,17 +160,44 @@ def test_one_program_at_a_time_has_the_forwarding(mcast_lab: LabView, daemon: st
 
 @pytest.mark.parametrize(
     ("daemon", "line"),
-    [("smcroute", "mroute from eth9 group 239.1.2.3 to eth1"), ("pimd", "phyint eth9 igmpv2"), ("frr", "no such line")],
+    [
+        ("smcroute", "mroute from eth9 group 239.1.2.3 to eth1"),
+        ("pimd", "phyint eth9 igmpv2"),
+        ("frr", "no such line"),
+        ("frr", "interface"),  # of which there is more
+    ],
 )
 def test_a_daemon_that_does_not_understand_is_not_ready(mcast_lab: LabView, daemon: str, line: str) -> None:
     router = mcast_lab.router("router", interfaces={"eth0": "left", "eth1": "right"})
     _require(daemon)
     start = {"smcroute": router.smcroute, "pimd": router.pimd, "frr": router.frr}[daemon]
     with pytest.raises(
-        ProgramError, match=r"the daemon in router goes on without a part of its configuration: .*line|eth9"
+        ProgramError, match=r"the daemon in router goes on without a part of its configuration: .*(line|eth9)"
     ):
         start(extra=[line])  # type: ignore[operator] # what they have in common
     assert router.daemons == []
+
+
+@pytest.mark.parametrize("daemon", ["smcroute", "pimd", "frr"])
+def test_what_no_daemon_can_be_told(mcast_lab: LabView, daemon: str) -> None:
+    router = mcast_lab.router("router", interfaces={"eth0": "left", "eth1": "right"})
+    _require(daemon)
+    start: Any = getattr(router, daemon)
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"extra": "a line"}, r"extra 'a line' is a text, where a list of lines belongs: \['a line'\]")
+    ]
+    if daemon != "smcroute":
+        wrong += [
+            ({"query_interval": 0}, "query_interval 0 is not a whole number of seconds from 1"),
+            ({"rp": "mine"}, "rp 'mine' is neither a host nor the ipv4 address of one"),
+        ]
+    for options, text in wrong:
+        with pytest.raises(ValueError, match=text):
+            start(**options)
+    with pytest.raises(InterfaceError, match="alone has no interface: a routing daemon has nothing to do there"):
+        getattr(mcast_lab.router("alone", interfaces={}), daemon)()
+    with pytest.raises(ValueError, match=r"outgoing 'eth1' is one name"):
+        StaticRoute("239.1.2.3", "eth0", "eth1").line()
 
 
 def test_what_is_not_there_is_told_with_entries_and_log(mcast_lab: LabView) -> None:
@@ -264,6 +292,9 @@ def test_the_way_to_a_link_leads_through_a_neighbour(mcast_lab: LabView, family:
     assert f" via {second.source(family, 'organization-local')} " in way.stdout[0]
     with pytest.raises(LookupError, match="first and third are on no link together"):
         first.reach(mcast_lab.link("b"), through=third)
+    first.reach(mcast_lab.link("b"), through=second)  # again
+    with pytest.raises(LookupError, match="first is on link a itself, and reaches it without second"):
+        first.reach(mcast_lab.link("a"), through=second)
 
 
 def test_a_daemon_that_is_not_there_is_told_with_its_package() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pytest_mcast import Delivered, LabView, NoVerdict, VirtualHost
 from pytest_mcast.core import Channel
-from pytest_mcast.lab import Router
+from pytest_mcast.lab import Router, RouteTimeout, RoutingDaemon, StaticRoute
 
 both_families = pytest.mark.parametrize("family", ["ipv4", "ipv6"])
 _SCOPE = {"ipv4": "organization-local", "ipv6": "site-local"}
@@ -153,15 +155,73 @@ def test_two_routers_and_a_link_that_nobody_listens_on(mcast_lab: LabView, famil
         assert empty.received(mcast_lab.link("empty").port(first)) == 0
 
 
+@pytest.mark.parametrize("mode", ["asm", "ssm"])
+def test_a_host_is_the_address_that_it_sends_from_to_the_group(mcast_lab: LabView, mode: str) -> None:
+    tx, router, rx, channel = _network(mcast_lab, "ipv6", mode=mode)
+    router.route(channel.group, "eth0", ["eth1"], source=tx)
+    receiver = rx.receiver(channel)
+    tx.sender(channel, ttl=2).send(b"over the hill")
+    assert receiver.recv().payload == b"over the hill"
+    assert router.counters(channel.group.upper(), source=tx).packets == 1
+    daemon = RoutingDaemon(router, router.popen(["cat"]))
+    assert daemon.wait_for_route(channel.group, "eth1", source=tx).packets == 1
+    line = StaticRoute(channel.group, "eth0", ["eth1"], tx).line()
+    assert line == f"mroute from eth0 source {tx.source('ipv6', 'site-local')} group {channel.group} to eth1"
+    router.unroute(channel.group, "eth0", source=tx)
+    router.route(channel.group, "eth1", ["eth0"], source=tx)
+    with pytest.raises(RouteTimeout, match="still goes to eth0"):
+        daemon.wait_until_pruned(channel.group, "eth0", source=tx, timeout=0)
+
+
+def test_what_is_asked_for_in_other_letters_is_found(mcast_lab: LabView) -> None:
+    tx, router, _, channel = _network(mcast_lab, "ipv6")
+    router.forward("ipv6")
+    tx.sender(channel, ttl=2).send(b"?")
+    assert router.wait_for_upcall(channel.group.upper()).group == channel.group
+
+
+_WRONG: list[tuple[tuple[Any, ...], str]] = [
+    (("239.1.2.3", "eth7", ["eth1"]), "'eth7' does not take part; there is eth0, eth1"),
+    (("239.1.2.3", "eth0", "eth1"), r"outgoing 'eth1' is one name, where a list of names belongs: \['eth1'\]"),
+    (("239.1.2.3", "eth0", {"eth1": 0}), "the least TTL of eth1: 0 is not from 1 to 254"),
+    (("239.1.2.3", "eth0", {"eth1": "8"}), "the least TTL of eth1: '8' is not from 1 to 254"),
+    (("239.1.2.3", "eth0", {"eth1": True}), "the least TTL of eth1: True is not from 1 to 254"),
+    (("10.0.0.1", "eth0", ["eth1"]), "'10.0.0.1' is no multicast group"),
+    (("mine", "eth0", ["eth1"]), "'mine' is no multicast group"),
+    (("ff05::1:2%eth0", "eth0", ["eth1"]), "the group 'ff05::1:2%eth0' has a zone; name it without"),
+    (("ff05::1:2", "eth0", {"eth1": 8}), "IPv6 has no least hop limit"),
+]
+_NO_SOURCES = ["mine", "", "0.0.0.0", "239.1.2.3", "fd6d::1"]
+
+
 def test_what_cannot_be_an_entry(mcast_lab: LabView) -> None:
     router = mcast_lab.router(interfaces={"eth0": "left", "eth1": "right"})
-    with pytest.raises(ValueError, match=r"'eth7' does not take part; there is eth0, eth1"):
-        router.route("239.1.2.3", "eth7", ["eth1"])
-    with pytest.raises(ValueError, match=r"the least TTL of eth1: 0 is not from 1 to 254"):
-        router.route("239.1.2.3", "eth0", {"eth1": 0})
-    with pytest.raises(ValueError, match=r"'10.0.0.1' is no multicast group"):
-        router.route("10.0.0.1", "eth0", ["eth1"])
-    with pytest.raises(ValueError, match=r"IPv6 has no least hop limit"):
-        router.route("ff05::1:2", "eth0", {"eth1": 8})
-    with pytest.raises(OSError, match=r"\[Errno 99\]"):
+    for arguments, text in _WRONG:
+        with pytest.raises(ValueError, match=text):
+            router.route(*arguments)
+    for source in _NO_SOURCES:
+        with pytest.raises(ValueError, match=f"source '{source}' is neither a host nor the ipv4 address of one"):
+            router.route("239.1.2.3", "eth0", ["eth1"], source=source)
+
+
+def test_what_is_not_there_is_told(mcast_lab: LabView) -> None:
+    router = mcast_lab.router("r", interfaces={"eth0": "left", "eth1": "right"})
+    with pytest.raises(OSError, match=r"\[Errno 99\] r has no entry \(\*, 239.1.2.3\); there is none"):
         router.counters("239.1.2.3")
+    router.route("239.1.2.4", "eth0", ["eth1"], source="10.1.2.3")
+    with pytest.raises(
+        FileNotFoundError, match=r"has no entry \(\*, 239.1.2.4\); there is \(10.1.2.3, 239.1.2.4\) from"
+    ):
+        router.unroute("239.1.2.4", "eth0")
+    with pytest.raises(ValueError, match="kind 'lost' is not one of unresolved, wrong interface, whole packet"):
+        router.wait_for_upcall("239.1.2.3", "lost")
+    for call in (router.forward, router.entries):
+        with pytest.raises(ValueError, match="family 'ipv5' is not one of ipv4, ipv6"):
+            call("ipv5")
+
+
+def test_more_interfaces_than_the_kernel_forwards_between(mcast_lab: LabView) -> None:
+    router = mcast_lab.router(interfaces={f"eth{number}": "mine" for number in range(33)})
+    for _ in range(2):
+        with pytest.raises(ValueError, match="eth32 is one too many"):
+            router.route("239.1.2.3", "eth0", ["eth1"])
