@@ -76,6 +76,7 @@ def main() -> int:
                     print(result.stdout + result.stderr)
                     print(f"soak: round {number + 1}, {name}: FAILED")
                     return 1
+            print(f"soak: round {number + 1} passed", flush=True)
         what = " ".join(files) or "20 tests each"
         print(f"soak: {times} rounds of {len(ways)} ways, {what}, all cores busy: all passed")
     return 0
