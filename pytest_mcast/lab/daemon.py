@@ -29,8 +29,8 @@ __all__ = ["RoutingDaemon", "expect_each", "find", "needs_root", "start"]
 _Found = TypeVar("_Found")
 #: Where daemons are, beside PATH, which ordinary users have without them.
 _PLACES = ("/usr/sbin", "/usr/local/sbin", "/sbin")
-
-
+#: The interface of register messages (PIM).
+_REGISTER = "pimreg"
 # What they log before they go on without it.
 _TAKEN = re.compile("Address already in use|Another multicast routing application")
 _WRONG = re.compile(r"on config line \d|Unknown command|\bInvalid (?!argument)|, skipping|Parse error|Syntax error")
@@ -40,13 +40,15 @@ class RoutingDaemon:
     """A running daemon; ``Router.smcroute()``, ``pimd()`` and ``frr()`` start them. It ends with its router.
 
     ``program`` is its process, whose output is the daemon's log. ``member`` is a pattern of what it writes there when it has
-    heard of a membership, with ``{channel}`` for ``source,group`` or ``*,group``; empty when it goes by none.
+    heard of a membership, with ``{channel}`` for ``source,group`` or ``*,group``; empty when it goes by none. ``at_once``: it then
+    makes an entry, without a packet that waits for one.
     """
 
-    def __init__(self, router: Router, program: Program, member: str = "") -> None:
+    def __init__(self, router: Router, program: Program, member: str = "", *, at_once: bool = False) -> None:
         self.router = router
         self.program = program
         self._member = member
+        self._at_once = at_once
 
     @property
     def log(self) -> list[str]:
@@ -54,9 +56,10 @@ class RoutingDaemon:
         return self.program.output
 
     def wait_for_member(self, channel: Channel, timeout: float = 5.0) -> None:
-        """Wait until its log says that it has heard of a membership, which it makes an entry of at the first packet.
+        """Wait until its log says that it has heard of a membership: what is sent from then on is forwarded.
 
-        FRR makes that of a named source without one, and in two steps: ``wait_for_route()`` waits for the second. Raises ``ProgramError`` with the log, and ``ValueError`` for a daemon that goes by no memberships.
+        With a daemon that then makes an entry (FRR), until the kernel has that; others make it of the first packet, which
+        waits. Raises ``ProgramError`` with the log, ``RouteTimeout``, and ``ValueError`` for a daemon that goes by no memberships.
         """
         if not self._member:
             raise ValueError(f"{self.program.command[0]} goes by static routes, and not by memberships")
@@ -65,6 +68,8 @@ class RoutingDaemon:
         while self.program.wait_for_output(seen, deadline):
             lines = self.program.output[seen:]
             if any(re.search(pattern, line) for line in lines):
+                if self._at_once:
+                    self.wait_for_route(channel.group, source=channel.source, timeout=deadline.remaining() or 0.0)
                 return
             seen += len(lines)
         what = f"{self.router} has heard of no membership for {channel} in {timeout:g} s"
@@ -81,7 +86,7 @@ class RoutingDaemon:
     ) -> MfcEntry:
         """Wait until the kernel has an entry that forwards a group out of an interface, and return it.
 
-        ``interface`` None: out of any. ``source`` None: whatever the source of the entry. ``incoming`` None: from any
+        ``interface`` None: out of any but its own. ``source`` None: whatever the source of the entry. ``incoming`` None: from any
         interface of the router, and not from ``pimreg``, by which register messages come in: FRR has new entries begin
         with that for a moment, in which they drop what comes by the interface that they are for. Raises ``RouteTimeout``
         with the entries there are and the end of the log.
@@ -91,7 +96,7 @@ class RoutingDaemon:
 
         def found(entries: tuple[MfcEntry, ...]) -> MfcEntry | None:
             for entry in _of(entries, group, wanted):
-                if entry.incoming in by and (interface in entry.outgoing if interface else entry.outgoing):
+                if entry.incoming in by and (interface in entry.outgoing if interface else _leads_away(entry)):
                     return entry
             return None
 
@@ -140,6 +145,11 @@ class RoutingDaemon:
                     )
 
 
+def _leads_away(entry: MfcEntry) -> bool:
+    """Whether it goes out of another interface than its own, where an entry of any source has that as well."""
+    return bool(set(entry.outgoing) - {entry.incoming, _REGISTER})
+
+
 def _of(entries: Iterable[MfcEntry], group: str, source: str | None) -> list[MfcEntry]:
     group = group_named(group)
     return [entry for entry in entries if entry.group == group and source in (None, entry.source) and entry.resolved]
@@ -153,8 +163,9 @@ def start(
     files: Mapping[str, str],
     private: Sequence[str] = ("/run",),
     member: str = "",
+    at_once: bool = False,
 ) -> RoutingDaemon:
-    """Start a daemon with these files and wait until ``ready`` returns; ``member``: see ``RoutingDaemon``.
+    """Start a daemon with these files and wait until ``ready`` returns; ``member``, ``at_once``: see ``RoutingDaemon``.
 
     Raises ``ProgramError`` when it does not become ready, or has complaints about its configuration, and
     ``MissingCapability`` when another program has the kernel's forwarding.
@@ -170,7 +181,7 @@ def start(
     except BaseException:  # whatever it is: let go, and pass it on
         program.stop()
         raise
-    return RoutingDaemon(router, program, member)
+    return RoutingDaemon(router, program, member, at_once=at_once)
 
 
 def _check(router: Router, log: Sequence[str]) -> None:

@@ -72,4 +72,5 @@ def start_frr(
             "/etc/group": _GROUP.format(group=group),
         },
         member=r"\({channel}\) membership now is INCLUDE",
+        at_once=True,
     )

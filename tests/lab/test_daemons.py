@@ -76,8 +76,6 @@ def test_a_group_crosses_a_router(mcast_lab: LabView, daemon: str, family: str, 
             started.wait_for_member(channel)
     else:
         started.wait_for_member(channel)
-    if (daemon, mode) == ("frr", "ssm"):
-        started.wait_for_route(channel.group, "eth1", source=source)  # it makes one without a packet, in two steps
     with mcast_lab.link("empty").count(channel) as empty:
         tx.sender(channel, ttl=2, source=source).send(b"over the hill")
         entry = started.wait_for_route(channel.group, "eth1", source=source)
@@ -253,6 +251,19 @@ def test_an_entry_for_register_messages_is_not_one_for_packets(mcast_lab: LabVie
         assert waiting.wait_for_route(group, "eth1", source=source).incoming == "eth0"
         with pytest.raises(RouteTimeout, match=rf"no entry forwards \(\*, {group}\) from pimreg to eth1 after"):
             waiting.wait_for_route(group, "eth1", incoming="pimreg", timeout=0.01)
+
+
+def test_a_member_is_one_for_whom_there_is_an_entry(mcast_lab: LabView) -> None:
+    router = mcast_lab.router("router", interfaces={"eth0": "left", "eth1": "right"})
+    channel = mcast_lab.channel()
+    heard = router.popen(["sh", "-c", f"echo 'heard of *,{channel.group}'; exec cat"])
+    waiting = RoutingDaemon(router, heard, "heard of {channel}", at_once=True)
+    router.route(channel.group, "eth0", [])
+    heard.expect("heard")
+    with pytest.raises(RouteTimeout, match=rf"no entry forwards \(\*, {channel.group}\) to anywhere after"):
+        waiting.wait_for_member(channel, timeout=0.01)
+    router.route(channel.group, "eth0", ["eth1"])
+    waiting.wait_for_member(channel)
 
 
 def test_entries_of_the_kernel(mcast_lab: LabView) -> None:

@@ -82,6 +82,22 @@ def test_the_hosts_of_a_file(run: Runner) -> None:
         process.terminate()
 
 
+def test_the_network_of_a_file_is_drawn(tmp_path: Path) -> None:
+    run = Runner(tmp_path)
+    links = "links: {near: {}, far: {mtu: 1400}}\nrouters: {hop: {interfaces: {eth0: near, eth1: far}}}\n"
+    hosts = "hosts: {a: {virtual: {interfaces: {eth0: near}}}, b: {virtual: {interfaces: {eth0: far}}}}\n"
+    run.write(f"{links}{hosts}matrix: {{sender: [a], receiver: [b]}}", "it.mcast.yaml")
+    with _lab(run, "it.mcast.yaml") as (process, shown):
+        drawn = [line.split("10.")[0].rstrip() for line in shown.splitlines()]
+        assert drawn[:6] == [
+            *("near: a flat switch, MTU 1500", "├── hop (router) eth0", "└── a            eth0"),
+            *("far: a flat switch, MTU 1400", "├── hop (router) eth1", "└── b            eth0"),
+        ]
+        assert drawn[6] == "hop:"
+        assert "mtu 1400" in run([*enter(shown, "b"), "ip", "link", "show", "eth0"]).stdout
+        process.terminate()
+
+
 def test_a_count_of_hosts(run: Runner) -> None:
     with _lab(run, "--hosts", "3") as (process, shown):
         assert [line for line in shown.splitlines() if line.endswith(":")] == ["host1:", "host2:", "host3:"]
@@ -100,6 +116,10 @@ def test_ctrl_c_ends_it(tmp_path: Path) -> None:
     [
         (["missing.mcast.yaml"], "missing.mcast.yaml"),
         (["bad.mcast.yaml"], "bad.mcast.yaml:1:"),
+        (
+            ["sysctl.mcast.yaml"],
+            "sysctl.mcast.yaml: host one: cannot set net.no.such to '1': No such file or directory",
+        ),
         (["local.mcast.yaml"], "local.mcast.yaml: no virtual host in it: here is local"),
         (["--hosts", "0"], "argument --hosts: '0' is not a number of hosts from 1 to 1000"),
         (["--hosts", "two"], "argument --hosts: 'two' is not a number of hosts from 1 to 1000"),
@@ -110,6 +130,7 @@ def test_refusals(tmp_path: Path, arguments: list[str], message: str) -> None:
     run = Runner(tmp_path)
     run.write("hosts: {one: virtuel}", "bad.mcast.yaml")
     run.write("hosts: {here: local}", "local.mcast.yaml")
+    run.write("hosts: {one: {virtual: {sysctl: {net.no.such: 1}}}}", "sysctl.mcast.yaml")
     result = run([*LAB, *arguments])
     assert (result.returncode, result.stdout) == (2, "")
     assert "pytest-mcast lab: " in result.stderr

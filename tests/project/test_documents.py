@@ -58,20 +58,8 @@ def test_python_examples_pass(run: Runner) -> None:
     assert len(examples) >= 7
     for number, example in enumerate(examples):
         run.write(example, f"test_example{number}.py")
-    result = run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-W",
-            "error",
-            "--mcast-lab",
-            "--mcast-require=all",
-        ]
-    )
+    options = ["-q", "-p", "no:cacheprovider", "-W", "error", "--mcast-lab", "--mcast-require=all"]
+    result = run([sys.executable, "-m", "pytest", *options], timeout=110)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "skipped" not in result.stdout
 

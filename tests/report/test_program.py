@@ -34,9 +34,10 @@ def _into(redirection: str, *arguments: object) -> tuple[int, str]:
 
 
 def test_it_ends_without_a_word_when_nobody_reads(tmp_path: Path) -> None:
-    cells = [cell("a", f"receiver {number}", "fail") for number in range(1000)]  # more than a pipe holds
-    write(Record((RUN,), cells=tuple(cells)), tmp_path / "record.json")
-    assert _into("| head -1", "markdown", tmp_path / "record.json") == (141, "")
+    cells = [cell("a", f"receiver {number} {100 * 'x'}", "fail") for number in range(1000)]  # more than a pipe holds
+    path = tmp_path / "record.json"
+    write(Record((RUN,), cells=tuple(cells)), path)
+    assert _into("| head -1", "markdown", path) == (141, "")
 
 
 def test_it_ends_without_a_word_when_there_never_was_a_reader(record: Path) -> None:
