@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,18 +12,22 @@ from pytest_mcast.evidence import Snapshot, take_snapshot
 from pytest_mcast.hosts import Host
 
 from .facts import Facts
-from .flow import Apart, Segment
+from .flow import Apart, Forwarder, MulticastRoute, Segment
 from .moment import Moment
 from .party import Party, with_readings
 from .switches import port_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_mcast.core.channels import Channel
+    from pytest_mcast.lab import Link
     from pytest_mcast.lab.port import Port
 
 __all__ = ["between"]
 
 
-def between(sender: Party, receiver: Party, family: str, moment: Moment | None) -> dict[str, Any]:
+def between(sender: Party, receiver: Party, channel: Channel, moment: Moment | None) -> dict[str, Any]:
     """Return what is between two virtual hosts: the switch, or that there is none (``Flow.segment``, ``Flow.apart``)."""
     ports = [port_of(party) for party in (sender, receiver)]
     if ports[0] is None or ports[1] is None or ports[0] is ports[1]:
@@ -30,9 +37,14 @@ def between(sender: Party, receiver: Party, family: str, moment: Moment | None) 
         return {}
     if link is not ports[1].link:
         hosts = {each.host for each in link.ports}
-        routers = {str(host) for host in hosts if _routes_multicast(host, family)}
+        routers = {host for host in hosts if _routes_multicast(host, channel.family)}
+        forwarders = tuple(_forwarder(link, router, channel) for router in sorted(routers, key=str))
         relays = {str(each.host) for each in ports[1].link.ports if each.host in hosts}
-        return {"apart": Apart(str(link), str(ports[1].link), tuple(sorted(routers)), tuple(sorted(relays)))}
+        return {
+            "apart": Apart(
+                str(link), str(ports[1].link), tuple(sorted(map(str, routers))), tuple(sorted(relays)), forwarders
+            )
+        }
     with link.namespace:
         facts = Facts(Snapshot.from_json(take_snapshot()))
     if moment is not None:
@@ -48,6 +60,27 @@ def _impaired(sender: Port, receiver: Port) -> tuple[tuple[str, ...], int]:
     lines = tuple(f"the cable of {port.host} is impaired on purpose: {cable.impairment}" for port, cable in cables)
     judges = [cable.from_host if port is sender else cable.to_host for port, cable in cables]
     return lines, sum(len(judge.lost) + len(judge.corrupted) + judge.overrun for judge in judges)
+
+
+def _forwarder(link: Link, router: Host, channel: Channel) -> Forwarder:
+    interfaces = tuple(port.interface for port in link.ports if port.host is router)
+    return Forwarder(str(router), interfaces, tuple(_entries(router, channel)))
+
+
+def _entries(router: Host, channel: Channel) -> Iterator[MulticastRoute]:
+    """Yield what the kernel has for a group there, but for what waits for an entry."""
+    from pytest_mcast.lab.mfc import read_mfc
+    from pytest_mcast.lab.netlink import Netlink
+
+    with router.inside():
+        names = dict(socket.if_nameindex())
+        connection = Netlink()
+    with closing(connection):
+        entries = read_mfc(connection, channel.family, lambda index: names.get(index, f"interface {index}"))
+    group = str(ipaddress.ip_address(channel.group))
+    for entry in entries:
+        if entry.group == group and entry.resolved:
+            yield MulticastRoute(entry.source, entry.incoming, tuple(entry.outgoing), str(entry))
 
 
 def _routes_multicast(host: Host, family: str) -> bool:

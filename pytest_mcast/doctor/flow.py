@@ -12,7 +12,7 @@ from pytest_mcast.core.errors import InterfaceError
 
 from .facts import Facts, NotRead
 
-__all__ = ["Apart", "Changes", "End", "Flow", "Hop", "Segment", "Trace", "Unwanted"]
+__all__ = ["Apart", "Changes", "End", "Flow", "Forwarder", "Hop", "MulticastRoute", "Segment", "Trace", "Unwanted"]
 
 
 class Changes:
@@ -59,16 +59,37 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class MulticastRoute:
+    """An entry by which a router forwards the group, from a source or (None) from any; ``words`` are all of it."""
+
+    source: str | None
+    incoming: str
+    outgoing: tuple[str, ...]
+    words: str
+
+
+@dataclass(frozen=True)
+class Forwarder:
+    """A multicast router on the sender's link: its interfaces there, and what it has for the group."""
+
+    name: str
+    interfaces: tuple[str, ...]
+    entries: tuple[MulticastRoute, ...]
+
+
+@dataclass(frozen=True)
 class Apart:
     """That two virtual hosts are on different links: their names, and who on the sender's link routes multicast.
 
-    ``relays`` are the hosts that are on both links: a program there may pass datagrams on.
+    ``relays`` are the hosts that are on both links: a program there may pass datagrams on. ``forwarders`` are the routers
+    with their entries.
     """
 
     sender: str
     receiver: str
     routers: tuple[str, ...]
     relays: tuple[str, ...] = ()
+    forwarders: tuple[Forwarder, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ class Observation:
             )
         known = {
             **_of_sender(origin, channel),
-            **({} if sender is None or receiver is None else between(sender, receiver, channel.family, moment)),
+            **({} if sender is None or receiver is None else between(sender, receiver, channel, moment)),
             **known,
         }
         return Flow(channel, origin, destination, call=call, error=error, **known)

@@ -49,7 +49,8 @@ class MfcEntry:
         if not self.resolved:
             return f"{channel} waits for an entry"
         out = ", ".join(self.outgoing) or "nowhere"
-        return f"{channel} from {self.incoming or 'nowhere'} to {out}, {self.packets} packets"
+        wrong = f", {self.wrong_interface} of them by another interface" if self.wrong_interface else ""
+        return f"{channel} from {self.incoming or 'nowhere'} to {out}, {self.packets} packets{wrong}"
 
 
 def read_mfc(connection: Netlink, family: str, name: Callable[[int], str]) -> tuple[MfcEntry, ...]:

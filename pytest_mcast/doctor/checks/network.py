@@ -11,6 +11,9 @@ from . import ports, reporting, snooping, switch_filtering
 
 __all__ = ["CHECKS"]
 
+# Scopes whose groups no router forwards (RFC 4291 section 2.7, RFC 5771 section 4).
+_NOT_FORWARDED = ("interface-local", "link-local")
+
 
 def _apart(flow: Flow) -> Iterator[Match]:
     apart = flow.apart
@@ -27,6 +30,26 @@ def _apart(flow: Flow) -> Iterator[Match]:
         yield Match("certain" if sure else "likely", evidence, values)
 
 
+def _not_forwarded(flow: Flow) -> Iterator[Match]:
+    """Yield that no router on the sender's link has an entry that takes the datagrams on from there."""
+    apart = flow.apart
+    if apart is None or not apart.forwarders or flow.sender is None or flow.channel.scope in _NOT_FORWARDED:
+        return
+    evidence = []
+    for router in apart.forwarders:
+        for entry in router.entries:
+            for_it = flow.source is None or entry.source in (None, flow.source)
+            if for_it and entry.incoming in router.interfaces and set(entry.outgoing) - {entry.incoming}:
+                return
+        from_there = f"the sender is behind its {' and '.join(router.interfaces)}"
+        has = "; ".join(entry.words for entry in router.entries) or "none for the group"
+        evidence.append(f"entries of {router.name}, and {from_there}: {has}")
+    if flow.source is not None:
+        evidence.append(f"the datagrams come from {flow.source}")
+    values = {"routers": ", ".join(router.name for router in apart.forwarders), "link": apart.sender}
+    yield Match("likely" if flow.received else "certain", tuple(evidence), values)
+
+
 #: Checks of the network between two hosts.
 CHECKS: tuple[Check, ...] = (
     Check(
@@ -40,6 +63,17 @@ CHECKS: tuple[Check, ...] = (
             "which hosts on the sender's link route multicast (ip_mr_vif, ip6_mr_vif)",
         ),
         reference="RFC 1112 section 3",
+        place="code",
+    ),
+    Check(
+        id="router.entry",
+        stage="network",
+        condition=_not_forwarded,
+        sentence="no entry of a multicast router on {link} ({routers}) takes the datagrams on from there",
+        cure="router.route(group, incoming, [outgoing], source=...) with the interface that they come in by and the address "
+        "that they come from; with a routing daemon, its log says what it has heard of",
+        reads=("where the hosts are plugged in", "forwarding entries (MFC) of the routers on the sender's link"),
+        reference="Router.route(); ip-mroute(8)",
         place="code",
     ),
     *ports.CHECKS,

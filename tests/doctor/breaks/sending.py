@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 
 from pytest_mcast import Channel, LabView
+from pytest_mcast.lab import Router
 from tests.doctor.scene import Break, Scene
 
 from .plain import ipv6
@@ -38,6 +39,25 @@ def behind_router(family: str) -> Callable[[LabView], Scene]:
         return scene
 
     return make
+
+
+def _router(scene: Scene) -> Router:
+    router = scene.lab.host("router")
+    assert isinstance(router, Router)
+    return router
+
+
+def _no_entry(scene: Scene) -> None:
+    _router(scene).unroute(scene.channel.group, "eth0")
+
+
+def _wrong_way(scene: Scene) -> None:
+    _no_entry(scene)
+    _router(scene).route(scene.channel.group, "eth1", ["eth0"], source=scene.tx)
+
+
+def _right_way(scene: Scene) -> None:
+    _router(scene).route(scene.channel.group, "eth0", ["eth1"], source=scene.tx)
 
 
 def _more_ttl(scene: Scene) -> None:
@@ -203,6 +223,11 @@ BREAKS = (
     *(
         Break(f"{kind} 1 behind a router", "ttl.one", _ttl, _more_ttl, behind_router(family))
         for kind, family in (("ttl", "ipv4"), ("hop limit", "ipv6"))
+    ),
+    *(
+        Break(f"{words}, {family}", "router.entry", breaks, _right_way, behind_router(family))
+        for words, breaks in (("no entry", _no_entry), ("an entry for the other way", _wrong_way))
+        for family in ("ipv4", "ipv6")
     ),
     Break("ttl of unicast behind a router", "ttl.one", unicast_ttl, _more_ttl_plainly, behind_router("ipv4")),
     Break("hop limit of unicast behind a router", "ttl.one", unicast_ttl, _more_ttl_plainly, behind_router("ipv6")),
