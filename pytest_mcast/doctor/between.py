@@ -13,7 +13,7 @@ from pytest_mcast.hosts import Host
 
 from .facts import Facts
 from .flow import Apart, Forwarder, MulticastRoute, Segment
-from .moment import Moment
+from .moment import Moment, impaired_cables
 from .party import Party, with_readings
 from .switches import port_of
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_mcast.core.channels import Channel
     from pytest_mcast.lab import Link
     from pytest_mcast.lab.port import Port
+    from pytest_mcast.wire.impairment import Judge
 
 __all__ = ["between"]
 
@@ -35,6 +36,7 @@ def between(sender: Party, receiver: Party, channel: Channel, moment: Moment | N
     link = ports[0].link
     if link.namespace.closed or ports[1].link.namespace.closed:
         return {}
+    impaired, wire_lost = _impaired(ports[0], ports[1], channel.family, moment)
     if link is not ports[1].link:
         hosts = {each.host for each in link.ports}
         routers = {host for host in hosts if _routes_multicast(host, channel.family)}
@@ -42,24 +44,40 @@ def between(sender: Party, receiver: Party, channel: Channel, moment: Moment | N
         relays = {str(each.host) for each in ports[1].link.ports if each.host in hosts}
         return {
             "apart": Apart(
-                str(link), str(ports[1].link), tuple(sorted(map(str, routers))), tuple(sorted(relays)), forwarders
+                str(link),
+                str(ports[1].link),
+                tuple(sorted(map(str, routers))),
+                tuple(sorted(relays)),
+                forwarders,
+                impaired,
+                wire_lost,
             )
         }
     with link.namespace:
         facts = Facts(Snapshot.from_json(take_snapshot()))
     if moment is not None:
         facts = with_readings(facts, moment.switches.get(link.namespace.descriptor, {}))
-    impaired, wire_lost = _impaired(ports[0], ports[1])
     devices = ports[0].bridge_device, ports[1].bridge_device
     return {"segment": Segment(str(link), facts, f"switch{link.number}", *devices, impaired, wire_lost)}
 
 
-def _impaired(sender: Port, receiver: Port) -> tuple[tuple[str, ...], int]:
-    """Say what impairs the cables between two ports, a line each, and how many datagrams that has lost on this way."""
-    cables = [(port, port.impaired) for port in (sender, receiver) if port.impaired is not None]
-    lines = tuple(f"the cable of {port.host} is impaired on purpose: {cable.impairment}" for port, cable in cables)
-    judges = [cable.from_host if port is sender else cable.to_host for port, cable in cables]
-    return lines, sum(len(judge.lost) + len(judge.corrupted) + judge.overrun for judge in judges)
+def _impaired(sender: Port, receiver: Port, family: str, moment: Moment | None) -> tuple[tuple[str, ...], int]:
+    """Say what impairs the cables between two ports, a line each, and how many datagrams that has lost on this way.
+
+    A cable that was impaired at the ``moment`` may be whole again by now.
+    """
+    cables = impaired_cables([sender.host]) if moment is None else moment.cables
+    lines: list[str] = []
+    judges: list[Judge] = []
+    for port, cable in cables.items():
+        if port not in (sender, receiver) and (
+            sender.link is receiver.link or not _routes_multicast(port.host, family)
+        ):
+            continue
+        lines.append(f"the cable of {port.host} is impaired on purpose: {cable.impairment}")
+        judges += [] if port is sender else [cable.to_host]
+        judges += [] if port is receiver else [cable.from_host]
+    return tuple(lines), sum(len(judge.lost) + len(judge.corrupted) + judge.overrun for judge in judges)
 
 
 def _forwarder(link: Link, router: Host, channel: Channel) -> Forwarder:

@@ -90,6 +90,9 @@ class Apart:
     routers: tuple[str, ...]
     relays: tuple[str, ...] = ()
     forwarders: tuple[Forwarder, ...] = ()
+    #: As those of ``Segment``, of routers as well.
+    impaired: tuple[str, ...] = ()
+    wire_lost: int = 0
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from pytest_mcast.core.echo import EchoResponder
 from pytest_mcast.core.receiver import Receiver
@@ -18,7 +19,11 @@ from .describing import MOST, Joinable, describe_socket
 from .endpoint import Endpoint
 from .flow import Changes
 
-__all__ = ["Moment", "endpoints_of", "fleeting", "fleeting_of_switches", "inodes_of"]
+if TYPE_CHECKING:
+    from pytest_mcast.lab import ImpairedCable
+    from pytest_mcast.lab.port import Port
+
+__all__ = ["Moment", "endpoints_of", "fleeting", "fleeting_of_switches", "impaired_cables", "inodes_of"]
 
 # Readings that change with each socket; the others are still there when the test has failed.
 _FLEETING = ("memberships", "sockets")
@@ -38,6 +43,8 @@ class Moment:
     changes: Mapping[Host, Changes]
     #: What the switches say that the hosts are plugged into, by the descriptor of their namespace.
     switches: Mapping[int, Mapping[str, Reading]] = field(default_factory=dict)
+    #: The impaired cables of the lab.
+    cables: Mapping[Port, ImpairedCable] = field(default_factory=dict)
     #: What the hosts were called.
     names: Mapping[Host, str] = field(default_factory=dict)
     #: The sockets of this process, by their inodes.
@@ -107,6 +114,17 @@ def fleeting_of_switches(hosts: Iterable[Host]) -> dict[int, dict[str, Reading]]
                 with namespace:
                     found[namespace.descriptor] = _readings(_FLEETING_OF_SWITCH)
     return found
+
+
+def impaired_cables(hosts: Iterable[Host]) -> dict[Port, ImpairedCable]:
+    """Return the impaired cables of the labs that hosts are in."""
+    if not LINUX:
+        return {}
+    from pytest_mcast.lab import VirtualHost
+
+    links = {port.link for host in hosts if isinstance(host, VirtualHost) for port in host.plugged.values()}
+    ports = {port for link in links for port in link.impaired_ports}
+    return {port: port.impaired for port in sorted(ports, key=repr) if port.impaired is not None}
 
 
 def _readings(names: Iterable[str]) -> dict[str, Reading]:

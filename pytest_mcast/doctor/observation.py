@@ -19,7 +19,7 @@ from .describing import Joinable, describe_socket
 from .facts import Facts
 from .flow import Changes, End, Flow
 from .holders import with_holders
-from .moment import Moment, endpoints_of, fleeting, fleeting_of_switches, inodes_of
+from .moment import Moment, endpoints_of, fleeting, fleeting_of_switches, impaired_cables, inodes_of
 from .own_sockets import opened_here, own_sockets
 from .party import Party, facts_now, facts_since
 
@@ -84,7 +84,9 @@ class Observation:
         endpoints += own_sockets(readings, own, inodes_of(readings).union(stale))
         changes = {host: self.changes(host) for host in readings}
         names = {host: str(host) for host in readings}
-        return Moment(tuple(endpoints), readings, changes, fleeting_of_switches(readings), names, own)
+        return Moment(
+            tuple(endpoints), readings, changes, fleeting_of_switches(readings), impaired_cables(readings), names, own
+        )
 
     def changes(self, host: Host) -> Changes:
         """Return what has been counted on a host since the mark."""

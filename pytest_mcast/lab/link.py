@@ -177,6 +177,11 @@ class Link:
         """Whether any cable of the lab is impaired."""
         return bool(self._fabric.impaired)
 
+    @property
+    def impaired_ports(self) -> tuple[Port, ...]:
+        """The ports of the lab, on whatever link, whose cables are impaired."""
+        return tuple(self._fabric.impaired)
+
     def count(self, channel: Channel, mark: bytes = b"") -> ChannelCount:
         """Count the datagrams of a channel at all ports from now on; to be closed, or used with ``with``.
 

@@ -26,6 +26,9 @@ class Every:
         if not _is_ordinal(self.n):
             raise ValueError(f"Every({self.n!r}): it is a whole number from 1")
 
+    def __str__(self) -> str:
+        return f"every {self.n}"
+
 
 @dataclass(frozen=True, init=False)
 class Exactly:
@@ -37,6 +40,9 @@ class Exactly:
         if not numbers or not all(map(_is_ordinal, numbers)):
             raise ValueError(f"Exactly({', '.join(map(repr, numbers))}): they are whole numbers from 1")
         object.__setattr__(self, "numbers", frozenset(numbers))
+
+    def __str__(self) -> str:
+        return f"exactly {', '.join(map(str, sorted(self.numbers)))}"
 
 
 #: Which datagrams something happens to: each with this probability, or those.

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 
+import pytest
+
 from pytest_mcast import Channel, Lab, LabView, VirtualHost
 from pytest_mcast.doctor import Flow, Match, Observation, Party, diagnose
 from pytest_mcast.doctor.check import Check
 from pytest_mcast.doctor.checks import CHECKS
 from pytest_mcast.doctor.describing import MOST
 from pytest_mcast.doctor.moment import fleeting
+from pytest_mcast.lab import Exactly
 
 
 def _open(stack: ExitStack, host: VirtualHost, count: int) -> list[socket.socket]:
@@ -56,6 +59,29 @@ def test_what_is_gone_keeps_nobody_from_the_rest(mcast_lab: LabView) -> None:
         assert flow.segment is None
         assert flow.sender is not None
         assert {each.refused for each in flow.sender.facts.snapshot.readings.values()} == {"the host is gone"}
+
+
+@pytest.mark.parametrize("routed", [False, True])
+def test_a_cable_that_was_impaired_then_is_named(mcast_lab: LabView, routed: bool) -> None:
+    here, there = mcast_lab.link("here"), mcast_lab.link("there" if routed else "here")
+    tx, rx = mcast_lab.host("tx", interfaces={"eth0": here}), mcast_lab.host("rx", interfaces={"eth0": there})
+    channel = mcast_lab.channel(source=tx)
+    worse = rx
+    if routed:
+        worse = router = mcast_lab.router("r", interfaces={"eth0": here, "eth1": there})
+        router.route(channel.group, "eth0", ["eth1"], source=tx)
+    with Observation(tx, rx) as observation:
+        with here.impair(worse, loss=Exactly(1)) as cable:
+            receiver, sender = rx.receiver(channel), tx.sender(channel, ttl=2)
+            sender.send(b"lost")
+            while not cable.to_host.lost:
+                pass
+            moment = observation.moment([tx, rx])
+        ends = Party(tx, [sender.socket]), Party(rx, [receiver.subscription.socket])
+        flow = observation.flow(channel, sender=ends[0], receiver=ends[1], moment=moment, sent=1, received=0)
+    found = diagnose(flow).findings[0]
+    assert (found.check, found.confidence) == ("cable.impaired", "certain")
+    assert found.evidence[0] == f"the cable of {worse} is impaired on purpose: loss exactly 1, seed 0"
 
 
 def test_of_many_the_newest_are_looked_at_and_the_one_it_is_about(mcast_lab: LabView) -> None:

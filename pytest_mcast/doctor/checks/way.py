@@ -56,14 +56,14 @@ def _no_route_in(flow: Flow) -> Iterator[Match]:
 
 def _impaired(flow: Flow) -> Iterator[Match]:
     """Yield that a cable is impaired on purpose, if it has lost something; a delay may be too long for who waits."""
-    segment = flow.segment
-    if segment is None or not segment.impaired:
+    between = flow.segment or flow.apart
+    if between is None or not between.impaired:
         return
-    count = segment.wire_lost
-    seen = (*segment.impaired, f"datagrams lost or damaged on this way: {count}")
+    count = between.wire_lost
+    seen = (*between.impaired, f"datagrams lost or damaged on this way: {count}")
     sure = count > 0 and count == lost(flow)
     # Lost on purpose: that is no less so beside other causes, but somebody else's may be among what it has counted.
-    yield Match("certain" if sure else "likely" if count else "possible", seen, {"switch": segment.name}, shared=True)
+    yield Match("certain" if sure else "likely" if count else "possible", seen, shared=True)
 
 
 #: Checks of the way from host to host.
@@ -72,7 +72,7 @@ CHECKS: tuple[Check, ...] = (
         id="cable.impaired",
         stage="network",
         condition=_impaired,
-        sentence="the cable between the host and the switch {switch} loses datagrams on purpose",
+        sentence="an impaired cable loses datagrams on purpose",
         cure="end the impairment, or expect the loss",
         reads=("the impairments of the lab's cables, and what they have lost",),
         reference="Link.impair()",
