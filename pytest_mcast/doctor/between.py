@@ -15,9 +15,10 @@ from .party import Party, with_readings
 from .switches import port_of
 
 if TYPE_CHECKING:
+    from pytest_mcast.lab import Link
     from pytest_mcast.lab.port import Port
 
-__all__ = ["between"]
+__all__ = ["at_switch", "between"]
 
 
 def between(sender: Party, receiver: Party, family: str, moment: Moment | None) -> dict[str, Any]:
@@ -33,18 +34,30 @@ def between(sender: Party, receiver: Party, family: str, moment: Moment | None) 
         routers = {str(host) for host in hosts if _routes_multicast(host, family)}
         relays = {str(each.host) for each in ports[1].link.ports if each.host in hosts}
         return {"apart": Apart(str(link), str(ports[1].link), tuple(sorted(routers)), tuple(sorted(relays)))}
-    with link.namespace:
-        facts = Facts(Snapshot.from_json(take_snapshot()))
-    if moment is not None:
-        facts = with_readings(facts, moment.switches.get(link.namespace.descriptor, {}))
+    facts = _facts(link, moment)
     impaired, wire_lost = _impaired(ports[0], ports[1])
     devices = ports[0].bridge_device, ports[1].bridge_device
     return {"segment": Segment(str(link), facts, f"switch{link.number}", *devices, impaired, wire_lost)}
 
 
-def _impaired(sender: Port, receiver: Port) -> tuple[tuple[str, ...], int]:
-    """Say what impairs the cables between two ports, a line each, and how many datagrams that has lost on this way."""
-    cables = [(port, port.impaired) for port in (sender, receiver) if port.impaired is not None]
+def at_switch(port: Port, moment: Moment | None) -> Segment | None:
+    """Return the switch at which a virtual host is; None when it is gone."""
+    link = port.link
+    if link.namespace.closed:
+        return None
+    device = port.bridge_device
+    return Segment(str(link), _facts(link, moment), f"switch{link.number}", device, device, *_impaired(port))
+
+
+def _facts(link: Link, moment: Moment | None) -> Facts:
+    with link.namespace:
+        facts = Facts(Snapshot.from_json(take_snapshot()))
+    return facts if moment is None else with_readings(facts, moment.switches.get(link.namespace.descriptor, {}))
+
+
+def _impaired(sender: Port, *receiver: Port) -> tuple[tuple[str, ...], int]:
+    """Say what impairs the cables between ports, a line each, and how many datagrams that has lost on this way."""
+    cables = [(port, port.impaired) for port in (sender, *receiver) if port.impaired is not None]
     lines = tuple(f"the cable of {port.host} is impaired on purpose: {cable.impairment}" for port, cable in cables)
     judges = [cable.from_host if port is sender else cable.to_host for port, cable in cables]
     return lines, sum(len(judge.lost) + len(judge.corrupted) + judge.overrun for judge in judges)

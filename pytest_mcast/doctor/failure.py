@@ -94,7 +94,7 @@ def explain(
     if isinstance(where, Host) and where not in hosts:  # of a lab of the user's own, of which nobody has told
         hosts = [*hosts, where]
     moment = kept or moment or observation.moment(hosts, stale, receiver)
-    report = report_flow(one, observation, hosts, moment) if isinstance(one, NotReported) else None
+    report = report_flow(one, observation, hosts, moment)
     if report is not None:
         return [diagnose(report)]
     if receiver is not None and concern == "ours":
