@@ -22,6 +22,7 @@ from .holders import with_holders
 from .moment import Moment, endpoints_of, fleeting, fleeting_of_switches, inodes_of
 from .own_sockets import opened_here, own_sockets
 from .party import Party, facts_now, facts_since
+from .sends import Sends
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,6 +35,7 @@ class Observation:
     """Counts on hosts from now on, or from the last ``mark()``; to be closed."""
 
     def __init__(self, *hosts: Host) -> None:
+        self.sends = Sends()
         self._pulses: dict[Host, Pulse] = {}
         self._marks: dict[Host, Mapping[str, str]] = {}
         try:
@@ -76,12 +78,13 @@ class Observation:
     def moment(self, hosts: Iterable[Host], stale: Iterable[int] = (), about: object = None) -> Moment:
         """Keep what is gone as soon as sockets are closed, of these hosts but for those that are gone; nothing far away is asked.
 
-        ``stale`` are the inodes of sockets of the user's that are of no interest, ``about`` is the endpoint that is of most.
+        ``stale`` are the inodes of sockets of the user's that are of no interest, ``about`` is the endpoint that is of
+        most. What was sent by whom is known of ``sends``, if somebody has started that.
         """
         readings = {host: fleeting(host) for host in hosts if not host.gone}
         endpoints = [found for host in readings for found in endpoints_of(host, readings[host], about)]
         own = opened_here()
-        endpoints += own_sockets(readings, own, inodes_of(readings).union(stale))
+        endpoints += own_sockets(readings, own, inodes_of(readings).union(stale), self.sends.found())
         changes = {host: self.changes(host) for host in readings}
         names = {host: str(host) for host in readings}
         return Moment(tuple(endpoints), readings, changes, fleeting_of_switches(readings), names, own)
