@@ -33,8 +33,10 @@ from .flow import Flow, Trace, Unwanted
 from .moment import Moment, endpoints_of
 from .observation import Observation
 from .overhearing import may_be_overheard
+from .own_sockets import chosen_by
 from .pairing import paired
 from .party import Party
+from .plain_calls import plain_call_flow
 from .trace import trace
 from .unreported import report_flow
 
@@ -97,6 +99,10 @@ def explain(
     report = report_flow(one, observation, hosts, moment)
     if report is not None:
         return [diagnose(report)]
+    for each in chain_of(error) if receiver is None else ():
+        refused = plain_call_flow(each, observation, moment)
+        if refused is not None and (found := diagnose(refused)).findings:
+            return [found]
     if receiver is not None and concern == "ours":
         return _lost(one, receiver, observation, moment, again=again)
     return list(_suspects(one, concern, observation, moment))
@@ -262,6 +268,8 @@ def _flow(
     channel = receiver.channel
     assert channel is not None
     sender, elsewhere = _sender_of(receiver, moment.endpoints)
+    if sender is not None:
+        sender, receiver = _on_one_interface(sender, receiver)
     flow = observation.flow(
         channel,
         sender=None
@@ -277,6 +285,20 @@ def _flow(
         elsewhere=elsewhere,
     )
     return flow, (sender, receiver)
+
+
+def _on_one_interface(sender: Endpoint, receiver: Endpoint) -> tuple[Endpoint, Endpoint]:
+    """Return both ends with the interface that is meant, for sockets of the user's own on one host: of which none tells.
+
+    That is the one that both name, or else the one that the sender sends out of.
+    """
+    plain = sender.owner is None and receiver.owner is None and sender.channel is not None
+    if not plain or sender.host is not receiver.host or sender.host.gone or sender.interface == receiver.interface:
+        return sender, receiver
+    chosen = chosen_by(sender.host, sender.options)
+    if chosen == receiver.interface:
+        return replace(sender, interface=chosen), receiver
+    return sender, receiver if chosen else replace(receiver, interface=sender.interface)
 
 
 def _sender_of(receiver: Endpoint, endpoints: Sequence[Endpoint]) -> tuple[Endpoint | None, tuple[Channel, ...]]:

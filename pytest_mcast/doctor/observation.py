@@ -16,7 +16,7 @@ from pytest_mcast.hosts import Host, RemoteHost
 from .between import between
 from .counters import changes_between
 from .describing import Joinable, describe_socket
-from .facts import Facts
+from .facts import Facts, NotRead
 from .flow import Changes, End, Flow
 from .holders import with_holders
 from .moment import Moment, endpoints_of, fleeting, fleeting_of_switches, inodes_of
@@ -180,6 +180,26 @@ def _of_sender(end: End | None, channel: Channel) -> dict[str, Any]:
     found = {"ttl": options.get("multicast_ttl"), "loopback": bool(options.get("multicast_loop", 1))}
     if source not in ("", "0.0.0.0", "::"):  # noqa: S104 - that is what is looked for
         found["source"] = source.partition("%")[0]
+    elif chosen := _chosen_by_kernel(end, channel):
+        found["source"] = chosen
     elif channel.source is not None:
         found["source"] = channel.source
     return found
+
+
+def _chosen_by_kernel(end: End, channel: Channel) -> str | None:
+    """Return the address that a socket sends from which is bound to none; None when nobody can be sure.
+
+    That is what the route says, unless the socket names an interface; of the index that it may have been given an IPv4 socket
+    does not tell, so that there must be one interface only.
+    """
+    options = end.sockets[0]
+    if options.get("device") or options.get("multicast_interface") not in (0, "0.0.0.0"):  # noqa: S104 - that is none
+        return None
+    try:
+        links = [each for each in end.facts.links() if "up" in each["flags"] and "loopback" not in each["flags"]]
+        route = end.facts.route_to(channel.group)
+    except NotRead:
+        return None
+    source: str | None = route.get("source") if len(links) == 1 and links[0]["name"] == route.get("interface") else None
+    return source

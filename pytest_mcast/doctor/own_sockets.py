@@ -18,7 +18,7 @@ from .describing import MOST, Joinable, describe_socket
 from .endpoint import Endpoint
 from .sends import Sent
 
-__all__ = ["opened_here", "own_sockets"]
+__all__ = ["chosen_by", "opened_here", "own_sockets"]
 
 _MOST_ASKED = 1000  # of the sockets of any kind, to find those that are meant
 
@@ -118,12 +118,21 @@ def _senders(host: Host, interface: str | None, options: Mapping[str, Any], sent
         yield Endpoint(host, "sender", Channel.unchecked(group, port), to or out, {**options, **more})
 
 
-def _named(scope: int | str) -> str | None:
-    """Return the interface of a scope id or zone; None when there is none."""
+def chosen_by(host: Host, options: Mapping[str, Any]) -> str | None:
+    """Return the interface that a sender's socket names; None when it names none, or does not tell."""
+    named = options.get("multicast_interface")
+    if options.get("device") or options.get("sent_to"):
+        return options.get("device") or options.get("sent_to")
+    if isinstance(named, int):
+        with host.inside():
+            return _named(named)
+    return next((each.name for each in host.interfaces if named in each.addresses), None)
+
+
+def _named(scope: int) -> str | None:
+    """Return the interface of a scope id; None when there is none."""
     try:
-        return socket.if_indextoname(int(scope)) if scope else None
-    except ValueError:
-        return str(scope)
+        return socket.if_indextoname(scope) if scope else None
     except OSError:
         return None
 

@@ -43,7 +43,9 @@ def _chosen(end: End, sock: Mapping[str, Any]) -> _Chosen | None:
     if sock.get("device"):
         return _Chosen(sock["device"], f"the socket is bound to {sock['device']}", sure=True)
     if sock.get("sent_to"):
-        return _Chosen(sock["sent_to"], f"the datagrams are sent to an address with the zone {sock['sent_to']}", sure=True)
+        return _Chosen(
+            sock["sent_to"], f"the datagrams are sent to an address with the scope id of {sock['sent_to']}", sure=True
+        )
     named = sock.get("multicast_interface")
     if isinstance(named, int) and named:
         name = end.facts.link(named)["name"]

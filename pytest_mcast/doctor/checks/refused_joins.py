@@ -113,7 +113,7 @@ def _memory(flow: Flow) -> Iterator[Match]:
 
 
 def _joiner(flow: Flow, *codes: int) -> End | None:
-    return caller(flow, *codes) if flow.call in ("join", "block") else None
+    return caller(flow, *codes) if flow.call in ("join", "bind", "block") else None
 
 
 def _bound(flow: Flow, end: End) -> bool | None:
@@ -196,7 +196,7 @@ def _privileged(flow: Flow) -> Iterator[Match]:
 
 def _no_group(flow: Flow) -> Iterator[Match]:
     end = _joiner(flow, errno.EINVAL)
-    if end is not None and not ipaddress.ip_address(flow.channel.group).is_multicast:
+    if end is not None and flow.call != "bind" and not ipaddress.ip_address(flow.channel.group).is_multicast:
         yield Match("certain", (said(flow),), {"group": flow.channel.group})
 
 

@@ -164,11 +164,11 @@ def _filtered_or_unknown(flow: Flow) -> Iterator[Match]:
 
 def _no_zone(flow: Flow) -> Iterator[Match]:
     end = caller(flow, errno.EINVAL)
-    if end is None or flow.channel.family == "ipv4" or not end.sockets:
+    if end is None or flow.channel.family == "ipv4" or not (end.sockets or flow.call == "bind"):
         return
-    sock = end.sockets[0]
+    sock = end.sockets[0] if end.sockets else {}
     bound = sock.get("local", ["", 0])[1] != 0
-    source = flow.source if flow.call != "join" else None
+    source = {"join": None, "bind": flow.channel.group}.get(flow.call, flow.source)
     names = [flow.channel.group] if flow.channel.scope in _ZONED else []
     if source is not None and ipaddress.ip_address(source).is_link_local:
         names.append(source)
@@ -275,7 +275,10 @@ CHECKS: tuple[Check, ...] = (
         stage="call",
         condition=_no_zone,
         sentence="{address} is an address of one link, and the call does not say of which",
-        cure="name the interface: the zone of the address, {address}%{interface}, or IPV6_MULTICAST_IF",
+        cure=(
+            "name the interface: by IPV6_MULTICAST_IF, or by the scope id of the address (Python: the fourth item of the "
+            "tuple, socket.if_nametoindex({interface!r}); it takes no zone like %{interface} there)"
+        ),
         reads=("the socket: getsockname(2), SO_BINDTODEVICE, IPV6_MULTICAST_IF",),
         reference="RFC 4007 section 6; ipv6(7), sin6_scope_id",
         place="code",
