@@ -37,6 +37,7 @@ from .own_sockets import chosen_by
 from .pairing import paired
 from .party import Party
 from .plain_calls import plain_call_flow
+from .switches import beside
 from .trace import trace
 from .unreported import report_flow
 
@@ -288,12 +289,19 @@ def _flow(
 
 
 def _on_one_interface(sender: Endpoint, receiver: Endpoint) -> tuple[Endpoint, Endpoint]:
-    """Return both ends with the interface that is meant, for sockets of the user's own on one host: of which none tells.
+    """Return both ends with the interfaces that are meant, where theirs are not on one link although there are such.
 
-    That is the one that both name, or else the one that the sender sends out of.
+    On one host, for sockets of the user's own, that is the one that both name, or else the one that the sender sends out
+    of. Between virtual hosts it is what the receiver's host has on the sender's link, or else the other way round.
     """
+    if sender.host is not receiver.host:
+        at = beside(Party(receiver.host, (), receiver.interface), Party(sender.host, (), sender.interface))
+        if at is not None:
+            return sender, replace(receiver, interface=at)
+        at = beside(Party(sender.host, (), sender.interface), Party(receiver.host, (), receiver.interface))
+        return (sender if at is None else replace(sender, interface=at)), receiver
     plain = sender.owner is None and receiver.owner is None and sender.channel is not None
-    if not plain or sender.host is not receiver.host or sender.host.gone or sender.interface == receiver.interface:
+    if not plain or sender.host.gone or sender.interface == receiver.interface:
         return sender, receiver
     chosen = chosen_by(sender.host, sender.options)
     if chosen == receiver.interface:
