@@ -146,6 +146,7 @@ class Observation:
 
     def close(self) -> None:
         """Let go of the hosts; again is no error."""
+        self.sends.stop()
         with ExitStack() as stack:
             for pulse in self._pulses.values():
                 stack.callback(pulse.close)

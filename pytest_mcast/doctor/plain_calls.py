@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import ipaddress
 import linecache
 from contextlib import suppress
 from types import TracebackType
@@ -43,10 +44,18 @@ def plain_call_flow(error: BaseException, observation: Observation, moment: Mome
     if call == "send":
         channel = Channel.unchecked(group, port)
         return observation.flow(channel, sender=party, call=call, error=error, moment=moment)
-    named = group not in ("", "0.0.0.0", "::")  # noqa: S104 - what is looked for
+    named = group not in ("", "0.0.0.0", "::") and _is_address(group)  # noqa: S104 - what is looked for
     address = group if named else {"ipv4": "0.0.0.0", "ipv6": "::"}[last.family]  # noqa: S104 - the same
     channel = Channel.unchecked(address, port, address if named else None)
     return observation.flow(channel, receiver=party, call=call, error=error, moment=moment)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:  # a name
+        return False
+    return True
 
 
 def _party(last: Call, moment: Moment) -> Party | None:

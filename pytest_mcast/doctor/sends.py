@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import ipaddress
 import os
 import socket
 import sys
@@ -12,7 +14,7 @@ from typing import Any
 
 from pytest_mcast.core.system import LINUX
 from pytest_mcast.evidence import socket_options, socket_state
-from pytest_mcast.evidence.descriptors import duplicate, namespace_of
+from pytest_mcast.evidence.descriptors import duplicate
 
 from .describing import MOST
 
@@ -20,10 +22,16 @@ __all__ = ["Call", "Sends", "Sent"]
 
 # The audit events of Python (Library Reference, "Audit events table") whose arguments are a socket and an address.
 _SENDING = ("socket.sendto", "socket.sendmsg")
-_HEARD = frozenset((*_SENDING, "socket.bind"))
+_OPENING = "socket.__new__"
+_HEARD = frozenset((*_SENDING, _OPENING, "socket.bind"))
 _FIRST_OCTETS = frozenset(map(str, range(224, 240)))
-# The method as it is, whatever a class of the user's has in its place.
+# The methods as they are, whatever a class of the user's has in their place.
 _descriptor_of = socket.socket.fileno
+_getsockopt = socket.socket.getsockopt
+_SO_PROTOCOL, _SO_NETNS_COOKIE = 38, 71  # asm-generic/socket.h
+
+
+_listening: set[Sends] = set()
 
 
 @dataclass(frozen=True)
@@ -51,57 +59,66 @@ class Sent:
 class Sends:
     """What has been sent to groups since the last ``clear()``, by the inodes of sockets; of no more than ``MOST`` of them.
 
-    It is told by a hook that stays in the process (``sys.addaudithook``) and costs 0.1 us for each event of Python's, and
-    2 us for a datagram to a group, while it is ``on``.
+    It is told by a hook that stays in the process (``sys.addaudithook``) and costs 0.1 us for each event of Python's; from
+    ``start()`` to ``stop()`` it is 2 us more for a datagram to a group.
     """
 
     def __init__(self) -> None:
-        self.on = False
         self._found: dict[int, Sent] = {}
-        self._hooked = False
+        #: What is known already of calls, by event, descriptor and address, as long as no socket is opened.
+        self._again: dict[tuple[str, int, tuple[Any, ...]], Call] = {}
         self._thread = 0
         #: The last call in the thread that has started this.
         self.last: Call | None = None
 
     def start(self) -> None:
-        """Note what is sent from now on; again is no error."""
-        if not self._hooked and LINUX:
-            sys.addaudithook(self._hear)
-            self._hooked = True
-        self.on = True
+        """Note what is sent from now on; again is no error. Nothing is noted on other systems than Linux."""
+        if LINUX:
+            _hook()
+            _listening.add(self)
         self._thread = threading.get_ident()
+
+    def stop(self) -> None:
+        """Note nothing more; again is no error."""
+        _listening.discard(self)
 
     def clear(self) -> None:
         """Forget what was sent."""
         self._found = {}
+        self._again = {}
         self.last = None
 
     def found(self) -> dict[int, Sent]:
         """Return what was sent, the oldest socket first."""
         return dict(self._found)
 
-    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event in _HEARD and self.on:
-            # A hook that raises makes the call fail.
-            try:
-                self._note(event, *arguments[:2])
-            except (OSError, TypeError, ValueError):  # closed, or no address: the call says so itself
-                return
-
-    def _note(self, event: str, sock: socket.socket, address: object) -> None:
+    def note(self, event: str, sock: socket.socket, address: object) -> None:
+        """Note a call that is about to be made; raises whatever it may if that will fail anyway."""
+        if event == _OPENING:
+            self._again.clear()
+            return
         if not isinstance(address, tuple) or not isinstance(address[0], str):
+            return
+        descriptor = _descriptor_of(sock)
+        again = self._again.get((event, descriptor, address))
+        if again is not None:
+            if threading.get_ident() == self._thread:
+                self.last = again
             return
         group = address[0].partition("%")[0]  # Python passes over a zone here, and takes the scope id behind
         sending = event in _SENDING
         if sending and not _is_group(group):
             return
-        descriptor, port = _descriptor_of(sock), int(address[1])
+        group, port = _canonical(group), int(address[1])
         inode = os.fstat(descriptor).st_ino
+        namespace = None if sending else _namespace_of(sock)
+        call = Call(event, (group, port), inode, "ipv4" if len(address) == 2 else "ipv6", namespace)
         if threading.get_ident() == self._thread:
-            namespace = None if sending else namespace_of(descriptor)
-            self.last = Call(event, (group, port), inode, "ipv4" if len(address) == 2 else "ipv6", namespace)
+            self.last = call
         if not sending:
             return
+        if len(self._again) < MOST:
+            self._again[event, descriptor, address] = call
         sent = self._found.get(inode)
         if sent is None:
             if len(self._found) >= MOST:
@@ -112,9 +129,40 @@ class Sends:
             sent.to[to] = None
 
 
+@functools.cache
+def _hook() -> None:
+    """Have Python tell of each call. There is one hook, whoever wants to know: it cannot be taken away again."""
+    sys.addaudithook(_hear)
+
+
+def _hear(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in _HEARD and _listening:
+        for sends in tuple(_listening):
+            # A hook that raises makes the call fail.
+            try:
+                sends.note(event, arguments[0], arguments[1])
+            except Exception:  # noqa: BLE001, S112 - closed, or no address: the call says so itself; and whatever else it is
+                continue
+
+
 def _is_group(host: str) -> bool:
     first, dot, _ = host.partition(".")
     return first in _FIRST_OCTETS if dot else host[:2].lower() == "ff" and ":" in host
+
+
+def _canonical(host: str) -> str:
+    """Return an address as the kernel writes it, and names as they are; raises ``ValueError`` for what only looks like a group."""
+    return host if not host or (host[0].isalpha() and ":" not in host) else str(ipaddress.ip_address(host))
+
+
+def _namespace_of(sock: socket.socket) -> int | None:
+    """Return the namespace (cookie) of a UDP socket; None of another one, and where it is not told."""
+    try:
+        if _getsockopt(sock, socket.SOL_SOCKET, _SO_PROTOCOL) != socket.IPPROTO_UDP:
+            return None
+        return int.from_bytes(_getsockopt(sock, socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), sys.byteorder)
+    except OSError:  # before Linux 5.14
+        return None
 
 
 def _described(descriptor: int, inode: int) -> dict[str, Any]:
@@ -124,5 +172,5 @@ def _described(descriptor: int, inode: int) -> dict[str, Any]:
     with mine:
         found = {**socket_options(mine), **socket_state(mine)}
     if found.get("local", ["", 0])[1] == 0:
-        del found["local"]  # its first datagram gives it a port
+        found.pop("local", None)  # its first datagram gives it a port
     return found

@@ -55,7 +55,7 @@ class Doctor:
         self._hosts.clear()
         self._moment, self._moments, self._spent = None, 0, 0.0
         if self._observation is not None:
-            self._observation.sends.on = False  # until it has hosts
+            self._observation.sends.stop()  # until it has hosts
             self._observation.sends.clear()
         if item is not None:
             listen_to_unittest(item, self._keep_moment)

@@ -15,16 +15,15 @@ from pytest_mcast.doctor.describing import MOST
 from pytest_mcast.doctor.sends import Sends
 
 GROUP = ("239.1.2.3", 5000)
-SENDS = Sends()  # one for all: the hook of each would stay
 
 
 @pytest.fixture
 def sends(mcast_lab: LabView) -> Iterator[Sends]:
-    SENDS.start()
-    SENDS.clear()
+    found = Sends()
+    found.start()
     with mcast_lab.host():  # nothing leaves the lab
-        yield SENDS
-    SENDS.on = False
+        yield found
+    found.stop()
 
 
 def _inode(sock: socket.socket) -> int:
@@ -70,7 +69,7 @@ def test_scope_ids_threads_and_strange_classes(sends: Sends) -> None:
     thread.start()
     thread.join()
     last = sends.last
-    ipv6.sendto(b"", ("ff02::1234", 5000, 0, index))
+    ipv6.sendto(b"", ("FF02:0::1234", 5000, 0, index))
     assert [list(each.to) for each in sends.found().values()] == [[(*GROUP, 0)], [("ff02::1234", 5000, index)]]
     assert last is not None
     assert (last.event, last.inode) == ("socket.bind", _inode(ipv6))  # of this thread
@@ -84,12 +83,27 @@ def test_scope_ids_threads_and_strange_classes(sends: Sends) -> None:
 def test_a_call_that_fails_does_so_as_it_did(sends: Sends, address: object) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         raised: list[tuple[type, str]] = []
-        for sends.on in (False, True):
+        for switch in (sends.stop, sends.start):
+            switch()
             with pytest.raises(Exception) as caught:  # noqa: PT011 - whatever it is: twice the same
-                sock.sendto(b"", address)  # type: ignore[call-overload, arg-type] # that is what is tried
+                sock.sendto(b"", address)  # type: ignore[call-overload] # that is what is tried
             raised.append((caught.type, str(caught.value)))
     assert raised[0] == raised[1]
     assert sends.found() == {}
+
+
+def test_another_socket_of_the_same_number_is_another_one(sends: Sends) -> None:
+    numbers, inodes = [], []
+    for _ in range(2):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"", GROUP)
+            sock.sendto(b"", GROUP)
+            numbers.append(sock.fileno())
+            inodes.append(_inode(sock))
+    assert numbers[0] == numbers[1]
+    assert list(sends.found()) == inodes
+    assert sends.last is not None
+    assert sends.last.inode == inodes[1]
 
 
 def test_closed_sockets_and_many_of_them(sends: Sends) -> None:
@@ -101,7 +115,7 @@ def test_closed_sockets_and_many_of_them(sends: Sends) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.sendto(b"", GROUP)
     assert len(sends.found()) == MOST
-    sends.on = False
+    sends.stop()
     sends.clear()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.sendto(b"", GROUP)
