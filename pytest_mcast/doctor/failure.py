@@ -231,8 +231,13 @@ def _suspects(error: BaseException, concern: Concern, observation: Observation, 
         concern = "waiting"
     wanted = ("certain", "likely") if concern == "waiting" else ("certain",)
     receivers = _receivers(moment.endpoints)
-    if concern == "other":  # what has come is not what the test is about
-        receivers = [each for each in receivers if not each.options.get("queued")]
+    if concern == "other":  # what has come is not what the test is about, nor who is not to get what others have joined
+        groups = {each.channel.group for each in moment.endpoints if each.role == "receiver" and each.channel}
+        receivers = [
+            each
+            for each in receivers
+            if not each.options.get("queued") and (_joined(each) or _group(each) not in groups)
+        ]
     for receiver in receivers[:_MOST]:
         flow, (sender, _) = _flow(receiver, observation, moment, error)
         if concern == "other" and (sender is None or sender.count == 0):
@@ -243,19 +248,38 @@ def _suspects(error: BaseException, concern: Concern, observation: Observation, 
             yield replace(diagnosis, findings=findings)
 
 
+def _joined(receiver: Endpoint) -> bool:
+    """Whether it is a receiver of its group itself, not only taken for one."""
+    return receiver.owner is not None or _group(receiver) in {
+        each["group"] for each in receiver.options.get("joined", ())
+    }
+
+
+def _group(receiver: Endpoint) -> str:
+    return "" if receiver.channel is None else receiver.channel.group
+
+
 def _receivers(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
     """Return what may have received nothing, the newest first: receivers, and sockets that should be.
 
-    That is a socket of the user's on the port to which a sender sends, unless it has joined that group; what it has
-    joined instead, or that it has joined nothing, is what the checks are to find.
+    That is a socket of the user's on the port to which a sender sends, unless it has joined a group that is sent to there,
+    or is itself such a sender; what it has joined instead, or that it has joined nothing, is what the checks are to find.
     """
-    sent_to = {each.channel.port: each.channel for each in endpoints if each.role == "sender" and each.channel}
+    sent_to: dict[int, list[Channel]] = {}
+    speakers: set[tuple[object, int]] = set()
+    for each in endpoints:
+        if each.role == "sender" and each.channel:
+            sent_to.setdefault(each.channel.port, []).append(each.channel)
+            speakers.add((each.options.get("inode"), each.channel.port))
     found: dict[object, Endpoint] = {}
     for each in reversed(endpoints):
-        local = each.options.get("local", ["", 0])
-        meant = sent_to.get(local[1]) if each.owner is None and "peer" not in each.options else None
+        port = each.options.get("local", ["", 0])[1]
         inode = each.options.get("inode", id(each))
-        if meant is not None and not (each.channel and each.channel.group == meant.group):
+        joined = {one["group"] for one in each.options.get("joined", ())}
+        channels = sent_to.get(port, [])
+        silent = each.owner is None and "peer" not in each.options and (inode, port) not in speakers
+        meant = channels[-1] if channels and silent and joined.isdisjoint(one.group for one in channels) else None
+        if meant is not None:
             found.setdefault(inode, replace(each, role="receiver", channel=meant, count=None))
         elif each.role == "receiver" and not each.count:
             found[inode] = each

@@ -155,6 +155,27 @@ PLAIN = """
         sender.sendto(b"by the other link", ("239.1.1.9", 5009))
         receiver.recv(100)
 
+    def test_healthy_groups():
+        with member("239.1.1.10", 5010) as receiver, plain() as sender:
+            for number in (10, 11):
+                sender.sendto(b"one of two", (f"239.1.1.{number}", 5010))
+            assert receiver.recv(100)
+            assert 1 == 2
+
+    def test_healthy_who_sends_from_the_same_port(mcast_lab):
+        tx, rx, other = mcast_lab.hosts(3)
+        with tx:
+            sender = plain(5011)
+        with rx:
+            receiver = member("239.1.1.12", 5011)
+        with other:
+            control = plain(5011)
+        sender.sendto(b"for one", ("239.1.1.12", 5011))
+        assert receiver.recv(100)
+        with pytest.raises(TimeoutError):
+            control.recv(100)
+        assert 1 == 2
+
     def test_joined(mcast_channel, mcast_sender):
         receiver = member("239.1.1.2", mcast_channel.port)
         mcast_sender.send(b"to another group")
@@ -207,9 +228,9 @@ def test_each_failure_says_why(run: Runner) -> None:
     run.write(SUITE + PLAIN)
     workers = ["-n2"] if run.ordinary else []  # either with everything else
     result = run([*PYTEST, "--mcast-require=all", "--junit-xml=junit.xml", "--tb=short", "--mcast-lab", *workers])
-    assert "18 failed, 1 passed" in result.stdout, result.stdout
+    assert "20 failed, 1 passed" in result.stdout, result.stdout
     sections = _sections(result.stdout)
-    assert len(sections) == 18
+    assert len(sections) == 20
     _check(sections)
     assert any(line.startswith("sent once more: it got to sender's socket; not to") for line in sections["test_ttl"])
     cases = ET.parse(run.home / "junit.xml").iter("testcase")  # noqa: S314 - it is ours
