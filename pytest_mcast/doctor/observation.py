@@ -87,7 +87,7 @@ class Observation:
         endpoints += own_sockets(readings, own, inodes_of(readings).union(stale), self.sends.found())
         changes = {host: self.changes(host) for host in readings}
         names = {host: str(host) for host in readings}
-        return Moment(tuple(endpoints), readings, changes, fleeting_of_switches(readings), names, own)
+        return Moment(tuple(endpoints), readings, changes, fleeting_of_switches(readings), names, own, tuple(stale))
 
     def changes(self, host: Host) -> Changes:
         """Return what has been counted on a host since the mark."""
@@ -120,7 +120,8 @@ class Observation:
         origin = None if sender is None else self._end(sender, channel, facts, changed)
         destination = None if receiver is None else self._end(receiver, channel, facts, changed)
         if destination is not None and getattr(error, "errno", None) == errno.EADDRINUSE and not _remote(receiver):
-            destination = with_holders(destination, channel.port, () if moment is None else moment.own)
+            own, stale = ((), ()) if moment is None else (moment.own, moment.stale)
+            destination = with_holders(destination, channel.port, own, stale)
         if moment is not None:  # a host may be another's by now
             origin, destination = (
                 _named(end, party, moment) for end, party in ((origin, sender), (destination, receiver))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 
@@ -61,3 +62,21 @@ def test_a_refused_join(mcast_lab: LabView, call: Callable[[Holder], None], *, f
         diagnoses = explain(caught.value, observation, [host])
     assert [finding.check for each in diagnoses for finding in each.findings] == ["group.unicast"] * found
     assert holder.asked == asked
+
+
+@pytest.mark.parametrize(
+    ("left", "who"), [(False, "this process, user"), (True, "left by a test that has failed, user")]
+)
+def test_a_port_that_is_taken(mcast_lab: LabView, who: str, *, left: bool) -> None:
+    host = mcast_lab.host()
+    with host:
+        holder, other = Holder().sock, Holder().sock
+    with Observation(host) as observation, holder, other:
+        observation.sends.start()
+        holder.bind(("", 5000))
+        with pytest.raises(OSError, match="Address already in use") as caught:
+            other.bind(("", 5000))
+        stale = [os.fstat(holder.fileno()).st_ino] * left
+        (diagnosis,) = explain(caught.value, observation, [host], stale=stale)
+    assert [finding.check for finding in diagnosis.findings] == ["port.taken"]
+    assert who in diagnosis.findings[0].cause
