@@ -20,6 +20,7 @@ __all__ = [
     "has_impossible_source",
     "named",
     "packets",
+    "sent_out",
     "source_of",
     "way_back",
 ]
@@ -116,6 +117,11 @@ def came_in(end: End, family: str) -> int:
 def delivered(end: End, family: str) -> int:
     """Return how many datagrams sockets have got there, whichever they were; raises ``NotRead``."""
     return end.changes["Udp.InDatagrams" if family == "ipv4" else "Udp6InDatagrams"]
+
+
+def sent_out(end: End, family: str) -> int:
+    """Return how many datagrams sockets have sent there, whichever they were; raises ``NotRead``."""
+    return end.changes["Udp.OutDatagrams" if family == "ipv4" else "Udp6OutDatagrams"]
 
 
 def has_impossible_source(flow: Flow) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_mcast.lab.port import Port
     from pytest_mcast.wire.impairment import Judge
 
-__all__ = ["between"]
+__all__ = ["at_switch", "between"]
 
 
 def between(sender: Party, receiver: Party, channel: Channel, moment: Moment | None) -> dict[str, Any]:
@@ -53,12 +53,26 @@ def between(sender: Party, receiver: Party, channel: Channel, moment: Moment | N
                 wire_lost,
             )
         }
-    with link.namespace:
-        facts = Facts(Snapshot.from_json(take_snapshot()))
-    if moment is not None:
-        facts = with_readings(facts, moment.switches.get(link.namespace.descriptor, {}))
+    facts = _facts(link, moment)
     devices = ports[0].bridge_device, ports[1].bridge_device
     return {"segment": Segment(str(link), facts, f"switch{link.number}", *devices, impaired, wire_lost)}
+
+
+def at_switch(port: Port, family: str, moment: Moment | None) -> Segment | None:
+    """Return the switch at which a virtual host is; None when it is gone."""
+    link = port.link
+    if link.namespace.closed:
+        return None
+    device = port.bridge_device
+    return Segment(
+        str(link), _facts(link, moment), f"switch{link.number}", device, device, *_impaired(port, port, family, moment)
+    )
+
+
+def _facts(link: Link, moment: Moment | None) -> Facts:
+    with link.namespace:
+        facts = Facts(Snapshot.from_json(take_snapshot()))
+    return facts if moment is None else with_readings(facts, moment.switches.get(link.namespace.descriptor, {}))
 
 
 def _impaired(sender: Port, receiver: Port, family: str, moment: Moment | None) -> tuple[tuple[str, ...], int]:

@@ -33,8 +33,11 @@ from .flow import Flow, Trace, Unwanted
 from .moment import Moment, endpoints_of
 from .observation import Observation
 from .overhearing import may_be_overheard
+from .own_sockets import chosen_by
 from .pairing import paired
 from .party import Party
+from .plain_calls import plain_call_flow
+from .switches import beside
 from .trace import trace
 from .unreported import report_flow
 
@@ -94,9 +97,13 @@ def explain(
     if isinstance(where, Host) and where not in hosts:  # of a lab of the user's own, of which nobody has told
         hosts = [*hosts, where]
     moment = kept or moment or observation.moment(hosts, stale, receiver)
-    report = report_flow(one, observation, hosts, moment) if isinstance(one, NotReported) else None
+    report = report_flow(one, observation, hosts, moment)
     if report is not None:
         return [diagnose(report)]
+    for each in chain_of(error) if receiver is None else ():
+        refused = plain_call_flow(each, observation, moment)
+        if refused is not None and (found := diagnose(refused)).findings:
+            return [found]
     if receiver is not None and concern == "ours":
         return _lost(one, receiver, observation, moment, again=again)
     return list(_suspects(one, concern, observation, moment))
@@ -224,8 +231,13 @@ def _suspects(error: BaseException, concern: Concern, observation: Observation, 
         concern = "waiting"
     wanted = ("certain", "likely") if concern == "waiting" else ("certain",)
     receivers = _receivers(moment.endpoints)
-    if concern == "other":  # what has come is not what the test is about
-        receivers = [each for each in receivers if not each.options.get("queued")]
+    if concern == "other":  # what has come is not what the test is about, nor who is not to get what others have joined
+        groups = {each.channel.group for each in moment.endpoints if each.role == "receiver" and each.channel}
+        receivers = [
+            each
+            for each in receivers
+            if not each.options.get("queued") and (_joined(each) or _group(each) not in groups)
+        ]
     for receiver in receivers[:_MOST]:
         flow, (sender, _) = _flow(receiver, observation, moment, error)
         if concern == "other" and (sender is None or sender.count == 0):
@@ -236,19 +248,38 @@ def _suspects(error: BaseException, concern: Concern, observation: Observation, 
             yield replace(diagnosis, findings=findings)
 
 
+def _joined(receiver: Endpoint) -> bool:
+    """Whether it is a receiver of its group itself, not only taken for one."""
+    return receiver.owner is not None or _group(receiver) in {
+        each["group"] for each in receiver.options.get("joined", ())
+    }
+
+
+def _group(receiver: Endpoint) -> str:
+    return "" if receiver.channel is None else receiver.channel.group
+
+
 def _receivers(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
     """Return what may have received nothing, the newest first: receivers, and sockets that should be.
 
-    That is a socket of the user's on the port to which a sender sends, unless it has joined that group; what it has
-    joined instead, or that it has joined nothing, is what the checks are to find.
+    That is a socket of the user's on the port to which a sender sends, unless it has joined a group that is sent to there,
+    or is itself such a sender; what it has joined instead, or that it has joined nothing, is what the checks are to find.
     """
-    sent_to = {each.channel.port: each.channel for each in endpoints if each.role == "sender" and each.channel}
+    sent_to: dict[int, list[Channel]] = {}
+    speakers: set[tuple[object, int]] = set()
+    for each in endpoints:
+        if each.role == "sender" and each.channel:
+            sent_to.setdefault(each.channel.port, []).append(each.channel)
+            speakers.add((each.options.get("inode"), each.channel.port))
     found: dict[object, Endpoint] = {}
     for each in reversed(endpoints):
-        local = each.options.get("local", ["", 0])
-        meant = sent_to.get(local[1]) if each.owner is None and "peer" not in each.options else None
+        port = each.options.get("local", ["", 0])[1]
         inode = each.options.get("inode", id(each))
-        if meant is not None and not (each.channel and each.channel.group == meant.group):
+        joined = {one["group"] for one in each.options.get("joined", ())}
+        channels = sent_to.get(port, [])
+        silent = each.owner is None and "peer" not in each.options and (inode, port) not in speakers
+        meant = channels[-1] if channels and silent and joined.isdisjoint(one.group for one in channels) else None
+        if meant is not None:
             found.setdefault(inode, replace(each, role="receiver", channel=meant, count=None))
         elif each.role == "receiver" and not each.count:
             found[inode] = each
@@ -262,6 +293,8 @@ def _flow(
     channel = receiver.channel
     assert channel is not None
     sender, elsewhere = _sender_of(receiver, moment.endpoints)
+    if sender is not None:
+        sender, receiver = _on_one_interface(sender, receiver)
     flow = observation.flow(
         channel,
         sender=None
@@ -279,6 +312,27 @@ def _flow(
     return flow, (sender, receiver)
 
 
+def _on_one_interface(sender: Endpoint, receiver: Endpoint) -> tuple[Endpoint, Endpoint]:
+    """Return both ends with the interfaces that are meant, where theirs are not on one link although there are such.
+
+    On one host, for sockets of the user's own, that is the one that both name, or else the one that the sender sends out
+    of. Between virtual hosts it is what the receiver's host has on the sender's link, or else the other way round.
+    """
+    if sender.host is not receiver.host:
+        at = beside(Party(receiver.host, (), receiver.interface), Party(sender.host, (), sender.interface))
+        if at is not None:
+            return sender, replace(receiver, interface=at)
+        at = beside(Party(sender.host, (), sender.interface), Party(receiver.host, (), receiver.interface))
+        return (sender if at is None else replace(sender, interface=at)), receiver
+    plain = sender.owner is None and receiver.owner is None and sender.channel is not None
+    if not plain or sender.host.gone or sender.interface == receiver.interface:
+        return sender, receiver
+    chosen = chosen_by(sender.host, sender.options)
+    if chosen == receiver.interface:
+        return replace(sender, interface=chosen), receiver
+    return sender, receiver if chosen else replace(receiver, interface=sender.interface)
+
+
 def _sender_of(receiver: Endpoint, endpoints: Sequence[Endpoint]) -> tuple[Endpoint | None, tuple[Channel, ...]]:
     """Return who sends to a receiver, as far as it can be told; and where the others send when nobody does."""
     channel = receiver.channel
@@ -287,7 +341,7 @@ def _sender_of(receiver: Endpoint, endpoints: Sequence[Endpoint]) -> tuple[Endpo
     fitting = [each for each in senders if each.channel and _address(each.channel) == _address(channel)]
     if fitting:
         # The one that may send to it, which has sent, and is the newest.
-        return max(fitting, key=lambda each: (each.channel == channel, bool(each.count))), ()
+        return max(fitting, key=lambda each: (each.channel == channel, each.count != 0)), ()
     family = [each for each in senders if each.channel is None and each.options.get("family") == channel.family]
     others = [each for each in family if each.options != receiver.options]
     elsewhere = tuple(dict.fromkeys(each.channel for each in senders if each.channel is not None))

@@ -137,8 +137,8 @@ class Flow:
     """Datagrams that should arrive, or do arrive. What is not known is None.
 
     ``source`` is where they really come from; ``size`` the largest payload in bytes; ``sent`` and ``received`` how many
-    since the mark. ``error`` is what a call failed with, ``call`` which one it was: join, open (the sender), send, receive;
-    or report: that of the receiver was not heard by the sender.
+    since the mark. ``error`` is what a call failed with, ``call`` which one it was: join, bind (of a plain socket), open (the
+    sender), send, receive; or report: that of the receiver was not heard by the sender.
     """
 
     channel: Channel

@@ -15,10 +15,11 @@ from .flow import End
 __all__ = ["with_holders"]
 
 
-def with_holders(end: End, port: int, own: Collection[int] = ()) -> End:
+def with_holders(end: End, port: int, own: Collection[int] = (), stale: Collection[int] = ()) -> End:
     """Return the end, which is on this machine, with the reading ``holders``: programs by the inodes of their sockets.
 
-    ``own`` are the inodes that were this process's when the call was refused, some of which may be closed by now.
+    ``own`` are the inodes that were this process's when the call was refused, some of which may be closed by now; ``stale``
+    those of tests that have failed, whose sockets stay open with their tracebacks.
     """
     holders = {}
     try:
@@ -32,7 +33,8 @@ def with_holders(end: End, port: int, own: Collection[int] = ()) -> End:
             if inode in own:  # closed by now
                 holders[str(inode)] = "this process"
             continue
-        mine = "this process" if program["pid"] == os.getpid() else f"PID {program['pid']}"
+        ours = "this process: left by a test that has failed" if inode in stale else "this process"
+        mine = ours if program["pid"] == os.getpid() else f"PID {program['pid']}"
         holders[str(inode)] = f"{program['name']}, {mine}"
     snapshot = end.facts.snapshot
     readings = {**snapshot.readings, "holders": Reading(holders)}

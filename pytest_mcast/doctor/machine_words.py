@@ -151,7 +151,8 @@ def _ways(facts: Facts) -> Iterator[str]:
 
 def _queriers(facts: Facts) -> Iterator[str]:
     heard = facts.read("queriers")
-    proof = "there is none" if heard["proof"] else f"none heard in {heard['waited_s']:g} s"
+    listened = f"none heard in {heard['waited_s']:g} s" if heard["waited_s"] else "not listened for"
+    proof = "there is none" if heard["proof"] else listened
     for interface, families in heard["interfaces"].items():
         told = []
         for family, query in families.items():

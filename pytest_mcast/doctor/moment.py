@@ -49,6 +49,8 @@ class Moment:
     names: Mapping[Host, str] = field(default_factory=dict)
     #: The sockets of this process, by their inodes.
     own: Collection[int] = ()
+    #: Those that earlier tests have left open which have failed.
+    stale: Collection[int] = ()
 
 
 def endpoints_of(host: Host, readings: Mapping[str, Reading], about: object = None) -> list[Endpoint]:

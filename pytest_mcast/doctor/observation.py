@@ -16,12 +16,13 @@ from pytest_mcast.hosts import Host, RemoteHost
 from .between import between
 from .counters import changes_between
 from .describing import Joinable, describe_socket
-from .facts import Facts
+from .facts import Facts, NotRead
 from .flow import Changes, End, Flow
 from .holders import with_holders
 from .moment import Moment, endpoints_of, fleeting, fleeting_of_switches, impaired_cables, inodes_of
 from .own_sockets import opened_here, own_sockets
 from .party import Party, facts_now, facts_since
+from .sends import Sends
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,6 +35,7 @@ class Observation:
     """Counts on hosts from now on, or from the last ``mark()``; to be closed."""
 
     def __init__(self, *hosts: Host) -> None:
+        self.sends = Sends()
         self._pulses: dict[Host, Pulse] = {}
         self._marks: dict[Host, Mapping[str, str]] = {}
         try:
@@ -76,17 +78,18 @@ class Observation:
     def moment(self, hosts: Iterable[Host], stale: Iterable[int] = (), about: object = None) -> Moment:
         """Keep what is gone as soon as sockets are closed, of these hosts but for those that are gone; nothing far away is asked.
 
-        ``stale`` are the inodes of sockets of the user's that are of no interest, ``about`` is the endpoint that is of most.
+        ``stale`` are the inodes of sockets of the user's that are of no interest, ``about`` is the endpoint that is of
+        most. What was sent by whom is known of ``sends``, if somebody has started that.
         """
         readings = {host: fleeting(host) for host in hosts if not host.gone}
         endpoints = [found for host in readings for found in endpoints_of(host, readings[host], about)]
         own = opened_here()
-        endpoints += own_sockets(readings, own, inodes_of(readings).union(stale))
+        endpoints += own_sockets(readings, own, inodes_of(readings).union(stale), self.sends.found())
         changes = {host: self.changes(host) for host in readings}
         names = {host: str(host) for host in readings}
-        return Moment(
-            tuple(endpoints), readings, changes, fleeting_of_switches(readings), impaired_cables(readings), names, own
-        )
+        cables = impaired_cables(readings)
+        switches = fleeting_of_switches(readings)
+        return Moment(tuple(endpoints), readings, changes, switches, cables, names, own, tuple(stale))
 
     def changes(self, host: Host) -> Changes:
         """Return what has been counted on a host since the mark."""
@@ -119,7 +122,8 @@ class Observation:
         origin = None if sender is None else self._end(sender, channel, facts, changed)
         destination = None if receiver is None else self._end(receiver, channel, facts, changed)
         if destination is not None and getattr(error, "errno", None) == errno.EADDRINUSE and not _remote(receiver):
-            destination = with_holders(destination, channel.port, () if moment is None else moment.own)
+            own, stale = ((), ()) if moment is None else (moment.own, moment.stale)
+            destination = with_holders(destination, channel.port, own, stale)
         if moment is not None:  # a host may be another's by now
             origin, destination = (
                 _named(end, party, moment) for end, party in ((origin, sender), (destination, receiver))
@@ -145,6 +149,7 @@ class Observation:
 
     def close(self) -> None:
         """Let go of the hosts; again is no error."""
+        self.sends.stop()
         with ExitStack() as stack:
             for pulse in self._pulses.values():
                 stack.callback(pulse.close)
@@ -179,6 +184,26 @@ def _of_sender(end: End | None, channel: Channel) -> dict[str, Any]:
     found = {"ttl": options.get("multicast_ttl"), "loopback": bool(options.get("multicast_loop", 1))}
     if source not in ("", "0.0.0.0", "::"):  # noqa: S104 - that is what is looked for
         found["source"] = source.partition("%")[0]
+    elif chosen := _chosen_by_kernel(end, channel):
+        found["source"] = chosen
     elif channel.source is not None:
         found["source"] = channel.source
     return found
+
+
+def _chosen_by_kernel(end: End, channel: Channel) -> str | None:
+    """Return the address that a socket sends from which is bound to none; None when nobody can be sure.
+
+    That is what the route says, unless the socket names an interface; of the index that it may have been given an IPv4 socket
+    does not tell, so that there must be one interface only.
+    """
+    options = end.sockets[0]
+    if options.get("device") or options.get("multicast_interface") not in (0, "0.0.0.0"):  # noqa: S104 - that is none
+        return None
+    try:
+        links = [each for each in end.facts.links() if "up" in each["flags"] and "loopback" not in each["flags"]]
+        route = end.facts.route_to(channel.group)
+    except NotRead:
+        return None
+    source: str | None = route.get("source") if len(links) == 1 and links[0]["name"] == route.get("interface") else None
+    return source

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 from pytest_mcast.core.channels import Channel
@@ -14,8 +16,9 @@ from pytest_mcast.hosts import Host
 
 from .describing import MOST, Joinable, describe_socket
 from .endpoint import Endpoint
+from .sends import Sent
 
-__all__ = ["opened_here", "own_sockets"]
+__all__ = ["chosen_by", "opened_here", "own_sockets"]
 
 _MOST_ASKED = 1000  # of the sockets of any kind, to find those that are meant
 
@@ -33,12 +36,16 @@ def opened_here() -> dict[int, int]:
 
 
 def own_sockets(
-    readings: Mapping[Host, Mapping[str, Reading]], opened: Mapping[int, int], known: Collection[int]
+    readings: Mapping[Host, Mapping[str, Reading]],
+    opened: Mapping[int, int],
+    known: Collection[int],
+    sends: Mapping[int, Sent] = MappingProxyType({}),
 ) -> list[Endpoint]:
     """Return those of the opened ones that are in a host which says what its namespace is, and are not known (inodes).
 
-    One that has joined groups is a receiver of each, on its port; one that has joined none is a sender to any group. When
-    there are many it is the newest ``MOST``.
+    One that has joined groups is a receiver of each, on its port. Each is a sender: to what it has sent to, by the
+    ``sends``, or else to any group. When there are many it is the newest ``MOST``. Of those that are closed by now there
+    are senders only.
     """
     places = {_namespace(each): host for host, each in readings.items()}
     places.pop(None, None)
@@ -58,13 +65,20 @@ def own_sockets(
     found: list[Endpoint] = []
     for host, sockets in chosen.items():
         interface = _interface(host)
-        with host.inside():
+        with host.inside(), suppress(OSError):  # an interface that is gone by now
             joinable = Joinable(readings[host])
             for inode, descriptor in sockets:
                 sock = duplicate(descriptor, inode)
                 if sock is not None:  # else closed by now
                     with sock:
-                        found += _plain(host, interface, describe_socket(sock, joinable))
+                        options = describe_socket(sock, joinable)
+                        found += _receivers(host, options)
+                        found += _senders(host, interface, options, sends.get(inode))
+    for inode, sent in sends.items():
+        host = None if inode in opened or inode in known else places.get(sent.options.get("namespace"))
+        if host is not None and not host.gone:
+            with host.inside():
+                found += _senders(host, _interface(host), sent.options, sent)
     # The newest last, as those of hosts are.
     return sorted(found, key=lambda endpoint: endpoint.options["inode"])
 
@@ -81,17 +95,46 @@ def _interface(host: Host) -> str | None:
         return None
 
 
-def _plain(host: Host, interface: str | None, options: Mapping[str, Any]) -> Iterator[Endpoint]:
+def _receivers(host: Host, options: Mapping[str, Any]) -> Iterator[Endpoint]:
     port = options.get("local", ["", 0])[1]
-    silent = 0 if port == 0 else None  # the first datagram takes a port
     for each in options.get("joined", ()):
         source = each["sources"][0] if each["mode"] == "include" and each["sources"] else None
         channel = Channel.unchecked(each["group"], port, source)
         yield Endpoint(host, "receiver", channel, socket.if_indextoname(each["index"]), options)
-    # What receives may send as well.
+
+
+def _senders(host: Host, interface: str | None, options: Mapping[str, Any], sent: Sent | None) -> Iterator[Endpoint]:
+    """Yield what a socket sends; what receives may send as well."""
     out = options.get("device") or interface
-    if out is not None:
-        yield Endpoint(host, "sender", _peer(options), out, options, silent)
+    if out is None:
+        return
+    if sent is None:
+        port = options.get("local", ["", 0])[1]
+        yield Endpoint(host, "sender", _peer(options), out, options, 0 if port == 0 else None)  # the first takes a port
+        return
+    for group, port, scope in sent.to:
+        to = _named(scope)
+        more = {} if to is None else {"sent_to": to}
+        yield Endpoint(host, "sender", Channel.unchecked(group, port), to or out, {**options, **more})
+
+
+def chosen_by(host: Host, options: Mapping[str, Any]) -> str | None:
+    """Return the interface that a sender's socket names; None when it names none, or does not tell."""
+    named = options.get("multicast_interface")
+    if options.get("device") or options.get("sent_to"):
+        return options.get("device") or options.get("sent_to")
+    if isinstance(named, int):
+        with host.inside():
+            return _named(named)
+    return next((each.name for each in host.interfaces if named in each.addresses), None)
+
+
+def _named(scope: int) -> str | None:
+    """Return the interface of a scope id; None when there is none."""
+    try:
+        return socket.if_indextoname(scope) if scope else None
+    except OSError:
+        return None
 
 
 def _peer(options: Mapping[str, Any]) -> Channel | None:

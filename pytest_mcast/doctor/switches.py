@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .party import Party
 
-__all__ = ["Counted", "Ports", "is_virtual", "port_of"]
+__all__ = ["Counted", "Ports", "beside", "is_virtual", "port_of"]
 
 
 class Ports:
@@ -97,6 +97,14 @@ def port_of(party: Party) -> Port | None:
             return None
     port: Port | None = party.host.plugged.get(index)  # type: ignore[attr-defined]  # the same
     return port
+
+
+def beside(one: Party, other: Party) -> str | None:
+    """Return the interface by which a host is on the link of another one's; None when that is the one that is meant, or there is none."""
+    here, there = port_of(one), port_of(other)
+    if here is None or there is None or here.link is there.link:
+        return None
+    return next((port.interface for port in here.host.plugged.values() if port.link is there.link), None)
 
 
 def _name(port: Port) -> str:

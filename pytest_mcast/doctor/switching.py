@@ -40,7 +40,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Way:
-    """From the port of the sender through a bridge to the port of the receiver."""
+    """From the port of the sender through a bridge to the port of the receiver; one port for what is for the switch itself."""
 
     name: str
     facts: Facts
@@ -49,9 +49,14 @@ class Way:
     receiver: Port
 
     @property
-    def ports(self) -> tuple[Port, Port]:
-        """Both ports, in the order of the way."""
-        return self.sender, self.receiver
+    def ports(self) -> tuple[Port, ...]:
+        """The ports, in the order of the way."""
+        return (self.receiver,) if self.ends_here else (self.sender, self.receiver)
+
+    @property
+    def ends_here(self) -> bool:
+        """Whether it is the switch that has listened."""
+        return self.sender.name == self.receiver.name
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -99,13 +104,11 @@ class Way:
 
 def way_through(flow: Flow) -> Way | None:
     """Return the way through the switch between both ends; None when there is none. Raises ``NotRead``."""
-    if flow.segment is None or flow.sender is None or flow.receiver is None:
+    if flow.segment is None or flow.receiver is None:
         return None
     facts = flow.segment.facts
-    ports = (
-        Port(name, facts.link(name), end)
-        for name, end in ((flow.segment.sender_port, flow.sender), (flow.segment.receiver_port, flow.receiver))
-    )
+    ends = (flow.segment.sender_port, flow.sender or flow.receiver), (flow.segment.receiver_port, flow.receiver)
+    ports = (Port(name, facts.link(name), end) for name, end in ends)
     return Way(flow.segment.name, facts, facts.link(flow.segment.bridge), *ports)
 
 

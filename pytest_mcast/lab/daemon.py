@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.errors import InterfaceError, MissingCapability, ProgramError
+from pytest_mcast.wire.expectations import WantedReport
 
 from .mfc import EVENTS, MfcEntry, RouteTimeout
 from .mroute import in_use
@@ -102,7 +103,15 @@ class RoutingDaemon:
 
         came = "" if incoming is None else f" from {incoming}"
         what = f"no entry forwards ({wanted or '*'}, {group}){came} to {interface or 'anywhere'}"
-        return self._wait(group, found, what, timeout)
+        try:
+            return self._wait(group, found, what, timeout)
+        except RouteTimeout as error:
+            if self._member:
+                error.wanted = WantedReport.of(group, None, None, None, None, None)
+                error.router, error.interface = self.router, interface
+                if self.router.lost is not None:
+                    self.router.lost(error)
+            raise
 
     def wait_until_pruned(
         self, group: str, interface: str, *, source: Host | str | None = None, timeout: float = 5.0

@@ -8,12 +8,16 @@ import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.errors import McastError
 from pytest_mcast.wire.attributes import attributes
 
 from .netlink import Netlink, Request
+
+if TYPE_CHECKING:
+    from .port import Port
 
 __all__ = ["EVENTS", "MdbEntry", "MdbTimeout", "forwarding", "read_mdb"]
 
@@ -30,6 +34,13 @@ _TICKS = os.sysconf("SC_CLK_TCK")  # a second, in clock_t
 
 class MdbTimeout(McastError, AssertionError, TimeoutError):  # noqa: N818 - reads as the verdict it is
     """The deadline passed and the MDB is not as it should be; the text says how it is."""
+
+    #: What had to be reported for that, and by whom, as ``NotReported`` has it; not set when an entry was to go.
+    wanted: object = None
+    #: The port of the switch at which that host is.
+    port: Port | None = None
+    #: What was seen at that moment, by who has set ``Host.lost``.
+    moment: object = None
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,15 @@ import ipaddress
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pytest_mcast.core.errors import McastError
 from pytest_mcast.wire.attributes import attributes
 
 from .netlink import Netlink, Request
+
+if TYPE_CHECKING:
+    from .router import Router
 
 __all__ = ["EVENTS", "MfcEntry", "RouteTimeout", "read_mfc"]
 
@@ -25,6 +29,14 @@ _UNRESOLVED = 32  # RTNH_F_UNRESOLVED
 
 class RouteTimeout(McastError, AssertionError, TimeoutError):  # noqa: N818 - reads as the verdict it is
     """The deadline passed and the entries are not as they should be; the text says how they are."""
+
+    #: What had to be reported for that, as ``NotReported`` has it; not set when a route was to go, or needs no report.
+    wanted: object = None
+    #: The router, and by which of its interfaces the report had to come; None: by any.
+    router: Router | None = None
+    interface: str | None = None
+    #: What was seen at that moment, by who has set ``Host.lost``.
+    moment: object = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from pytest_mcast.core.channels import FAMILIES, Channel
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.groups import ChannelPicker
+from pytest_mcast.wire.expectations import WantedReport
 
 from . import bridge, netlink
 from .link import Fabric, Link, mac_address
@@ -115,7 +116,13 @@ class Switch(Link):
             found[:] = [entry] if (entry := forwarding(entries, wanted, port.host.name, port.interface)) else []
             return bool(found)
 
-        self._wait(there, f"no entry for {wanted} at {port.interface} of {port.host}", timeout)
+        try:
+            self._wait(there, f"no entry for {wanted} at {port.interface} of {port.host}", timeout)
+        except MdbTimeout as error:
+            error.wanted, error.port = WantedReport.of(wanted, str(port.host), None, None, None, None), port
+            if port.host.lost is not None:
+                port.host.lost(error)
+            raise
         return found[0]
 
     def wait_until_gone(

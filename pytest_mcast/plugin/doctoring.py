@@ -54,6 +54,9 @@ class Doctor:
         self._ours = item is not None
         self._hosts.clear()
         self._moment, self._moments, self._spent = None, 0, 0.0
+        if self._observation is not None:
+            self._observation.sends.stop()  # until it has hosts
+            self._observation.sends.clear()
         if item is not None:
             listen_to_unittest(item, self._keep_moment)
 
@@ -91,6 +94,7 @@ class Doctor:
         host.lost = self._keep_loss
         if self._observation is None:
             self._observation = Observation()
+        self._observation.sends.start()
         with suppress(Exception):  # one that has come to its end, or no descriptor is left: it is not counted on then
             if len(self._observation.hosts) < _COUNTED:
                 self._observation.add(host)

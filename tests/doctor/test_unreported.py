@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
-from pytest_mcast import LabView, NotReported, VirtualHost
-from pytest_mcast.doctor import Diagnosis, Observation, diagnose
+from pytest_mcast import Channel, LabView, MdbTimeout, NotReported, VirtualHost
+from pytest_mcast.doctor import Diagnosis, Observation, diagnose, explain
 from pytest_mcast.doctor.unreported import report_flow
+from pytest_mcast.lab import RouteTimeout, RoutingDaemon
 
 
 def _missing_report(observation: Observation, tx: VirtualHost, rx: VirtualHost, lab: LabView) -> Diagnosis:
@@ -52,3 +56,49 @@ def test_an_expected_query_is_no_report(mcast_lab: LabView) -> None:
         with pytest.raises(NotReported) as caught:
             listener.expect_query(timeout=0)
         assert report_flow(caught.value, observation, [host]) is None
+
+
+def test_a_route_that_nobody_has_joined_for_is_explained_by_that(mcast_lab: LabView) -> None:
+    with _missing_route(mcast_lab) as (error, member, channel), Observation(member) as observation:
+        (diagnosis,) = explain(error, observation, [member])
+        found = [(finding.check, finding.cause) for finding in diagnosis.findings]
+        why = f"{member} has not joined {channel.group} on eth0, so that it has nothing to report"
+        assert found == [("reports.nothing-joined", why)]
+
+
+def test_a_route_that_is_another_ones_is_not_explained(mcast_lab: LabView) -> None:
+    with _missing_route(mcast_lab, "elsewhere") as (error, member, _), Observation(member) as observation:
+        assert explain(error, observation, [member]) == []
+
+
+@contextmanager
+def _missing_route(lab: LabView, *more: str) -> Iterator[tuple[RouteTimeout, VirtualHost, Channel]]:
+    """Wait in vain for the route to a host, by a daemon that makes none; ``more`` are others on the same link."""
+    link, channel = lab.link("far"), lab.channel()
+    router = lab.router(interfaces={"near": lab.link("near"), "far": link})
+    member, *_ = [lab.host(name, interfaces={"eth0": link}) for name in ("member", *more)]
+    program = router.popen(["cat"])
+    with pytest.raises(RouteTimeout) as caught:
+        RoutingDaemon(router, program, member="joined {channel}").wait_for_route(channel.group, "far", timeout=0.05)
+    program.stop()
+    yield caught.value, member, channel
+
+
+def test_an_entry_is_told_of_when_it_is_missing_and_not_when_it_should_be_gone(mcast_lab: LabView) -> None:
+    switch, channel = mcast_lab.switch(snooping=True), mcast_lab.channel()
+    host = mcast_lab.host(interfaces={"eth0": switch})
+    told: list[Exception] = []
+    host.lost = told.append
+    with Observation(host) as observation:
+        with pytest.raises(MdbTimeout) as missing:
+            switch.wait_for_entry(channel, host, timeout=0)
+        receiver = host.receiver(channel)
+        with pytest.raises(MdbTimeout) as there:
+            switch.wait_until_gone(channel, host, timeout=0)
+        assert told == [missing.value]
+        assert report_flow(there.value, observation, [host]) is None
+        receiver.close()
+        # What it had joined meanwhile is not known, when nobody has looked.
+        (diagnosis,) = explain(missing.value, observation, [host])
+    assert "reports.nothing-joined" not in {finding.check for finding in diagnosis.findings}
+    host.lost = None

@@ -103,6 +103,92 @@ PLAIN = """
             sender.sendto(b"to nobody", ("239.1.1.1", 5001))
             receiver.recv(100)
 
+    def plain(port=0):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(("", port))
+        sock.settimeout(0.05)
+        return sock
+
+    def test_unjoined():
+        receiver = plain(5002)
+        with plain() as sender:
+            sender.sendto(b"to nobody", ("239.1.1.3", 5002))
+        receiver.recv(100)
+
+    def test_port():
+        with member("239.1.1.4", 5003) as receiver, plain() as sender:
+            sender.sendto(b"elsewhere", ("239.1.1.4", 5004))
+            receiver.recv(100)
+
+    def test_lo():
+        receiver, sender = plain(5005), plain()
+        request = socket.inet_aton("239.1.1.5") + socket.inet_aton("127.0.0.1")
+        receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+        sender.sendto(b"by eth0", ("239.1.1.5", 5005))
+        receiver.recv(100)
+
+    def test_source():
+        receiver, sender = plain(5006), plain()
+        request = b"".join(map(socket.inet_aton, ("232.1.1.6", "0.0.0.0", "10.9.9.9")))
+        receiver.setsockopt(socket.IPPROTO_IP, 39, request)  # IP_ADD_SOURCE_MEMBERSHIP
+        sender.sendto(b"from another", ("232.1.1.6", 5006))
+        receiver.recv(100)
+
+    def test_taken():
+        with plain(5007), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as second:
+            second.bind(("", 5007))
+
+    def test_twenty():
+        with plain() as receiver:
+            for number in range(21):
+                request = socket.inet_aton(f"239.1.2.{number}") + struct.pack("=4xi", 0)
+                receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+
+    def test_twice():
+        receiver = member("239.1.1.7", 5012)
+        group = "239.1.1.7"
+        receiver.setsockopt(
+            socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + socket.inet_aton("0.0.0.0")
+        )
+
+    def test_zone():
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.bind(("fe80::1%eth0", 5008))
+
+    def test_interface(mcast_lab):
+        one, two = mcast_lab.link("one"), mcast_lab.link("two")
+        tx = mcast_lab.host("tx", interfaces={"eth0": one})
+        with mcast_lab.host("rx", interfaces={"eth0": one, "eth1": two}):
+            receiver = plain(5009)
+            index = socket.if_nametoindex("eth1")
+        request = socket.inet_aton("239.1.1.9") + struct.pack("=4xi", index)
+        receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+        with tx:
+            sender = plain()
+        sender.sendto(b"by the other link", ("239.1.1.9", 5009))
+        receiver.recv(100)
+
+    def test_healthy_groups():
+        with member("239.1.1.10", 5010) as receiver, plain() as sender:
+            for number in (10, 11):
+                sender.sendto(b"one of two", (f"239.1.1.{number}", 5010))
+            assert receiver.recv(100)
+            assert 1 == 2
+
+    def test_healthy_who_sends_from_the_same_port(mcast_lab):
+        tx, rx, other = mcast_lab.hosts(3)
+        with tx:
+            sender = plain(5011)
+        with rx:
+            receiver = member("239.1.1.12", 5011)
+        with other:
+            control = plain(5011)
+        sender.sendto(b"for one", ("239.1.1.12", 5011))
+        assert receiver.recv(100)
+        with pytest.raises(TimeoutError):
+            control.recv(100)
+        assert 1 == 2
+
     def test_joined(mcast_channel, mcast_sender):
         receiver = member("239.1.1.2", mcast_channel.port)
         mcast_sender.send(b"to another group")
@@ -114,6 +200,15 @@ SAID = {
     "elsewhere": "likely: nobody sends to 239.255.",
     "limit": "certain: a socket may join 0 IPv4 groups",
     "loopback": "certain: with loopback off, receivers on the sender's own host get nothing",
+    "unjoined": "certain: nobody has joined 239.1.1.3 on eth0",
+    "port": "likely: nobody sends to 239.1.1.4:5003: the senders of this test are for",
+    "lo": "certain: the group was joined on lo, but the datagrams come in on eth0",
+    "source": "likely: the group was joined for other sources (10.9.9.9) than the datagrams",
+    "taken": "certain: port 5007 belongs to another socket",
+    "twenty": "certain: a socket may join 20 IPv4 groups",
+    "twice": "certain: this socket has joined 239.1.1.7 on eth0 already",
+    "zone": "certain: fe80::1 is an address of one link, and the call does not say of which",
+    "interface": "certain: the group was joined on eth1, but the datagrams come in on eth0",
     "joined": "certain: the socket has joined 239.1.1.2, but the datagrams go to",
 }
 
@@ -148,9 +243,9 @@ def test_each_failure_says_why(run: Runner) -> None:
     run.write(SUITE + PLAIN)
     workers = ["-n2"] if run.ordinary else []  # either with everything else
     result = run([*PYTEST, "--mcast-require=all", "--junit-xml=junit.xml", "--tb=short", "--mcast-lab", *workers])
-    assert "11 failed, 1 passed" in result.stdout, result.stdout
+    assert "22 failed, 1 passed" in result.stdout, result.stdout
     sections = _sections(result.stdout)
-    assert len(sections) == 11
+    assert len(sections) == 22
     _check(sections)
     assert any(line.startswith("sent once more: it got to sender's socket; not to") for line in sections["test_ttl"])
     cases = ET.parse(run.home / "junit.xml").iter("testcase")  # noqa: S314 - it is ours

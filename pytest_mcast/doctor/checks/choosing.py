@@ -42,6 +42,10 @@ def _chosen(end: End, sock: Mapping[str, Any]) -> _Chosen | None:
     """Return what the socket names; None when it names nothing, or nobody can see it."""
     if sock.get("device"):
         return _Chosen(sock["device"], f"the socket is bound to {sock['device']}", sure=True)
+    if sock.get("sent_to"):
+        return _Chosen(
+            sock["sent_to"], f"the datagrams are sent to an address with the scope id of {sock['sent_to']}", sure=True
+        )
     named = sock.get("multicast_interface")
     if isinstance(named, int) and named:
         name = end.facts.link(named)["name"]

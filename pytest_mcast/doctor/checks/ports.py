@@ -67,7 +67,7 @@ def _spanning_tree(flow: Flow) -> Iterator[Match]:
 
 def _isolated(flow: Flow) -> Iterator[Match]:
     way = way_through(flow)
-    if way is not None and all(port.options.get("isolated") for port in way.ports):
+    if way is not None and not way.ends_here and all(port.options.get("isolated") for port in way.ports):
         seen = f"{_there(way.sender)} and {_there(way.receiver)} are both isolated"
         hosts = {"sender": way.sender.end.name, "receiver": way.receiver.end.name}
         yield Match("certain", (seen,), {"port": way.receiver.name, **hosts})

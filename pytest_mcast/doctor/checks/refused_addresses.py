@@ -97,7 +97,7 @@ def _no_address(flow: Flow) -> Iterator[Match]:
 
 def _foreign_address(flow: Flow) -> Iterator[Match]:
     # To send, IPv6 takes what it finds by itself: then the same code is about that.
-    code = {"join": errno.ENODEV, "open": errno.EADDRNOTAVAIL}.get(flow.call)
+    code = {"join": errno.ENODEV, "open": errno.EADDRNOTAVAIL, "bind": errno.EADDRNOTAVAIL}.get(flow.call)
     end = None if code is None else caller(flow, code)
     found = _works(flow)
     if isinstance(flow.error, InterfaceError):  # then no address was named

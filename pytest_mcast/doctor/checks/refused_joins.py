@@ -113,7 +113,7 @@ def _memory(flow: Flow) -> Iterator[Match]:
 
 
 def _joiner(flow: Flow, *codes: int) -> End | None:
-    return caller(flow, *codes) if flow.call in ("join", "block") else None
+    return caller(flow, *codes) if flow.call in ("join", "bind", "block") else None
 
 
 def _bound(flow: Flow, end: End) -> bool | None:
@@ -122,7 +122,8 @@ def _bound(flow: Flow, end: End) -> bool | None:
         return True
     if not end.sockets:
         return None
-    return bool(end.sockets[0].get("local", ["", 0])[1])
+    # Where the call is known to be the join itself, it does not matter.
+    return bool(end.sockets[0].get("local", ["", 0])[1]) or "joins" in end.sockets[0]
 
 
 def _port_taken(flow: Flow) -> Iterator[Match]:
@@ -157,12 +158,10 @@ def _joined(flow: Flow) -> Iterator[Match]:
         return
     here = end.facts.memberships(flow.channel.group, end.interface)
     if here:
+        bound = f"the socket is bound to port {flow.channel.port}, and " if flow.channel.port else ""
         yield Match(
             "certain",
-            (
-                said(flow),
-                f"the socket is bound to port {flow.channel.port}, and {end.name} has joined {flow.channel.group}",
-            ),
+            (said(flow), f"{bound}{end.name} has joined {flow.channel.group}"),
             {"group": flow.channel.group, "interface": end.interface},
         )
 
@@ -196,7 +195,7 @@ def _privileged(flow: Flow) -> Iterator[Match]:
 
 def _no_group(flow: Flow) -> Iterator[Match]:
     end = _joiner(flow, errno.EINVAL)
-    if end is not None and not ipaddress.ip_address(flow.channel.group).is_multicast:
+    if end is not None and flow.call != "bind" and not ipaddress.ip_address(flow.channel.group).is_multicast:
         yield Match("certain", (said(flow),), {"group": flow.channel.group})
 
 

@@ -164,20 +164,26 @@ def _filtered_or_unknown(flow: Flow) -> Iterator[Match]:
 
 def _no_zone(flow: Flow) -> Iterator[Match]:
     end = caller(flow, errno.EINVAL)
-    if end is None or flow.channel.family == "ipv4" or not end.sockets:
+    if end is None or flow.channel.family == "ipv4" or not (end.sockets or flow.call == "bind"):
         return
-    sock = end.sockets[0]
+    sock = end.sockets[0] if end.sockets else {}
     bound = sock.get("local", ["", 0])[1] != 0
-    source = flow.source if flow.call != "join" else None
+    source = {"join": None, "bind": flow.channel.group}.get(flow.call, flow.source)
     names = [flow.channel.group] if flow.channel.scope in _ZONED else []
     if source is not None and ipaddress.ip_address(source).is_link_local:
         names.append(source)
-    if not names or bound or sock.get("device") or sock.get("multicast_interface"):
+    # A bind looks at the scope id and the device only (net/ipv6/af_inet6.c, __inet6_bind).
+    options = ("device", "multicast_interface") if flow.call in ("open", "send") else ("device",)
+    if not names or bound or any(sock.get(each) for each in options):
         return
     yield Match(
         "certain",
         (said(flow), f"{' and '.join(names)}: an address of one link; the socket is bound to no interface"),
-        {"address": names[0], "interface": end.interface},
+        {
+            "address": names[0],
+            "interface": end.interface,
+            "option": "IPV6_MULTICAST_IF" if "multicast_interface" in options else "SO_BINDTODEVICE",
+        },
         place="code",
     )
 
@@ -275,7 +281,10 @@ CHECKS: tuple[Check, ...] = (
         stage="call",
         condition=_no_zone,
         sentence="{address} is an address of one link, and the call does not say of which",
-        cure="name the interface: the zone of the address, {address}%{interface}, or IPV6_MULTICAST_IF",
+        cure=(
+            "name the interface: by {option}, or by the scope id of the address (Python: the fourth item of the tuple, "
+            "socket.if_nametoindex({interface!r}); it takes no zone like %{interface} there)"
+        ),
         reads=("the socket: getsockname(2), SO_BINDTODEVICE, IPV6_MULTICAST_IF",),
         reference="RFC 4007 section 6; ipv6(7), sin6_scope_id",
         place="code",

@@ -90,6 +90,19 @@ def _matters(flow: Flow) -> Iterator[tuple[End, int, tuple[str, ...], bool]]:
         yield end, version, (seen,), True
 
 
+def _no_entries(flow: Flow) -> Iterator[Match]:
+    way = way_through(flow) if flow.call == "report" else None
+    if way is None or not way.ends_here or any(_never_reported(flow)):
+        return
+    name, group = way.bridge["name"], flow.channel.group
+    if not way.options.get("snooping"):
+        values = {"bridge": name, "group": group, "cure": "have it listen: mcast_lab.switch(snooping=True)"}
+        yield Match("certain", (f"{name} does not listen to IGMP and MLD: it floods all groups",), values)
+    elif always_flooded(group):
+        values = {"bridge": name, "group": group, "cure": "wait for the entry of another group"}
+        yield Match("certain", (f"{group} is flooded, whoever has joined it",), values)
+
+
 def _wanted_record(flow: Flow) -> str | None:
     return getattr(getattr(flow.error, "wanted", None), "record", None)
 
@@ -98,9 +111,16 @@ def _nothing_joined(flow: Flow) -> Iterator[Match]:
     end = flow.receiver
     if flow.call != "report" or end is None or _wanted_record(flow) in _ENDS:
         return
-    if not end.facts.memberships(flow.channel.group, end.interface):
-        seen = f"{end.name} has no membership of {flow.channel.group} on {end.interface}"
-        yield Match("certain", (seen,), {"host": end.name, "group": flow.channel.group, "interface": end.interface})
+    group, source = flow.channel.group, flow.channel.source
+    joined = end.facts.memberships(group, end.interface)
+    values = {"host": end.name, "group": group, "interface": end.interface}
+    if not joined:
+        seen = f"{end.name} has no membership of {group} on {end.interface}"
+        yield Match("certain", (seen,), {**values, "source": ""})
+    elif source is not None and all(each["mode"] == "include" and source not in each["sources"] for each in joined):
+        sources = ", ".join(sorted({one for each in joined for one in each["sources"]}))
+        seen = f"{end.name} has joined {group} on {end.interface} for {sources}"
+        yield Match("certain", (seen,), {**values, "source": f" from {source}"})
 
 
 def _joined_before(flow: Flow) -> Iterator[Match]:
@@ -183,7 +203,7 @@ def _stopped(flow: Flow) -> Iterator[Match]:
 
 def _kept_from_listener(flow: Flow) -> Iterator[Match]:
     way = way_through(flow) if flow.call == "report" else None
-    if way is None or not way.options.get("snooping"):
+    if way is None or way.ends_here or not way.options.get("snooping"):
         return
     version = old_version(flow, way.receiver.end)
     port = way.sender  # where those listen who have expected the report
@@ -202,10 +222,20 @@ def _kept_from_listener(flow: Flow) -> Iterator[Match]:
 #: Checks of reports.
 CHECKS: tuple[Check, ...] = (
     Check(
+        id="mdb.not-kept",
+        stage="network",
+        condition=_no_entries,
+        sentence="the switch {bridge} keeps no entry for {group}, so that it is no use to wait for one",
+        cure="{cure}",
+        reads=("links of the switch: snooping", "the group"),
+        reference="RFC 4541 section 2.1.2",
+        place="code",
+    ),
+    Check(
         id="reports.nothing-joined",
         stage="network",
         condition=_nothing_joined,
-        sentence="{host} has not joined {group} on {interface}, so that it has nothing to report",
+        sentence="{host} has not joined {group}{source} on {interface}, so that it has nothing to report",
         cure="join it there before the report is expected",
         reads=("memberships of who should report",),
         reference="RFC 3376 section 5.1; RFC 3810 section 6.1",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_mcast.doctor.arrival import source_of
+from pytest_mcast.doctor.arrival import delivered, sent_out, source_of
 from pytest_mcast.doctor.check import Check, Match
 from pytest_mcast.doctor.flow import End, Flow
 from pytest_mcast.doctor.switching import Way, always_flooded, way_through
@@ -159,12 +159,22 @@ def _other_sources(flow: Flow) -> Iterator[Match]:
 
 
 def _too_early(flow: Flow) -> Iterator[Match]:
-    if flow.trace is None or not flow.trace.delivered or flow.received != 0:
+    if flow.received or flow.receiver is None or flow.call != "receive":
         return
+    if flow.trace is not None:
+        if not flow.trace.delivered or flow.received is None:
+            return
+        why = "what was sent once more has arrived"
+    else:  # sockets of the user's own, by which nothing is sent
+        if flow.sender is None or not flow.sender.sockets or flow.sent == 0:
+            return
+        if not sent_out(flow.sender, flow.channel.family) or delivered(flow.receiver, flow.channel.family):
+            return
+        why = f"{flow.receiver.name} has delivered no datagram to any socket since the test began"
     way = _choosing(flow)
     if way is not None and _entries(flow) is None:
         seen = f"{way.bridge['name']} lets {flow.channel.group} through to {way.receiver.name} now"
-        yield Match("likely", (seen, "what was sent once more has arrived"), _values(flow, way))
+        yield Match("likely", (seen, why), _values(flow, way))
 
 
 _READS = ("links of the switch: querier, port", "MDB and router ports of the switch", "memberships of the receiver")

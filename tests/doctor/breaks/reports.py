@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 
-from pytest_mcast import Channel, LabView, NotReported
+from pytest_mcast import Channel, LabView, MdbTimeout, NotReported, Switch
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.doctor import Diagnosis, Observation, diagnose
 from pytest_mcast.doctor.unreported import report_flow
@@ -13,7 +15,7 @@ from pytest_mcast.wire import memberships
 from tests.doctor.breaks.network import both, on_receiver
 from tests.doctor.breaks.silence import joined_and_silent
 from tests.doctor.breaks.snooping import SnoopingScene, breaking, forgotten_by_switch, scene_of
-from tests.doctor.scene import Break, Scene
+from tests.doctor.scene import Break, Receives, Scene
 
 _FORCE = {"ipv4": "net.ipv4.conf.{}.force_igmp_version=2", "ipv6": "net.ipv6.conf.{}.force_mld_version=1"}
 
@@ -53,6 +55,31 @@ class ReportScene(Scene):
         return None
 
 
+class EntryScene(ReportScene):
+    """One in which it is the switch that has to hear it, and to make an entry."""
+
+    def _joins(self, timeout: float) -> Diagnosis | None:
+        self.channel = self.pick()
+        assert isinstance(self.link, Switch)
+        with Observation(self.rx) as observation, closing(self.open_receiver()):
+            try:
+                self.link.wait_for_entry(self.channel, self.rx, timeout=timeout)
+            except MdbTimeout as error:
+                error.moment = observation.moment([self.rx])
+                flow = report_flow(error, observation, [self.rx], error.moment)
+                assert flow is not None
+                return diagnose(flow)
+        return None
+
+
+class SourceEntryScene(EntryScene):
+    """The same, of a channel with a source."""
+
+    def pick(self) -> Channel:
+        """Return a channel that was not used before."""
+        return self.lab.channel(self.family, source=self.tx.source(self.family))
+
+
 class NewestReportScene(ReportScene):
     """One in which the report must be of the newest version."""
 
@@ -70,6 +97,14 @@ class LocalReportScene(ReportScene):
 
 def _snooping(lab: LabView, family: str) -> Scene:
     return ReportScene(lab, family, link=lab.switch(snooping=True))
+
+
+def _entry(lab: LabView, family: str) -> Scene:
+    return EntryScene(lab, family, link=lab.switch(snooping=True))
+
+
+def _source_entry(lab: LabView, family: str) -> Scene:
+    return SourceEntryScene(lab, family, link=lab.switch(snooping=True))
 
 
 def _force(scene: Scene, which: str = "eth0") -> None:
@@ -105,6 +140,11 @@ def _older_query(scene: Scene) -> None:
     scene.tx.querier("ipv4", version=2).query()
 
 
+def _listens(scene: Scene, *, snooping: bool = True) -> None:
+    assert isinstance(scene.link, Switch)
+    scene.link.set(snooping=snooping, querier=snooping)
+
+
 def _wait_for_newest(scene: Scene) -> None:
     with scene.rx.inside():
         deadline = Deadline(10.0)
@@ -117,6 +157,14 @@ _OUTPUT = "nft add table {ip} t; nft 'add chain {ip} t c {{ type filter hook out
 
 def _joins_nothing(scene: Scene) -> None:
     scene.open_receiver = lambda: scene.rx.receiver(scene.lab.channel(scene.family))
+
+
+def _joins_another_source(scene: Scene) -> None:
+    def opened() -> Receives:
+        other = replace(scene.channel, source={"ipv4": "10.99.0.9", "ipv6": "fd99::9"}[scene.family])
+        return scene.rx.receiver(other)
+
+    scene.open_receiver = opened
 
 
 def _joins(scene: Scene) -> None:
@@ -153,6 +201,31 @@ BREAKS = (
         scene=ReportScene,
         needs=(),
         certain=False,
+    ),
+    Break(
+        "an entry of a switch that does not listen",
+        "mdb.not-kept",
+        partial(_listens, snooping=False),
+        cure=_listens,
+        scene=lambda lab: EntryScene(lab, "ipv4", link=lab.switch(snooping=True)),
+    ),
+    Break(
+        "an entry of a group that is flooded",
+        "mdb.not-kept",
+        lambda scene: setattr(scene, "pick", lambda: Channel("224.0.0.190", 5000)),
+        cure=_picks_another,
+        scene=lambda lab: EntryScene(lab, "ipv4", link=lab.switch(snooping=True)),
+    ),
+    *both(
+        "an entry of what is not joined", "reports.nothing-joined", _joins_nothing, cure=_joins, scene=_entry, needs=()
+    ),
+    *both(
+        "joined for another source",
+        "reports.nothing-joined",
+        _joins_another_source,
+        cure=_joins,
+        scene=_source_entry,
+        needs=(),
     ),
     *both("the group of all systems", "reports.never", _all_systems, cure=_picks_another, scene=ReportScene, needs=()),
     Break(

@@ -157,6 +157,9 @@ def _locked(scene: Scene) -> None:
 class LateScene(SnoopingScene):
     """One in which the switch hears of the receiver only after the datagram, which the doctor then sends once more."""
 
+    #: Whether it does, as it does not for sockets of the user's own.
+    again = True
+
     def _flow(self, observation: Observation, call: str, error: BaseException) -> Flow:
         assert isinstance(self.receiver, Receiver)
         assert self.sender is not None
@@ -164,9 +167,17 @@ class LateScene(SnoopingScene):
         self.snoops.set(timers=Timers(query_interval=120.0))  # begins with a query
         self.snoops.wait_for_entry(self.channel, self.rx)
         flow: Flow = super()._flow(observation, call, error)
+        if not self.again:
+            return replace(flow, received=None)
         ends = (Party(host, interface="eth0") for host in (self.tx, self.rx))
         again = trace(self.channel, *ends, through=self.sender, into=self.receiver, join=False)
         return replace(flow, received=0, trace=again)
+
+
+class LatePlainScene(LateScene):
+    """The same, where it is not sent once more."""
+
+    again = False
 
 
 def _becomes_healthy(scene: Scene) -> None:
@@ -257,6 +268,15 @@ BREAKS = (
         breaking(forgotten_by_switch, filters("bridge t", _PREROUTING, "{reports} drop")),
         cure=_becomes_healthy,
         scene=_late,
+        needs=("nft",),
+        certain=False,
+    ),
+    Break(
+        "sent too early, by plain sockets",
+        "mdb.too-late",
+        breaking(forgotten_by_switch, filters("bridge t", _PREROUTING, "{reports} drop")),
+        cure=_becomes_healthy,
+        scene=lambda lab: LatePlainScene(lab, "ipv4", link=lab.switch(snooping=True)),
         needs=("nft",),
         certain=False,
     ),
