@@ -189,6 +189,16 @@ PLAIN = """
             control.recv(100)
         assert 1 == 2
 
+    def test_healthy_who_waits_for_an_answer(mcast_lab):
+        tx, rx = mcast_lab.hosts(2)
+        with tx:
+            sender = plain(5013)
+        with rx:
+            receiver = member("239.1.1.13", 5013)
+        sender.sendto(b"a question", ("239.1.1.13", 5013))
+        assert receiver.recv(100)
+        sender.recv(100)
+
     def test_joined(mcast_channel, mcast_sender):
         receiver = member("239.1.1.2", mcast_channel.port)
         mcast_sender.send(b"to another group")
@@ -243,9 +253,9 @@ def test_each_failure_says_why(run: Runner) -> None:
     run.write(SUITE + PLAIN)
     workers = ["-n2"] if run.ordinary else []  # either with everything else
     result = run([*PYTEST, "--mcast-require=all", "--junit-xml=junit.xml", "--tb=short", "--mcast-lab", *workers])
-    assert "22 failed, 1 passed" in result.stdout, result.stdout
+    assert "23 failed, 1 passed" in result.stdout, result.stdout
     sections = _sections(result.stdout)
-    assert len(sections) == 22
+    assert len(sections) == 23
     _check(sections)
     assert any(line.startswith("sent once more: it got to sender's socket; not to") for line in sections["test_ttl"])
     cases = ET.parse(run.home / "junit.xml").iter("testcase")  # noqa: S314 - it is ours
