@@ -21,7 +21,6 @@ for _name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
 AS_USER = Path(__file__).parent / "support" / "as_user.py"
 #: The plugin of anyio imports trio, which doubles the time that pytest takes to start; no run that we start uses it.
 WITHOUT_ANYIO = "-p no:anyio"
-# Also for those that pytester starts, from here and from workers.
 os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} {WITHOUT_ANYIO}".strip()
 
 # What the doctor itself dies of is a line in the report of a failure, which nobody would miss here; see below.
@@ -79,6 +78,13 @@ def no_threads_left() -> Iterator[None]:
     yield
     left = [thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()]
     assert not left, f"threads left running: {left}"
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """The same without anyio: it takes PYTEST_ADDOPTS away."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", WITHOUT_ANYIO)
+    return pytester
 
 
 @pytest.fixture

@@ -96,8 +96,11 @@ def scenario(pytester: pytest.Pytester) -> Path:
 
 
 def _run(pytester: pytest.Pytester, *arguments: str) -> tuple[pytest.RunResult, Record]:
-    options = ("--mcast-report=out.json", "--mcast-timeout=0.2", "-p", "no:randomly")
-    result = pytester.runpytest_subprocess(*options, *arguments)
+    options = ("--mcast-report=out.json", "--mcast-timeout=0.2", *arguments)
+    if "--collect-only" in arguments:  # then xdist starts no workers either
+        result = pytester.runpytest_inprocess(*options, *HERE)
+    else:
+        result = pytester.runpytest_subprocess(*options, "-p", "no:randomly")
     path = pytester.path / "out.json"
     jsonschema.Draft202012Validator(schema()).validate(json.loads(path.read_bytes()))
     assert not [name for name in os.listdir(pytester.path) if name.startswith(".pytest-mcast") or "journal" in name]
@@ -130,11 +133,10 @@ def _by_fate(record: Record) -> dict[str, Cell]:
 
 
 # One worker, unless the results are to come from two: each is a process that takes its time to begin.
-WAYS = pytest.mark.parametrize("way", [(), ("-n2",)], ids=["plain", "xdist"])
 ONE_BY_ONE = pytest.mark.parametrize("way", [(), ("-n1",)], ids=["plain", "xdist"])
 
 
-@WAYS
+@pytest.mark.parametrize("way", [(), ("-n2",)], ids=["plain", "xdist"])
 def test_a_run_and_its_cells(pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]) -> None:
     record = _record(pytester, "--mcast-require=all", *way)
     assert record.runs[0].exit_code == 0
@@ -176,14 +178,21 @@ def test_the_private_network_is_the_place(pytester: pytest.Pytester, scenario: P
         assert _record(pytester, "--mcast-lab", *way).runs[0].environment["place"] == "a private network"
 
 
-@WAYS
-def test_what_becomes_of_cells(pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]) -> None:
-    _write(scenario, list(FATES))
+@pytest.mark.parametrize(
+    ("way", "more"),
+    [((), {}), (("-n1",), {"crash": ("error", "pass", "", "worker gw0 crashed")})],
+    ids=["plain", "xdist and a worker that crashes"],
+)
+def test_what_becomes_of_cells(
+    pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...], more: dict[str, tuple[str, ...]]
+) -> None:
+    # In the middle: what comes after a crash is run by the replacement of the worker.
+    _write(scenario, ["pass", "lose", "skip", "unproved", *more, *list(FATES)[4:]])
     record = _record(pytester, *way)
     assert record.runs[0].exit_code == 1
     cells = _by_fate(record)
     found = {name: (cell.outcome, cell.expectation, cell.expected_reason, cell.reason) for name, cell in cells.items()}
-    assert found == dict(sorted(FATES.items()))
+    assert found == dict(sorted((FATES | more).items()))
     assert {cell.attempts for cell in record.cells} == {1}
     assert cells["pass"].evidence[0].startswith("3 datagrams delivered in order")
     assert cells["lose"].evidence == ()
@@ -214,15 +223,31 @@ def test_what_was_not_reached_is_not_run(pytester: pytest.Pytester, scenario: Pa
 
 
 def test_collect_only_records_what_there_is_to_run(pytester: pytest.Pytester, scenario: Path) -> None:
-    for way in ((), ("-n2",)):
+    for way in ((), ("-n2",)):  # which starts no workers
         record = _record(pytester, "--collect-only", *way)
         assert _outcomes(record) == ["not-run"] * 4
         assert record.runs[0].exit_code == 0
 
 
-@ONE_BY_ONE
-def test_reruns_are_attempts(pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]) -> None:
-    _write(scenario, ["lose-once", "lose", "break", "strict", "two"])
+# With xdist workers crash as well.
+@pytest.mark.parametrize(
+    ("way", "more"),
+    [
+        ((), {}),
+        (
+            ("-n1",),
+            {
+                "crash-once": ("pass", 2, "attempt 1: error: worker gw0 crashed"),
+                "crash": ("error", 2, "worker gw2 crashed; attempt 1: error: worker gw1 crashed"),
+            },
+        ),
+    ],
+    ids=["plain", "xdist"],
+)
+def test_reruns_are_attempts(
+    pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...], more: dict[str, tuple[str, int, str]]
+) -> None:
+    _write(scenario, ["lose-once", "lose", *more, "break", "strict", "two"])
     cells = _by_fate(_record(pytester, "--reruns=1", *way))
     broken = "error: setup: RuntimeError: set-up is broken"
     assert {name: (cell.outcome, cell.attempts, cell.reason) for name, cell in cells.items()} == {
@@ -231,15 +256,9 @@ def test_reruns_are_attempts(pytester: pytest.Pytester, scenario: Path, way: tup
         "lose-once": ("pass", 2, "attempt 1: fail: lost"),
         "strict": ("pass", 2, "attempt 1: pass"),
         "two": ("pass", 1, ""),
+        **more,
     }
     assert (cells["strict"].expectation, cells["strict"].expected_reason) == ("fail", "known")
-
-
-def test_a_crashed_worker_is_an_error_and_its_replacement_goes_on(pytester: pytest.Pytester, scenario: Path) -> None:
-    _write(scenario, ["one", "crash", "two"])
-    cells = _by_fate(_record(pytester, "-n1"))
-    assert {name: cell.outcome for name, cell in cells.items()} == {"one": "pass", "crash": "error", "two": "pass"}
-    assert (cells["crash"].reason, cells["crash"].attempts) == ("worker gw0 crashed", 1)
 
 
 def test_a_crash_of_the_first_cell_without_replacement(pytester: pytest.Pytester, scenario: Path) -> None:
@@ -258,18 +277,6 @@ def test_a_crash_of_the_first_cell_without_replacement(pytester: pytest.Pytester
         "  from one  error     not-run  not-run",
     ]
     result.stdout.fnmatch_lines(table)
-
-
-def test_a_crash_and_a_rerun(pytester: pytest.Pytester, scenario: Path) -> None:
-    _write(scenario, ["one", "crash-once", "crash", "two"])
-    cells = _by_fate(_record(pytester, "-n1", "--reruns=1"))
-    assert {name: (cell.outcome, cell.attempts) for name, cell in cells.items()} == {
-        "crash": ("error", 2),
-        "crash-once": ("pass", 2),
-        "one": ("pass", 1),
-        "two": ("pass", 1),
-    }
-    assert cells["crash-once"].reason == "attempt 1: error: worker gw0 crashed"
 
 
 def test_without_scenario_files_the_record_is_empty(pytester: pytest.Pytester) -> None:
@@ -291,13 +298,13 @@ def test_settings_and_what_a_path_is_relative_to(
     pytester.makeini("[pytest]\nmcast_report = ini.json\n")
     monkeypatch.chdir(below)
     with monkeypatch.context() as patch:
-        result = pytester.runpytest_subprocess("..", "--collect-only")
+        result = pytester.runpytest_inprocess("..", "--collect-only", *HERE)
         result.stdout.fnmatch_lines([f"mcast: report {pytester.path}/ini.json (mcast_report in tox.ini)"])
-        pytester.runpytest_subprocess("..", "--collect-only", "-o", "mcast_report=override.json")
+        pytester.runpytest_inprocess("..", "--collect-only", *HERE, "-o", "mcast_report=override.json")
         patch.setenv("PYTEST_MCAST_REPORT", "environment.json")
         patch.setenv("HOME", str(below))
-        pytester.runpytest_subprocess("..", "--collect-only")
-        pytester.runpytest_subprocess("..", "--collect-only", "--mcast-report", "~/option.json")
+        pytester.runpytest_inprocess("..", "--collect-only", *HERE)
+        pytester.runpytest_inprocess("..", "--collect-only", *HERE, "--mcast-report", "~/option.json")
     for path in (
         pytester.path / "ini.json",
         below / "override.json",
