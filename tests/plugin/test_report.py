@@ -16,6 +16,8 @@ import pytest
 from pytest_mcast.report import Cell, Record, read
 from pytest_mcast.report.store import schema
 
+from ..support.pytests import run_here
+
 FILE = """
 title: The title
 hosts: {one: virtual, two: virtual}
@@ -84,7 +86,6 @@ notes: Of the file
 rules:
   - {cells: {receiver: last}, expect: fail, reason: by chance, sometimes: true, notes: a note}
 """
-HERE = ("-p", "no:randomly", "-p", "no:rerunfailures")  # in this process: no thread, no order of its own
 
 
 @pytest.fixture
@@ -97,8 +98,8 @@ def scenario(pytester: pytest.Pytester) -> Path:
 
 def _run(pytester: pytest.Pytester, *arguments: str) -> tuple[pytest.RunResult, Record]:
     options = ("--mcast-report=out.json", "--mcast-timeout=0.2", *arguments)
-    if "--collect-only" in arguments:  # then xdist starts no workers either
-        result = pytester.runpytest_inprocess(*options, *HERE)
+    if {"-n1", "-n2", "--mcast-lab", "--reruns=1"}.isdisjoint(arguments):
+        result = run_here(pytester, *options)
     else:
         result = pytester.runpytest_subprocess(*options, "-p", "no:randomly")
     path = pytester.path / "out.json"
@@ -223,7 +224,7 @@ def test_what_was_not_reached_is_not_run(pytester: pytest.Pytester, scenario: Pa
 
 
 def test_collect_only_records_what_there_is_to_run(pytester: pytest.Pytester, scenario: Path) -> None:
-    for way in ((), ("-n2",)):  # which starts no workers
+    for way in ((), ("--numprocesses=2",)):  # which starts no workers
         record = _record(pytester, "--collect-only", *way)
         assert _outcomes(record) == ["not-run"] * 4
         assert record.runs[0].exit_code == 0
@@ -288,7 +289,7 @@ def test_without_scenario_files_the_record_is_empty(pytester: pytest.Pytester) -
 
 
 def test_xdist_is_not_needed(pytester: pytest.Pytester, scenario: Path) -> None:
-    assert _outcomes(_record(pytester, "-p", "no:xdist", "-p", "no:rerunfailures")) == ["pass"] * 4
+    assert _outcomes(_record(pytester, "-p", "no:xdist")) == ["pass"] * 4
 
 
 def test_settings_and_what_a_path_is_relative_to(
@@ -298,13 +299,13 @@ def test_settings_and_what_a_path_is_relative_to(
     pytester.makeini("[pytest]\nmcast_report = ini.json\n")
     monkeypatch.chdir(below)
     with monkeypatch.context() as patch:
-        result = pytester.runpytest_inprocess("..", "--collect-only", *HERE)
+        result = run_here(pytester, "..", "--collect-only")
         result.stdout.fnmatch_lines([f"mcast: report {pytester.path}/ini.json (mcast_report in tox.ini)"])
-        pytester.runpytest_inprocess("..", "--collect-only", *HERE, "-o", "mcast_report=override.json")
+        run_here(pytester, "..", "--collect-only", "-o", "mcast_report=override.json")
         patch.setenv("PYTEST_MCAST_REPORT", "environment.json")
         patch.setenv("HOME", str(below))
-        pytester.runpytest_inprocess("..", "--collect-only", *HERE)
-        pytester.runpytest_inprocess("..", "--collect-only", *HERE, "--mcast-report", "~/option.json")
+        run_here(pytester, "..", "--collect-only")
+        run_here(pytester, "..", "--collect-only", "--mcast-report", "~/option.json")
     for path in (
         pytester.path / "ini.json",
         below / "override.json",
@@ -317,7 +318,7 @@ def test_settings_and_what_a_path_is_relative_to(
 def test_listing_fixtures_keeps_the_record_of_before(pytester: pytest.Pytester, scenario: Path) -> None:
     before = _record(pytester, "--collect-only")
     for option in ("--fixtures", "--markers", "--help", "--version"):
-        assert pytester.runpytest_inprocess("--mcast-report=out.json", option, *HERE).ret == 0
+        assert run_here(pytester, "--mcast-report=out.json", option).ret == 0
     assert read(pytester.path / "out.json") == before
 
 
@@ -343,7 +344,7 @@ def test_a_path_that_cannot_be_written_is_a_usage_error(
     os.symlink("missing/out.json", "link")
     os.mkdir("locked", mode=0o500)
     for way in ((), ("-n2",)):
-        result = pytester.runpytest_inprocess(f"--mcast-report={path}", *way, *HERE)
+        result = run_here(pytester, f"--mcast-report={path}", *way)
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         text = f"--mcast-report: cannot write '{pytester.path}/{path}': {reason.format(home=pytester.path)}; name a *"
         result.stderr.fnmatch_lines([f"ERROR: {text}"])
@@ -351,7 +352,7 @@ def test_a_path_that_cannot_be_written_is_a_usage_error(
 
 
 def test_no_path_is_a_usage_error(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_inprocess("--mcast-report=", *HERE)
+    result = run_here(pytester, "--mcast-report=")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: --mcast-report: '' is not the path of a file"])
 
@@ -365,7 +366,8 @@ def test_a_record_that_is_lost_fails_the_run(pytester: pytest.Pytester, scenario
             shutil.rmtree("out", ignore_errors=True)
     """)
     pytester.mkdir("out")
-    result = pytester.runpytest_subprocess("--mcast-report=out/out.json", *way)
+    option = "--mcast-report=out/out.json"
+    result = pytester.runpytest_subprocess(option, *way) if way else run_here(pytester, option)
     result.assert_outcomes(passed=4)
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
     result.stdout.fnmatch_lines(

@@ -14,18 +14,4 @@ def run_here(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
 
     It is for runs that have no workers, make no private network, and do not end, change or look at their process.
     """
-    _import_what_runs_import()
     return pytester.runpytest_inprocess(*arguments, *HERE)
-
-
-def _import_what_runs_import() -> None:
-    """Import it once: pytester forgets what a run has imported, and the next one would do it again."""
-    import jsonschema  # noqa: F401
-    import ruamel.yaml  # noqa: F401
-
-    import pytest_mcast.cores
-    import pytest_mcast.report
-    import pytest_mcast.scenarios  # noqa: F401
-    from pytest_mcast.packets.template import load_scapy
-
-    load_scapy()
