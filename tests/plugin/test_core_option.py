@@ -190,13 +190,13 @@ def test_what_a_hook_returns_must_be_a_core(pytester: pytest.Pytester) -> None:
 @pytest.mark.parametrize("lab", [[], ["--mcast-lab"]], ids=["virtual hosts", "private network"])
 def test_workers_have_the_core_too(pytester: pytest.Pytester, lab: list[str]) -> None:
     pytester.makepyfile(SEVERAL)
-    pytester.runpytest_subprocess(*PLAIN, "-n2", "--mcast-core=builtin", *lab).assert_outcomes(passed=4)
+    pytester.runpytest_subprocess(*PLAIN, "-n1", "--mcast-core=builtin", *lab).assert_outcomes(passed=4)
 
 
 def test_a_program_in_workers(pytester: pytest.Pytester) -> None:
     described(pytester.path, RECEIVE, name="builtin")
     pytester.makepyfile(SEVERAL)
-    pytester.runpytest_subprocess(*PLAIN, "-n2", "--mcast-core=small.yaml").assert_outcomes(passed=4)
+    pytester.runpytest_subprocess(*PLAIN, "-n1", "--mcast-core=small.yaml").assert_outcomes(passed=4)
 
 
 def test_a_conftest_can_choose(pytester: pytest.Pytester) -> None:

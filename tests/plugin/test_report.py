@@ -174,11 +174,6 @@ def test_every_run_has_an_id_of_its_own(pytester: pytest.Pytester, scenario: Pat
     assert first != second
 
 
-def test_the_private_network_is_the_place(pytester: pytest.Pytester, scenario: Path) -> None:
-    for way in ((), ("-n1",)):
-        assert _record(pytester, "--mcast-lab", *way).runs[0].environment["place"] == "a private network"
-
-
 @pytest.mark.parametrize(
     ("way", "more"),
     [((), {}), (("-n1",), {"crash": ("error", "pass", "", "worker gw0 crashed")})],
@@ -280,12 +275,13 @@ def test_a_crash_of_the_first_cell_without_replacement(pytester: pytest.Pytester
     result.stdout.fnmatch_lines(table)
 
 
-def test_without_scenario_files_the_record_is_empty(pytester: pytest.Pytester) -> None:
+@ONE_BY_ONE
+def test_without_scenario_files_the_record_has_the_place_alone(pytester: pytest.Pytester, way: tuple[str, ...]) -> None:
     pytester.makepyfile("def test_it(mcast_lab): pass")
-    for way in ((), ("-n1",)):
-        record = _record(pytester, *way)
+    for options, place in (((), "a virtual network"), (("--mcast-lab",), "a private network")):
+        record = _record(pytester, *options, *way)
         assert record.cells == ()
-        assert record.runs[0].environment["place"] == "a virtual network"
+        assert record.runs[0].environment["place"] == place
 
 
 def test_xdist_is_not_needed(pytester: pytest.Pytester, scenario: Path) -> None:
