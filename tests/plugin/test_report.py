@@ -276,12 +276,18 @@ def test_a_crash_of_the_first_cell_without_replacement(pytester: pytest.Pytester
 
 
 @ONE_BY_ONE
-def test_without_scenario_files_the_record_has_the_place_alone(pytester: pytest.Pytester, way: tuple[str, ...]) -> None:
+def test_the_private_network_is_the_place(pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]) -> None:
+    record = _record(pytester, "--mcast-lab", "a.mcast.yaml::ipv4-asm[one->one]", *way)
+    assert _outcomes(record) == ["pass"]
+    assert record.runs[0].environment["place"] == "a private network"
+
+
+@ONE_BY_ONE
+def test_without_scenario_files_the_record_is_empty(pytester: pytest.Pytester, way: tuple[str, ...]) -> None:
     pytester.makepyfile("def test_it(mcast_lab): pass")
-    for options, place in (((), "a virtual network"), (("--mcast-lab",), "a private network")):
-        record = _record(pytester, *options, *way)
-        assert record.cells == ()
-        assert record.runs[0].environment["place"] == place
+    record = _record(pytester, *way)
+    assert record.cells == ()
+    assert record.runs[0].environment["place"] == "a virtual network"
 
 
 def test_xdist_is_not_needed(pytester: pytest.Pytester, scenario: Path) -> None:
