@@ -21,8 +21,9 @@ for _name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
 AS_USER = Path(__file__).parent / "support" / "as_user.py"
 #: The plugin of anyio imports trio, which doubles the time that pytest takes to start; no run that we start uses it.
 WITHOUT_ANYIO = "-p no:anyio"
-# Also for those that pytester starts, from here and from workers.
 os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} {WITHOUT_ANYIO}".strip()
+# Where scapy keeps what it has made of its tables, which takes it a third of its start: runs have homes of their own.
+os.environ.setdefault("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
 
 # What the doctor itself dies of is a line in the report of a failure, which nobody would miss here; see below.
 _DOCTOR = re.compile(r"the doctor has failed|the check failed")
@@ -43,6 +44,8 @@ class Runner:
         """Run a command to its end, ``timeout`` seconds at the most; that the doctor fails there must be said before."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV"))}
         environment.update(HOME=str(self.home), PYTHONDONTWRITEBYTECODE="1", PYTEST_ADDOPTS=WITHOUT_ANYIO)
+        if self.ordinary:  # who may not go there
+            environment.pop("XDG_CACHE_HOME", None)
         result = subprocess.run(
             [*self.prefix, *command],
             cwd=self.home,
@@ -79,6 +82,13 @@ def no_threads_left() -> Iterator[None]:
     yield
     left = [thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()]
     assert not left, f"threads left running: {left}"
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """The same without anyio: it takes PYTEST_ADDOPTS away."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", WITHOUT_ANYIO)
+    return pytester
 
 
 @pytest.fixture

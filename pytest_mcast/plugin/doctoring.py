@@ -24,7 +24,7 @@ __all__ = ["Doctor"]
 
 _TITLE = "mcast doctor"
 _LIMIT, _WIDTH = 25, 80
-_PATIENCE = 5.0  # seconds; reading takes a few hundredths of one, unless a machine is in trouble
+_PATIENCE = 10.0  # seconds; reading takes a few hundredths of one, unless a machine is in trouble
 _COUNTED = 50  # hosts on which is counted, each of which takes six open files
 _MOMENTS, _SPENT = 20, 0.5  # of one test: so many losses are looked at, and so many seconds spent on that
 

@@ -93,7 +93,7 @@ class DropReasons:
     def drops(self) -> list[Drop]:
         """Return what has been dropped since the mark, in order (about 10 us, and 3 us for every hop of a packet).
 
-        The first that finds a drop reads the names of the kernel's functions (about 0.2 s).
+        The first that finds a drop reads the names of the kernel's functions (about 0.1 s).
         """
         ways: dict[int, tuple[str | None, str | None]] = {}  # of the packets, by their addresses in the kernel
         drops = []

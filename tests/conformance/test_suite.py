@@ -6,8 +6,6 @@ import json
 import sys
 from pathlib import Path
 
-import pytest
-
 from ..conftest import Runner
 
 CORE = """
@@ -59,8 +57,8 @@ def _run(run: Runner, *options: str, core: str = "") -> tuple[int, str]:
     return result.returncode, result.stdout + result.stderr
 
 
-def test_a_case_is_chosen_by_its_id(run: Runner) -> None:
-    code, output = _run(run, "-k", "ssm.wrong-source-ipv4-ssm")
+def test_a_case_is_chosen_by_its_id(home: Runner) -> None:
+    code, output = _run(home, "-k", "ssm.wrong-source-ipv4-ssm")
     assert code == 0, output
     assert "1 passed" in output
     assert "builtin" in output.partition("multicast conformance")[2]
@@ -109,8 +107,8 @@ def test_what_a_core_does_not_tell_is_unsupported(home: Runner, tmp_path: Path) 
     assert [cell["outcome"] for cell in record["cells"]] == ["unsupported"]
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "xdist"])
-def test_the_record_has_core_cases_and_evidence(run: Runner, workers: list[str]) -> None:
+def test_the_record_has_core_cases_and_evidence(run: Runner) -> None:
+    workers = ["-n1"] if run.ordinary else []  # either with everything else
     code, output = _run(run, "-k", "ssm.wrong-source-ipv", "--mcast-report=record.json", *workers)
     assert code == 0, output
     record = json.loads((run.home / "record.json").read_text())

@@ -78,7 +78,7 @@ def _passed(result: subprocess.CompletedProcess[str], count: int) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [[], ["-n4"], ["-n2", "--reruns=1"], ["-p", "no:randomly"], ["--timeout=30", "--timeout-method=thread"]],
+    [[], ["-n2", "--reruns=1"], ["-p", "no:randomly", "--timeout=30", "--timeout-method=thread"]],
     ids=" ".join,
 )
 def test_the_four_ways(run: Runner, options: list[str]) -> None:
@@ -88,17 +88,17 @@ def test_the_four_ways(run: Runner, options: list[str]) -> None:
     assert "mcast: the fixtures lived on virtual hosts of a private network" in result.stdout
 
 
-@pytest.mark.parametrize("options", [[], ["-n3"]], ids=" ".join)
+@pytest.mark.parametrize("options", [[], ["-n2"]], ids=" ".join)
 def test_a_suite_with_fixed_ports_runs_unchanged(run: Runner, options: list[str]) -> None:
     run.write(PLAIN_SUITE)
     _passed(run([*PYTEST, "--mcast-lab", *options]), 12)
 
 
-def test_coverage_works(run: Runner) -> None:
-    run.write(FOUR_WAYS)
-    result = run([sys.executable, "-m", "coverage", "run", "--source=.", *PYTEST[1:], "--mcast-lab"])
+def test_coverage_works(run_as_user: Runner) -> None:
+    run_as_user.write(FOUR_WAYS)
+    result = run_as_user([sys.executable, "-m", "coverage", "run", "--source=.", *PYTEST[1:], "--mcast-lab"])
     _passed(result, 8)
-    assert "100%" in run([sys.executable, "-m", "coverage", "report"]).stdout
+    assert "100%" in run_as_user([sys.executable, "-m", "coverage", "report"]).stdout
 
 
 def test_a_read_only_proc_sys_is_said_when_it_matters(run_as_user: Runner) -> None:
@@ -121,38 +121,28 @@ def test_the_user_stays_who_he_is(run_as_user: Runner) -> None:
     assert run_as_user(["id", "-u"]).stdout == expected
 
 
-def test_the_time_out_of_the_signal_method_fails_the_test(run: Runner) -> None:
-    run.write(
+# Of the signal method, which fails the test, and of the thread method, which ends the run.
+@pytest.mark.parametrize(("method", "told"), [("signal", "Failed: Timeout"), ("thread", "+ Timeout +")])
+def test_the_time_out_of_pytest_timeout_works(home: Runner, method: str, told: str) -> None:
+    home.write(
         """
         def test_waits(mcast_receiver):
             mcast_receiver.recv(timeout=60)
         """,
     )
-    result = run([*PYTEST, "--mcast-lab", "--timeout=0.3", "--timeout-method=signal", "-k", "ipv6-ssm"])
+    result = home([*PYTEST, "--mcast-lab", "--timeout=0.3", f"--timeout-method={method}", "-k", "ipv6-ssm"])
     assert result.returncode == 1
-    assert "Failed: Timeout" in result.stdout
+    assert told in result.stdout + result.stderr
 
 
-def test_the_time_out_of_the_thread_method_ends_the_run(run: Runner) -> None:
-    run.write(
-        """
-        def test_waits(mcast_receiver):
-            mcast_receiver.recv(timeout=60)
-        """,
-    )
-    result = run([*PYTEST, "--mcast-lab", "--timeout=0.3", "--timeout-method=thread", "-k", "ipv6-ssm"])
-    assert result.returncode == 1
-    assert "+ Timeout +" in result.stdout + result.stderr
-
-
-def test_the_debugger_is_in_the_network(run: Runner) -> None:
-    run.write("def test_fails():\n    assert False")
-    result = run([*PYTEST, "--mcast-lab", "--pdb"], typed="p __import__('socket').if_nameindex()[1][1]\nq\n")
+def test_the_debugger_is_in_the_network(home: Runner) -> None:
+    home.write("def test_fails():\n    assert False")
+    result = home([*PYTEST, "--mcast-lab", "--pdb"], typed="p __import__('socket').if_nameindex()[1][1]\nq\n")
     assert "(Pdb) 'eth0'" in result.stdout
 
 
-def test_interfaces_are_configurable(run: Runner) -> None:
-    run.write("""
+def test_interfaces_are_configurable(home: Runner) -> None:
+    home.write("""
         import socket
         import subprocess
 
@@ -161,8 +151,8 @@ def test_interfaces_are_configurable(run: Runner) -> None:
             assert mcast_iface.name == "veth0"
             assert b"02:00:00:00:00:07" in subprocess.check_output(["ip", "link", "show", "veth1"])
     """)
-    run.write("[pytest]\nmcast_lab = on\nmcast_lab_interfaces = veth0 veth1=02:00:00:00:00:07\n", "pytest.ini")
-    _passed(run(PYTEST), 1)
+    home.write("[pytest]\nmcast_lab = on\nmcast_lab_interfaces = veth0 veth1=02:00:00:00:00:07\n", "pytest.ini")
+    _passed(home(PYTEST), 1)
 
 
 def test_a_process_with_threads_is_told_to_use_run(run_as_user: Runner) -> None:
@@ -343,9 +333,9 @@ def test_where_there_is_no_way_back_the_thread_stays_where_it_is(run_as_user: Ru
     assert "the fixtures lived on lo of this machine" in result.stdout
 
 
-def test_auto_gives_way_to_an_interface_that_is_named(run: Runner) -> None:
-    run.write(FOUR_WAYS)
-    result = run([*PYTEST, "-o", "mcast_lab=auto", "--mcast-iface=lo", "-k", "ipv4"])
+def test_auto_gives_way_to_an_interface_that_is_named(home: Runner) -> None:
+    home.write(FOUR_WAYS)
+    result = home([*PYTEST, "-o", "mcast_lab=auto", "--mcast-iface=lo", "-k", "ipv4"])
     _passed(result, 4)
     assert "the fixtures lived on lo of this machine" in result.stdout
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ..conftest import Runner
+from ..support.pytests import run_here
 from ..support.wireshark import fields
 
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-W", "error"]
@@ -65,11 +66,9 @@ def _payloads(path: Path) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("options", [[], ["-n2", "--mcast-lab"]], ids=" ".join)
-def test_failures_alone_leave_a_file_which_their_report_names(run: Runner, options: list[str]) -> None:
+def test_failures_alone_leave_a_file_which_their_report_names(run: Runner) -> None:
     run.write(SUITE)
-    if "--mcast-lab" not in options and run.ordinary:
-        options = [*options, "--mcast-lab"]  # an ordinary user has no virtual hosts without
+    options = ["-n2", "--mcast-lab"] if run.ordinary else []  # either with everything else
     result = run([*PYTEST, "--mcast-require=all", "--mcast-capture=retain-on-failure", *options])
     assert "2 failed" in result.stdout, result.stdout
     output = run.home / "mcast-output"
@@ -105,21 +104,21 @@ def test_on_writes_for_every_test_and_the_sessions_own_host_is_in_it(run: Runner
     assert {row for row in rows if row[1] == "17"} == {("sender:eth0", "17"), ("session:eth0", "17")}
 
 
-def test_off_does_nothing(run: Runner) -> None:
-    run.write("""
+def test_off_does_nothing(home: Runner) -> None:
+    home.write("""
         def test_it(mcast_receiver_host, mcast_receiver, mcast_sender, mcast_lab, request):
             assert mcast_receiver_host.captures == mcast_lab.host().captures == []
             assert not request.config.pluginmanager.has_plugin("mcast-watch")
             assert False
     """)
-    result = run([*PYTEST, "--mcast-lab", "--mcast-doctor=off"])
+    result = home([*PYTEST, "--mcast-lab", "--mcast-doctor=off"])
     assert "4 failed" in result.stdout
     assert "mcast capture" not in result.stdout
-    assert not (run.home / "mcast-output").exists()
+    assert not (home.home / "mcast-output").exists()
 
 
-def test_what_comes_in_teardown_is_in_the_file_and_a_failure_there_is_one(run: Runner) -> None:
-    run.write("""
+def test_what_comes_in_teardown_is_in_the_file_and_a_failure_there_is_one(home: Runner) -> None:
+    home.write("""
         import pytest
 
         @pytest.fixture
@@ -147,18 +146,18 @@ def test_what_comes_in_teardown_is_in_the_file_and_a_failure_there_is_one(run: R
         def test_fails_early(early):
             pass
     """)
-    result = run([*PYTEST, "--mcast-lab", "--mcast-capture=retain-on-failure"])
+    result = home([*PYTEST, "--mcast-lab", "--mcast-capture=retain-on-failure"])
     assert "1 failed, 1 passed, 2 errors" in result.stdout
     files = [
-        run.home / "mcast-output" / f"test_it.py-test_fails{when}" / "capture.pcapng"
+        home.home / "mcast-output" / f"test_it.py-test_fails{when}" / "capture.pcapng"
         for when in ("", "_late", "_early")
     ]
     assert [_payloads(file) for file in files] == [{"set-up", "teardown"}] * 3
     assert result.stdout.count("- mcast capture -") == 3
 
 
-def test_hosts_of_the_users_own_fixtures_and_scenarios(run: Runner) -> None:
-    run.write("""
+def test_hosts_of_the_users_own_fixtures_and_scenarios(home: Runner) -> None:
+    home.write("""
         import pytest
 
         @pytest.fixture(scope="session")
@@ -179,10 +178,10 @@ def test_hosts_of_the_users_own_fixtures_and_scenarios(run: Runner) -> None:
         def test_set_up(early):
             pass
     """)
-    run.write("hosts: {one: virtual, two: virtual}\nmatrix: {mode: [asm], family: [ipv4]}", "a.mcast.yaml")
-    result = run([*PYTEST, "--mcast-lab", "--mcast-capture=on"])
+    home.write("hosts: {one: virtual, two: virtual}\nmatrix: {mode: [asm], family: [ipv4]}", "a.mcast.yaml")
+    result = home([*PYTEST, "--mcast-lab", "--mcast-capture=on"])
     assert "2 failed, 5 passed" in result.stdout, result.stdout
-    output = run.home / "mcast-output"
+    output = home.home / "mcast-output"
     assert _payloads(output / "test_it.py-test_set_up[ipv4-asm]" / "capture.pcapng") == {"early"}
     for number in range(2):
         assert _payloads(output / f"test_it.py-test_it[{number}]" / "capture.pcapng") == {str(number)}
@@ -191,9 +190,9 @@ def test_hosts_of_the_users_own_fixtures_and_scenarios(run: Runner) -> None:
     assert {"one:eth0", "two:eth0"} <= interfaces
 
 
-@pytest.mark.parametrize("options", [[], ["-n2"]], ids=" ".join)
-def test_every_attempt_has_a_file_and_another_run_begins_anew(run: Runner, options: list[str]) -> None:
-    run.write("""
+@pytest.mark.parametrize("options", [[], ["-n1"]], ids=" ".join)
+def test_every_attempt_has_a_file_and_another_run_begins_anew(home: Runner, options: list[str]) -> None:
+    home.write("""
         import os
 
         def test_it(mcast_lab):
@@ -205,18 +204,18 @@ def test_every_attempt_has_a_file_and_another_run_begins_anew(run: Runner, optio
             assert attempt == 3
     """)
     command = [*PYTEST, "--mcast-lab", "--reruns=2", "--mcast-capture=retain-on-failure", *options]
-    result = run(["env", "WHAT=first", *command])
+    result = home(["env", "WHAT=first", *command])
     assert "1 passed, 2 rerun" in result.stdout
-    directory = run.home / "mcast-output" / "test_it.py-test_it"
-    assert _tree(run.home / "mcast-output") == {directory.name: ["capture-2.pcapng", "capture.pcapng"]}
+    directory = home.home / "mcast-output" / "test_it.py-test_it"
+    assert _tree(home.home / "mcast-output") == {directory.name: ["capture-2.pcapng", "capture.pcapng"]}
     assert b"test_it.py::test_it, attempt 2" in (directory / "capture-2.pcapng").read_bytes()
-    (run.home / "attempts").write_text("x")
-    assert "1 passed, 1 rerun" in run(["env", "WHAT=second", *command]).stdout
-    assert _tree(run.home / "mcast-output") == {directory.name: ["capture.pcapng"]}
+    (home.home / "attempts").write_text("x")
+    assert "1 passed, 1 rerun" in home(["env", "WHAT=second", *command]).stdout
+    assert _tree(home.home / "mcast-output") == {directory.name: ["capture.pcapng"]}
     assert _payloads(directory / "capture.pcapng") == {"second"}
-    (run.home / "attempts").write_text("xx")
-    assert "1 passed" in run(["env", "WHAT=third", *command]).stdout
-    assert _tree(run.home / "mcast-output") == {directory.name: []}
+    (home.home / "attempts").write_text("xx")
+    assert "1 passed" in home(["env", "WHAT=third", *command]).stdout
+    assert _tree(home.home / "mcast-output") == {directory.name: []}
 
 
 def test_what_a_worker_has_written_before_it_crashed_is_of_this_run(tmp_path: Path) -> None:
@@ -241,10 +240,10 @@ def test_what_a_worker_has_written_before_it_crashed_is_of_this_run(tmp_path: Pa
     assert [_payloads(file) for file in files] == [{"1"}, {"3"}]
 
 
-@pytest.mark.parametrize("options", [[], ["-n2"]], ids=" ".join)
-def test_reports_carry_the_paths(run: Runner, options: list[str]) -> None:
-    run.write(SUITE)
-    run.write(
+@pytest.mark.parametrize("options", [[], ["-n1"]], ids=" ".join)
+def test_reports_carry_the_paths(home: Runner, options: list[str]) -> None:
+    home.write(SUITE)
+    home.write(
         """
         class Controller:
             def pytest_runtest_logreport(self, report):
@@ -258,20 +257,20 @@ def test_reports_carry_the_paths(run: Runner, options: list[str]) -> None:
         """,
         "conftest.py",
     )
-    run([*PYTEST, "--mcast-lab", "--mcast-capture=retain-on-failure", "--mcast-output=out", *options])
+    home([*PYTEST, "--mcast-lab", "--mcast-capture=retain-on-failure", "--mcast-output=out", *options])
     expected = [
         "test_it.py::test_fails[ipv4-asm] test_it.py-test_fails[ipv4-asm]/capture.pcapng",
         "test_it.py::test_lab test_it.py-test_lab/capture.pcapng",
     ]
     for when in ("call", "teardown"):
-        assert sorted((run.home / f"artifacts.{when}").read_text().splitlines()) == expected
+        assert sorted((home.home / f"artifacts.{when}").read_text().splitlines()) == expected
 
 
-def test_a_host_of_this_machine_is_not_captured_and_the_report_says_so(run: Runner) -> None:
-    run.write(SUITE)
-    result = run([*PYTEST, "--mcast-iface=lo", "--mcast-capture=retain-on-failure", "-k", "test_fails"])
+def test_a_host_of_this_machine_is_not_captured_and_the_report_says_so(home: Runner) -> None:
+    home.write(SUITE)
+    result = home([*PYTEST, "--mcast-iface=lo", "--mcast-capture=retain-on-failure", "-k", "test_fails"])
     assert "\nnone: virtual hosts are captured, not local\n" in result.stdout
-    assert not (run.home / "mcast-output").exists()
+    assert not (home.home / "mcast-output").exists()
 
 
 def test_without_packet_sockets_there_is_a_warning(tmp_path: Path) -> None:
@@ -323,7 +322,7 @@ class TestSettings:
     )
     def test_refusals(self, pytester: pytest.Pytester, options: list[str], message: str) -> None:
         pytester.path.joinpath("it.ini").write_text("[pytest]\n")
-        result = pytester.runpytest_subprocess("-c", "it.ini", *options)
+        result = run_here(pytester, "-c", "it.ini", *options)
         result.stderr.fnmatch_lines([f"ERROR: {message}"])
         assert result.ret == pytest.ExitCode.USAGE_ERROR
 
@@ -355,7 +354,7 @@ class TestSettings:
         (pytester.path / "sub" / "test_it.py").write_text("def test_it(mcast_lab): mcast_lab.host()")
         if variable:
             monkeypatch.setenv("PYTEST_MCAST_OUTPUT", variable)
-        result = pytester.runpytest_subprocess("sub", *([f"--mcast-output={option}"] if option else []))
+        result = run_here(pytester, "sub", *([f"--mcast-output={option}"] if option else []))
         result.assert_outcomes(passed=1)
         result.stdout.fnmatch_lines([f"mcast: capture on to *{expected} (mcast_capture in pytest.ini)*"])
         assert _tree(pytester.path / expected) == {"test_it.py-test_it": ["capture.pcapng"]}

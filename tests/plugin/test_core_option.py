@@ -9,6 +9,7 @@ import pytest
 from ..conftest import Runner
 from ..cores.support import RECEIVE, described
 from ..lab.test_private_network import TAKE_AWAY
+from ..support.pytests import run_here
 
 TEST = """
     def test_it(mcast_core):
@@ -56,11 +57,11 @@ MINE = """
 
     ready_made = Mine()
 """
-PLAIN = ("-s", "-p", "no:randomly", "-p", "no:cacheprovider", "--mcast-require=all")
+PLAIN = ("-s", "--mcast-require=all")
 
 
 def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return pytester.runpytest_subprocess(*PLAIN, *arguments)
+    return run_here(pytester, *PLAIN, *arguments)
 
 
 def passes_with(result: pytest.RunResult, core: str, origin: str, shown: str | None = None) -> None:
@@ -166,9 +167,9 @@ def test_a_conftest_has_cores_by_name(pytester: pytest.Pytester) -> None:
     result.stderr.fnmatch_lines(["ERROR: *no receive core 'othr'; did you mean 'other'? there are builtin, *, mine, *"])
 
 
-def test_a_plugin_has_cores_by_name(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plugin_has_cores_by_name(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TEST, my_cores=MINE, my_plugin=HOOK)
-    monkeypatch.setenv("PYTHONPATH", str(pytester.path))
+    pytester.syspathinsert()
     passes_with(run(pytester, "-p", "my_plugin", "--mcast-core=mine"), "mine", "--mcast-core")
 
 
@@ -189,13 +190,13 @@ def test_what_a_hook_returns_must_be_a_core(pytester: pytest.Pytester) -> None:
 @pytest.mark.parametrize("lab", [[], ["--mcast-lab"]], ids=["virtual hosts", "private network"])
 def test_workers_have_the_core_too(pytester: pytest.Pytester, lab: list[str]) -> None:
     pytester.makepyfile(SEVERAL)
-    run(pytester, "-n2", "--mcast-core=builtin", *lab).assert_outcomes(passed=4)
+    pytester.runpytest_subprocess(*PLAIN, "-n1", "--mcast-core=builtin", *lab).assert_outcomes(passed=4)
 
 
 def test_a_program_in_workers(pytester: pytest.Pytester) -> None:
     described(pytester.path, RECEIVE, name="builtin")
     pytester.makepyfile(SEVERAL)
-    run(pytester, "-n2", "--mcast-core=small.yaml").assert_outcomes(passed=4)
+    pytester.runpytest_subprocess(*PLAIN, "-n1", "--mcast-core=small.yaml").assert_outcomes(passed=4)
 
 
 def test_a_conftest_can_choose(pytester: pytest.Pytester) -> None:
@@ -235,11 +236,11 @@ def test_one_that_is_not_there_is_a_skip_or_if_required_a_failure(pytester: pyte
     described(pytester.path, None, command=["no-such-program-4711"], install="install it")
     (pytester.path / "small.yaml").rename(pytester.path / "absent.yaml")
     pytester.makepyfile(TEST, my_cores=MINE)
-    arguments = ("-p", "no:randomly", "-rs", f"--mcast-core={core}", "-o", "pythonpath=.")
-    result = pytester.runpytest_subprocess(*arguments)
+    arguments = ("-rs", f"--mcast-core={core}", "-o", "pythonpath=.")
+    result = run_here(pytester, *arguments)
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["SKIPPED *mcast: there is no*; install it"])
-    result = pytester.runpytest_subprocess(*arguments, "--mcast-require=programs")
+    result = run_here(pytester, *arguments, "--mcast-require=programs")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*mcast: programs is required by --mcast-require: there is no*; install it"])
 
@@ -274,4 +275,4 @@ def test_it_costs_nothing_when_it_is_not_used(pytester: pytest.Pytester) -> None
         def test_it():
             assert not [name for name in sys.modules if name.startswith("pytest_mcast.cores")]
     """)
-    run(pytester).assert_outcomes(passed=1)
+    pytester.runpytest_subprocess(*PLAIN).assert_outcomes(passed=1)

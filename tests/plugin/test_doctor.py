@@ -251,7 +251,7 @@ def _check(sections: dict[str, list[str]]) -> None:
 
 def test_each_failure_says_why(run: Runner) -> None:
     run.write(SUITE + PLAIN)
-    workers = ["-n2"] if run.ordinary else []  # either with everything else
+    workers = ["-n1"] if run.ordinary else []  # either with everything else
     result = run([*PYTEST, "--mcast-require=all", "--junit-xml=junit.xml", "--tb=short", "--mcast-lab", *workers])
     assert "23 failed, 1 passed" in result.stdout, result.stdout
     sections = _sections(result.stdout)

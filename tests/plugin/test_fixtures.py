@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ..support.pytests import run_here
+
 FOUR_WAYS = """
     def test_delivery(mcast_receiver, mcast_sender):
         sent = mcast_sender.send(b"hello")
@@ -21,7 +23,7 @@ FOUR_WAYS = """
 
 def test_each_test_runs_in_four_kinds(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(FOUR_WAYS)
-    result = pytester.runpytest_subprocess("-v", "--mcast-require=all", "-p", "no:randomly")
+    result = run_here(pytester, "-v", "--mcast-require=all")
     result.assert_outcomes(passed=8)
     for kind in ("ipv4-asm", "ipv4-ssm", "ipv6-asm", "ipv6-ssm"):
         result.stdout.fnmatch_lines([f"*::test_delivery?{kind}? PASSED*"])
@@ -45,7 +47,7 @@ def test_the_marker_narrows(pytester: pytest.Pytester, marker: str, kinds: list[
         def test_it(mcast_channel):
             print("kind", f"{{mcast_channel.family}}-{{mcast_channel.mode}}")
     """)
-    result = pytester.runpytest_subprocess("-s", "--mcast-require=all", "-p", "no:randomly")
+    result = run_here(pytester, "-s", "--mcast-require=all")
     result.assert_outcomes(passed=len(kinds))
     assert [line.split()[-1] for line in result.outlines if "kind " in line] == kinds
 
@@ -59,7 +61,7 @@ def test_closer_markers_win_key_by_key(pytester: pytest.Pytester) -> None:
         def test_it(mcast_channel):
             assert (mcast_channel.family, mcast_channel.mode) == ("ipv6", "ssm")
     """)
-    pytester.runpytest_subprocess("--mcast-require=all").assert_outcomes(passed=1)
+    run_here(pytester, "--mcast-require=all").assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_wrong_marker_arguments_are_errors(pytester: pytest.Pytester, marker: st
         def test_it(mcast_channel):
             pass
     """)
-    result = pytester.runpytest_subprocess()
+    result = run_here(pytester)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([f"*@pytest.mark.mcast {text}*"])
 
@@ -102,7 +104,7 @@ def test_scope_chooses_the_group(pytester: pytest.Pytester) -> None:
         def test_none_is_free(mcast_channel):
             pass
     """)
-    result = pytester.runpytest_subprocess("--mcast-require=all")
+    result = run_here(pytester, "--mcast-require=all")
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["*ChannelError: IPv4 has no free groups of scope 'link-local', only of realm-local,*"])
 
@@ -125,7 +127,7 @@ def test_factories_open_more_and_close_them(pytester: pytest.Pytester) -> None:
             assert len(opened) == 16
             assert all(endpoint.closed for endpoint in opened)
     """)
-    result = pytester.runpytest_subprocess("--mcast-require=all", "-p", "no:randomly")
+    result = run_here(pytester, "--mcast-require=all")
     result.assert_outcomes(passed=5)
 
 
@@ -140,7 +142,7 @@ def test_an_error_of_the_echo_responder_fails_the_test(pytester: pytest.Pytester
             mcast_receiver.recv()
             echo.wait()
     """)
-    result = pytester.runpytest_subprocess("--mcast-require=all")
+    result = run_here(pytester, "--mcast-require=all")
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*EchoError: the responder for * stopped: OSError(90, 'Message too long')"])
 
@@ -195,7 +197,7 @@ def test_unittest_gets_what_the_marker_says(pytester: pytest.Pytester) -> None:
             async def test_it(self):
                 pass
     """)
-    pytester.runpytest_subprocess("--mcast-require=all").assert_outcomes(passed=3)
+    run_here(pytester, "--mcast-require=all").assert_outcomes(passed=3)
 
 
 def test_hosts_can_be_overridden(pytester: pytest.Pytester) -> None:
@@ -222,7 +224,7 @@ def test_hosts_can_be_overridden(pytester: pytest.Pytester) -> None:
             assert mcast_receiver.recv().payload == b"x"
             assert mcast_iface.name == "lan7"
     """)
-    pytester.runpytest_subprocess("--mcast-require=all").assert_outcomes(passed=4)
+    run_here(pytester, "--mcast-require=all").assert_outcomes(passed=4)
 
 
 def test_items_that_use_our_fixtures_get_the_marker(pytester: pytest.Pytester) -> None:
@@ -230,7 +232,7 @@ def test_items_that_use_our_fixtures_get_the_marker(pytester: pytest.Pytester) -
         def test_ours(mcast_channel): pass
         def test_not_ours(tmp_path): pass
     """)
-    result = pytester.runpytest_subprocess("-m", "mcast", "--strict-markers")
+    result = run_here(pytester, "-m", "mcast", "--strict-markers")
     result.assert_outcomes(passed=4, deselected=1)
 
 
@@ -247,7 +249,7 @@ def test_the_time_out_of_the_marker_beats_the_command_line(pytester: pytest.Pyte
             assert (mcast_receiver.timeout, mcast_sender.timeout) == (0.02, 0.02)
             mcast_receiver.recv()
     """)
-    result = pytester.runpytest_subprocess("--mcast-timeout=0.02", "--mcast-require=all", "-p", "no:randomly")
+    result = run_here(pytester, "--mcast-timeout=0.02", "--mcast-require=all")
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(
         [
@@ -287,4 +289,4 @@ def test_hosts_of_the_lab_are_used_again_or_discarded(pytester: pytest.Pytester)
             assert entered not in mcast_lab.hosts(3)
             assert entered.namespace.descriptor == -1
     """)
-    pytester.runpytest_subprocess("--mcast-require=all", "-p", "no:randomly").assert_outcomes(passed=3)
+    run_here(pytester, "--mcast-require=all").assert_outcomes(passed=3)

@@ -7,6 +7,8 @@ import textwrap
 
 import pytest
 
+from ..support.pytests import run_here
+
 LOOK = """
     import os
     import sys
@@ -45,12 +47,12 @@ def test_no_heavy_import_no_thread_no_descriptor(pytester: pytest.Pytester, monk
 def test_the_header_has_a_line_only_when_an_option_is_set(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(): pass")
     assert "mcast:" not in pytester.runpytest_subprocess("--strict-config", "--strict-markers", "-Werror").stdout.str()
-    result = pytester.runpytest_subprocess("--mcast-timeout=3", "--mcast-require=ipv4-asm,namespaces")
+    result = run_here(pytester, "--mcast-timeout=3", "--mcast-require=ipv4-asm,namespaces")
     result.stdout.fnmatch_lines(["mcast: timeout 3 s (--mcast-timeout), require ipv4-asm,namespaces (--mcast-require)"])
 
 
 def test_every_fixture_has_one_line_of_help(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_subprocess("--fixtures")
+    result = run_here(pytester, "--fixtures")
     ours = [number for number, line in enumerate(result.outlines) if line.startswith("mcast_")]
     assert len(ours) == 14
     for number in ours:
@@ -61,5 +63,5 @@ def test_every_fixture_has_one_line_of_help(pytester: pytest.Pytester) -> None:
 
 
 def test_the_marker_is_registered(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_subprocess("--markers")
+    result = run_here(pytester, "--markers")
     result.stdout.fnmatch_lines(["@pytest.mark.mcast(family=None, mode=None, scope=None, timeout=None): Narrow *"])

@@ -27,7 +27,7 @@ SUITE = """
 """
 
 
-@pytest.mark.parametrize("options", [[], ["-s"], ["--mcast-lab"]], ids=" ".join)
+@pytest.mark.parametrize("options", [[], ["-s", "--mcast-lab"]], ids=" ".join)
 def test_the_hosts_can_be_entered_until_enter_is_pressed(run: Runner, options: list[str]) -> None:
     run.write(SUITE)
     if run.ordinary:  # who has no virtual hosts without

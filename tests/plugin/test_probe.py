@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ..conftest import Runner
+from ..support.pytests import run_here
 
 PYTEST = [
     sys.executable,
@@ -37,19 +38,14 @@ PROBE = """
 
 def test_it_works_in_four_kinds(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PROBE)
-    result = pytester.runpytest_subprocess("--mcast-require=all", "--mcast-timeout=3", "-p", "no:randomly", "-v")
+    result = run_here(pytester, "--mcast-require=all", "--mcast-timeout=3", "-v")
     result.assert_outcomes(passed=8)
     for kind in ("ipv4-asm", "ipv4-ssm", "ipv6-asm", "ipv6-ssm"):
         result.stdout.fnmatch_lines([f"*::test_cases?{kind}? PASSED*"])
     result.stdout.fnmatch_lines(["mcast: the fixtures lived on virtual hosts"])
 
 
-def test_it_works_in_workers(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(PROBE)
-    pytester.runpytest_subprocess("--mcast-require=all", "--mcast-timeout=3", "-n2").assert_outcomes(passed=8)
-
-
-@pytest.mark.parametrize("options", [[], ["-n2"]], ids=["one process", "workers"])
+@pytest.mark.parametrize("options", [[], ["-n1"]], ids=["one process", "workers"])
 def test_it_works_in_a_private_network(run: Runner, options: list[str]) -> None:
     run.write(PROBE)
     result = run([*PYTEST, *options])
@@ -59,7 +55,7 @@ def test_it_works_in_a_private_network(run: Runner, options: list[str]) -> None:
 
 def test_where_there_is_no_other_host_it_is_skipped(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PROBE)
-    result = pytester.runpytest_subprocess("--mcast-iface=lo", "-rs")
+    result = run_here(pytester, "--mcast-iface=lo", "-rs")
     result.assert_outcomes(skipped=8)
     result.stdout.fnmatch_lines(
         ["SKIPPED *: lo of this machine cannot carry a packet that only another host could send; *with --mcast-lab"]
@@ -69,7 +65,7 @@ def test_where_there_is_no_other_host_it_is_skipped(pytester: pytest.Pytester) -
 @pytest.mark.parametrize("what", ["packets", "all"])
 def test_where_it_is_required_that_is_a_failure(pytester: pytest.Pytester, what: str) -> None:
     pytester.makepyfile(PROBE)
-    result = pytester.runpytest_subprocess("--mcast-iface=lo", f"--mcast-require={what}")
+    result = run_here(pytester, "--mcast-iface=lo", f"--mcast-require={what}")
     result.assert_outcomes(errors=8)
     result.stdout.fnmatch_lines(["*mcast: packets is required by --mcast-require: lo of this machine cannot carry*"])
 
@@ -84,7 +80,7 @@ def test_a_probe_that_turns_up_late_fails_the_test_at_its_end(pytester: pytest.P
             mcast_probe._subjects[0].judged[mcast_probe._crafter._number - 1] = "the probe", False
             mcast_receiver.give_back(verdict.datagrams)
     """)
-    result = pytester.runpytest_subprocess("--mcast-require=all")
+    result = run_here(pytester, "--mcast-require=all")
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*Delivered: delivered late, after the verdict was that it was not: the probe*"])
 
@@ -146,19 +142,18 @@ UNAFFECTED = """
     def test_that_fails():
         raise RuntimeError("another error")
 """
-PLAIN = ("-p", "no:randomly", "-p", "no:rerunfailures")
 
 
 def test_it_is_a_skip_wherever_a_test_meets_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(MISSING)
-    result = pytester.runpytest_subprocess("-rs", *PLAIN)
+    result = run_here(pytester, "-rs")
     result.assert_outcomes(skipped=6)
     result.stdout.fnmatch_lines(["SKIPPED *mcast: this is a desert; bring a network"])
 
 
-def test_with_xdist_too(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(MISSING)
-    pytester.runpytest_subprocess("-n2").assert_outcomes(skipped=6)
+def test_all_of_this_works_in_workers(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_probe=PROBE, test_missing=MISSING)
+    pytester.runpytest_subprocess("--mcast-timeout=3", "-n2").assert_outcomes(passed=8, skipped=6)
 
 
 def test_a_sub_test_is_skipped_too(pytester: pytest.Pytester) -> None:
@@ -171,28 +166,28 @@ def test_a_sub_test_is_skipped_too(pytester: pytest.Pytester) -> None:
                 with self.subTest("here"):
                     raise MissingCapability("packets", "this is a desert", "bring a network")
     """)
-    result = pytester.runpytest_subprocess("-rs", *PLAIN)
+    result = run_here(pytester, "-rs")
     assert "failed" not in result.stdout.lines[-1], result.stdout.str()
 
 
 def test_when_required_it_is_a_failure_wherever_a_test_meets_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(MISSING.replace("@pytest.mark.xfail(raises=ZeroDivisionError)", ""))
-    result = pytester.runpytest_subprocess("--mcast-require=packets", *PLAIN)
+    result = run_here(pytester, "--mcast-require=packets")
     result.assert_outcomes(failed=4, errors=2)
     result.stdout.fnmatch_lines(
         ["*mcast: packets is required by --mcast-require: this is a desert; bring a network*"] * 2
     )
-    pytester.runpytest_subprocess("--mcast-require=namespaces", *PLAIN).assert_outcomes(skipped=6)
+    run_here(pytester, "--mcast-require=namespaces").assert_outcomes(skipped=6)
 
 
 def test_other_tests_are_not_affected(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(UNAFFECTED)
-    pytester.runpytest_subprocess("--mcast-require=all", *PLAIN).assert_outcomes(passed=1, failed=1)
+    run_here(pytester, "--mcast-require=all").assert_outcomes(passed=1, failed=1)
 
 
 def test_the_debugger_is_not_entered_for_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(MISSING)
-    pytester.runpytest_subprocess("--pdb", *PLAIN).assert_outcomes(skipped=6)
+    pytester.runpytest_subprocess("--pdb").assert_outcomes(skipped=6)
 
 
 def test_the_doctor_looks_at_packet_sockets(run: Runner) -> None:

@@ -16,6 +16,8 @@ import pytest
 from pytest_mcast.report import Cell, Record, read
 from pytest_mcast.report.store import schema
 
+from ..support.pytests import run_here
+
 FILE = """
 title: The title
 hosts: {one: virtual, two: virtual}
@@ -84,7 +86,6 @@ notes: Of the file
 rules:
   - {cells: {receiver: last}, expect: fail, reason: by chance, sometimes: true, notes: a note}
 """
-HERE = ("-p", "no:randomly", "-p", "no:rerunfailures")  # in this process: no thread, no order of its own
 
 
 @pytest.fixture
@@ -96,8 +97,11 @@ def scenario(pytester: pytest.Pytester) -> Path:
 
 
 def _run(pytester: pytest.Pytester, *arguments: str) -> tuple[pytest.RunResult, Record]:
-    options = ("--mcast-report=out.json", "--mcast-timeout=0.2", "-p", "no:randomly")
-    result = pytester.runpytest_subprocess(*options, *arguments)
+    options = ("--mcast-report=out.json", "--mcast-timeout=0.2", *arguments)
+    if {"-n1", "-n2", "--mcast-lab", "--reruns=1"}.isdisjoint(arguments):
+        result = run_here(pytester, *options)
+    else:
+        result = pytester.runpytest_subprocess(*options, "-p", "no:randomly")
     path = pytester.path / "out.json"
     jsonschema.Draft202012Validator(schema()).validate(json.loads(path.read_bytes()))
     assert not [name for name in os.listdir(pytester.path) if name.startswith(".pytest-mcast") or "journal" in name]
@@ -130,11 +134,10 @@ def _by_fate(record: Record) -> dict[str, Cell]:
 
 
 # One worker, unless the results are to come from two: each is a process that takes its time to begin.
-WAYS = pytest.mark.parametrize("way", [(), ("-n2",)], ids=["plain", "xdist"])
 ONE_BY_ONE = pytest.mark.parametrize("way", [(), ("-n1",)], ids=["plain", "xdist"])
 
 
-@WAYS
+@pytest.mark.parametrize("way", [(), ("-n2",)], ids=["plain", "xdist"])
 def test_a_run_and_its_cells(pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]) -> None:
     record = _record(pytester, "--mcast-require=all", *way)
     assert record.runs[0].exit_code == 0
@@ -171,19 +174,21 @@ def test_every_run_has_an_id_of_its_own(pytester: pytest.Pytester, scenario: Pat
     assert first != second
 
 
-def test_the_private_network_is_the_place(pytester: pytest.Pytester, scenario: Path) -> None:
-    for way in ((), ("-n1",)):
-        assert _record(pytester, "--mcast-lab", *way).runs[0].environment["place"] == "a private network"
-
-
-@WAYS
-def test_what_becomes_of_cells(pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]) -> None:
-    _write(scenario, list(FATES))
+@pytest.mark.parametrize(
+    ("way", "more"),
+    [((), {}), (("-n1",), {"crash": ("error", "pass", "", "worker gw0 crashed")})],
+    ids=["plain", "xdist and a worker that crashes"],
+)
+def test_what_becomes_of_cells(
+    pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...], more: dict[str, tuple[str, ...]]
+) -> None:
+    # In the middle: what comes after a crash is run by the replacement of the worker.
+    _write(scenario, ["pass", "lose", "skip", "unproved", *more, *list(FATES)[4:]])
     record = _record(pytester, *way)
     assert record.runs[0].exit_code == 1
     cells = _by_fate(record)
     found = {name: (cell.outcome, cell.expectation, cell.expected_reason, cell.reason) for name, cell in cells.items()}
-    assert found == dict(sorted(FATES.items()))
+    assert found == dict(sorted((FATES | more).items()))
     assert {cell.attempts for cell in record.cells} == {1}
     assert cells["pass"].evidence[0].startswith("3 datagrams delivered in order")
     assert cells["lose"].evidence == ()
@@ -214,15 +219,31 @@ def test_what_was_not_reached_is_not_run(pytester: pytest.Pytester, scenario: Pa
 
 
 def test_collect_only_records_what_there_is_to_run(pytester: pytest.Pytester, scenario: Path) -> None:
-    for way in ((), ("-n2",)):
+    for way in ((), ("--numprocesses=2",)):  # which starts no workers
         record = _record(pytester, "--collect-only", *way)
         assert _outcomes(record) == ["not-run"] * 4
         assert record.runs[0].exit_code == 0
 
 
-@ONE_BY_ONE
-def test_reruns_are_attempts(pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]) -> None:
-    _write(scenario, ["lose-once", "lose", "break", "strict", "two"])
+# With xdist workers crash as well.
+@pytest.mark.parametrize(
+    ("way", "more"),
+    [
+        ((), {}),
+        (
+            ("-n1",),
+            {
+                "crash-once": ("pass", 2, "attempt 1: error: worker gw0 crashed"),
+                "crash": ("error", 2, "worker gw2 crashed; attempt 1: error: worker gw1 crashed"),
+            },
+        ),
+    ],
+    ids=["plain", "xdist"],
+)
+def test_reruns_are_attempts(
+    pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...], more: dict[str, tuple[str, int, str]]
+) -> None:
+    _write(scenario, ["lose-once", "lose", *more, "break", "strict", "two"])
     cells = _by_fate(_record(pytester, "--reruns=1", *way))
     broken = "error: setup: RuntimeError: set-up is broken"
     assert {name: (cell.outcome, cell.attempts, cell.reason) for name, cell in cells.items()} == {
@@ -231,15 +252,9 @@ def test_reruns_are_attempts(pytester: pytest.Pytester, scenario: Path, way: tup
         "lose-once": ("pass", 2, "attempt 1: fail: lost"),
         "strict": ("pass", 2, "attempt 1: pass"),
         "two": ("pass", 1, ""),
+        **more,
     }
     assert (cells["strict"].expectation, cells["strict"].expected_reason) == ("fail", "known")
-
-
-def test_a_crashed_worker_is_an_error_and_its_replacement_goes_on(pytester: pytest.Pytester, scenario: Path) -> None:
-    _write(scenario, ["one", "crash", "two"])
-    cells = _by_fate(_record(pytester, "-n1"))
-    assert {name: cell.outcome for name, cell in cells.items()} == {"one": "pass", "crash": "error", "two": "pass"}
-    assert (cells["crash"].reason, cells["crash"].attempts) == ("worker gw0 crashed", 1)
 
 
 def test_a_crash_of_the_first_cell_without_replacement(pytester: pytest.Pytester, scenario: Path) -> None:
@@ -260,28 +275,23 @@ def test_a_crash_of_the_first_cell_without_replacement(pytester: pytest.Pytester
     result.stdout.fnmatch_lines(table)
 
 
-def test_a_crash_and_a_rerun(pytester: pytest.Pytester, scenario: Path) -> None:
-    _write(scenario, ["one", "crash-once", "crash", "two"])
-    cells = _by_fate(_record(pytester, "-n1", "--reruns=1"))
-    assert {name: (cell.outcome, cell.attempts) for name, cell in cells.items()} == {
-        "crash": ("error", 2),
-        "crash-once": ("pass", 2),
-        "one": ("pass", 1),
-        "two": ("pass", 1),
-    }
-    assert cells["crash-once"].reason == "attempt 1: error: worker gw0 crashed"
+@ONE_BY_ONE
+def test_the_private_network_is_the_place(pytester: pytest.Pytester, scenario: Path, way: tuple[str, ...]) -> None:
+    record = _record(pytester, "--mcast-lab", "a.mcast.yaml::ipv4-asm[one->one]", *way)
+    assert _outcomes(record) == ["pass"]
+    assert record.runs[0].environment["place"] == "a private network"
 
 
-def test_without_scenario_files_the_record_is_empty(pytester: pytest.Pytester) -> None:
+@ONE_BY_ONE
+def test_without_scenario_files_the_record_is_empty(pytester: pytest.Pytester, way: tuple[str, ...]) -> None:
     pytester.makepyfile("def test_it(mcast_lab): pass")
-    for way in ((), ("-n1",)):
-        record = _record(pytester, *way)
-        assert record.cells == ()
-        assert record.runs[0].environment["place"] == "a virtual network"
+    record = _record(pytester, *way)
+    assert record.cells == ()
+    assert record.runs[0].environment["place"] == "a virtual network"
 
 
 def test_xdist_is_not_needed(pytester: pytest.Pytester, scenario: Path) -> None:
-    assert _outcomes(_record(pytester, "-p", "no:xdist", "-p", "no:rerunfailures")) == ["pass"] * 4
+    assert _outcomes(_record(pytester, "-p", "no:xdist")) == ["pass"] * 4
 
 
 def test_settings_and_what_a_path_is_relative_to(
@@ -291,13 +301,13 @@ def test_settings_and_what_a_path_is_relative_to(
     pytester.makeini("[pytest]\nmcast_report = ini.json\n")
     monkeypatch.chdir(below)
     with monkeypatch.context() as patch:
-        result = pytester.runpytest_subprocess("..", "--collect-only")
+        result = run_here(pytester, "..", "--collect-only")
         result.stdout.fnmatch_lines([f"mcast: report {pytester.path}/ini.json (mcast_report in tox.ini)"])
-        pytester.runpytest_subprocess("..", "--collect-only", "-o", "mcast_report=override.json")
+        run_here(pytester, "..", "--collect-only", "-o", "mcast_report=override.json")
         patch.setenv("PYTEST_MCAST_REPORT", "environment.json")
         patch.setenv("HOME", str(below))
-        pytester.runpytest_subprocess("..", "--collect-only")
-        pytester.runpytest_subprocess("..", "--collect-only", "--mcast-report", "~/option.json")
+        run_here(pytester, "..", "--collect-only")
+        run_here(pytester, "..", "--collect-only", "--mcast-report", "~/option.json")
     for path in (
         pytester.path / "ini.json",
         below / "override.json",
@@ -310,7 +320,7 @@ def test_settings_and_what_a_path_is_relative_to(
 def test_listing_fixtures_keeps_the_record_of_before(pytester: pytest.Pytester, scenario: Path) -> None:
     before = _record(pytester, "--collect-only")
     for option in ("--fixtures", "--markers", "--help", "--version"):
-        assert pytester.runpytest_inprocess("--mcast-report=out.json", option, *HERE).ret == 0
+        assert run_here(pytester, "--mcast-report=out.json", option).ret == 0
     assert read(pytester.path / "out.json") == before
 
 
@@ -336,7 +346,7 @@ def test_a_path_that_cannot_be_written_is_a_usage_error(
     os.symlink("missing/out.json", "link")
     os.mkdir("locked", mode=0o500)
     for way in ((), ("-n2",)):
-        result = pytester.runpytest_inprocess(f"--mcast-report={path}", *way, *HERE)
+        result = run_here(pytester, f"--mcast-report={path}", *way)
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         text = f"--mcast-report: cannot write '{pytester.path}/{path}': {reason.format(home=pytester.path)}; name a *"
         result.stderr.fnmatch_lines([f"ERROR: {text}"])
@@ -344,7 +354,7 @@ def test_a_path_that_cannot_be_written_is_a_usage_error(
 
 
 def test_no_path_is_a_usage_error(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_inprocess("--mcast-report=", *HERE)
+    result = run_here(pytester, "--mcast-report=")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: --mcast-report: '' is not the path of a file"])
 
@@ -358,7 +368,8 @@ def test_a_record_that_is_lost_fails_the_run(pytester: pytest.Pytester, scenario
             shutil.rmtree("out", ignore_errors=True)
     """)
     pytester.mkdir("out")
-    result = pytester.runpytest_subprocess("--mcast-report=out/out.json", *way)
+    option = "--mcast-report=out/out.json"
+    result = pytester.runpytest_subprocess(option, *way) if way else run_here(pytester, option)
     result.assert_outcomes(passed=4)
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
     result.stdout.fnmatch_lines(

@@ -6,6 +6,8 @@ import pytest
 
 from pytest_mcast.report import Event, File, read
 
+from ..support.pytests import run_here
+
 CONFTEST = """
     import pytest
 
@@ -38,7 +40,11 @@ def test_details(pytester: pytest.Pytester, way: tuple[str, ...]) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(TESTS)
     pytester.mkdir("out")
-    pytester.runpytest_subprocess("--mcast-report=out/out.json", "--mcast-output=files", *way)
+    arguments = ("--mcast-report=out/out.json", "--mcast-output=files", *way)
+    if way:
+        pytester.runpytest_subprocess(*arguments)
+    else:
+        run_here(pytester, *arguments)
     record = read(pytester.path / "out" / "out.json")
     (cell,) = record.cells
     assert (cell.outcome, cell.reason) == ("fail", "AssertionError: lost")
@@ -54,7 +60,7 @@ def test_details(pytester: pytest.Pytester, way: tuple[str, ...]) -> None:
 def test_a_plan_has_what_is_declared(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(TESTS)
-    pytester.runpytest_subprocess("--mcast-report=out.json", "--collect-only")
+    run_here(pytester, "--mcast-report=out.json", "--collect-only")
     (cell,) = read(pytester.path / "out.json").cells
     assert (cell.outcome, cell.expectation, cell.notes, cell.line, cell.attempts) == ("not-run", "fail", "a note", 7, 0)
 
@@ -70,7 +76,7 @@ def test_facts_add_up_whatever_is_told_last(pytester: pytest.Pytester) -> None:
             hosts, subjects = {"b": {"kind": "virtual"}}, {"s": {"receiver": "r", "notes": "n"}}
             request.node.mcast_facts = {"file": {"hosts": hosts, "subjects": subjects}, "subjects": {"core": {"why": "x"}}}
     """)
-    pytester.runpytest_subprocess("--mcast-report=out.json", "-p", "no:randomly")
+    run_here(pytester, "--mcast-report=out.json")
     record = read(pytester.path / "out.json")
     hosts = {"b": {"kind": "virtual", "system": "Linux"}}
     assert record.files == {

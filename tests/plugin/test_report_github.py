@@ -11,6 +11,8 @@ import pytest
 from pytest_mcast.plugin.github import append_summary, commands
 from pytest_mcast.report import Cell, File, Record, Run, tables
 
+from ..support.pytests import run_here
+
 RUN = Run("id", "2026-02-03T04:05:06Z", 1.0)
 KEY = {"file": "a.mcast.yaml", "family": "ipv4", "mode": "ssm", "sender": "one", "receiver": "two"}
 BAD = Cell(KEY, "fail", "sub/a.mcast.yaml::ipv4-ssm[one->two,size=1]", reason="lost: 50%", line=7)
@@ -93,7 +95,7 @@ def _run(pytester: pytest.Pytester, summary: str, *arguments: str, actions: str 
         patch.setenv("GITHUB_ACTIONS", actions)
         patch.setenv("GITHUB_STEP_SUMMARY", summary)
         patch.setenv("GITHUB_WORKSPACE", str(pytester.path))
-        return pytester.runpytest_subprocess(*arguments)
+        return pytester.runpytest_subprocess(*arguments) if "-n1" in arguments else run_here(pytester, *arguments)
 
 
 @pytest.fixture
@@ -129,7 +131,7 @@ def test_elsewhere_and_on_request_nothing_is_told(pytester: pytest.Pytester) -> 
         assert not (pytester.path / "summary.md").exists()
 
 
-@pytest.mark.parametrize("way", [(), ("-n2",), ("--collect-only",)], ids=["plain", "xdist", "collect-only"])
+@pytest.mark.parametrize("way", [(), ("-n1",), ("--collect-only",)], ids=["plain", "xdist", "collect-only"])
 def test_a_scenario_file_that_cannot_be_used_is_told_at_its_line(
     pytester: pytest.Pytester, way: tuple[str, ...]
 ) -> None:

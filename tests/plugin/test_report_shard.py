@@ -12,6 +12,8 @@ from pytest_mcast.plugin.settings import Setting, read_shard
 from pytest_mcast.plugin.shard import assign
 from pytest_mcast.report import Cell, Record, Source, merge, read
 
+from ..support.pytests import run_here
+
 FILE = """
 title: The title
 hosts: {one: virtual, two: virtual, phone: {status: planned, reason: none yet}}
@@ -61,9 +63,9 @@ def test_what_is_no_shard_is_refused(value: str) -> None:
 
 def test_what_is_one_says_where_it_came_from(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nmcast_shard = 2/3\n")
-    result = pytester.runpytest_subprocess()
+    result = run_here(pytester)
     assert "mcast: shard 2 of 3 (mcast_shard in tox.ini)" in result.outlines
-    result = pytester.runpytest_subprocess("--mcast-shard=3/2")
+    result = run_here(pytester, "--mcast-shard=3/2")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
@@ -74,8 +76,13 @@ def scenario(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CONFTEST)
 
 
+def _pytest(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    workers = any(argument.startswith("-n") for argument in arguments)
+    return pytester.runpytest_subprocess(*arguments) if workers else run_here(pytester, *arguments)
+
+
 def _record(pytester: pytest.Pytester, name: str, *arguments: str) -> tuple[pytest.RunResult, Record]:
-    result = pytester.runpytest_subprocess(f"--mcast-report={name}", "--mcast-require=all", *arguments)
+    result = _pytest(pytester, f"--mcast-report={name}", "--mcast-require=all", *arguments)
     assert result.ret == 0
     return result, read(pytester.path / name)
 
@@ -113,14 +120,14 @@ def _what(cell: Cell) -> Cell:
 def test_a_shard_without_cells_is_no_failure(pytester: pytest.Pytester, way: tuple[str, ...]) -> None:
     text = "hosts: {one: {status: planned, reason: none yet}}\nmatrix: {family: [ipv4], mode: [asm]}\n"
     (pytester.path / "a.mcast.yaml").write_text(text)
-    result = pytester.runpytest_subprocess("--mcast-report=out.json", "--mcast-shard=2/2", *way)
+    result = _pytest(pytester, "--mcast-report=out.json", "--mcast-shard=2/2", *way)
     assert result.ret == 0
     record = read(pytester.path / "out.json")
     assert (record.runs[0].exit_code, [cell.reason for cell in record.cells]) == (0, ["shard 1 of 2"])
 
 
 def test_no_cells_in_any_shard_are_a_failure_as_ever(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_subprocess("--mcast-shard=1/2")
+    result = run_here(pytester, "--mcast-shard=1/2")
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 

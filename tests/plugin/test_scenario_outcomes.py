@@ -10,6 +10,8 @@ from pytest_mcast import NotReceived
 from pytest_mcast.plugin.scenario_items import CellItem
 from pytest_mcast.scenarios import Story
 
+from ..support.pytests import HERE, run_here
+
 CORES = """
     import pytest
     from pytest_mcast.cores import BuiltInCore, Capabilities
@@ -49,13 +51,12 @@ rules:
   - {cells: {receiver: old@two, family: ipv4, size: 10}, expect: unsupported, reason: it is old}
 """
 QUICK = ("--mcast-timeout=0.5", "-p", "no:randomly", "-p", "no:cacheprovider")
-HERE = ("-p", "no:randomly", "-p", "no:rerunfailures")  # in this process: no thread, no order of its own
 
 
 def test_outcomes_and_expectations_of_cells(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CORES)
     (pytester.path / "a.mcast.yaml").write_text(FILE)
-    result = pytester.runpytest_subprocess("-rA", "--mcast-report=out.json", *QUICK)
+    result = run_here(pytester, "-rA", "--mcast-report=out.json", *QUICK)
     result.assert_outcomes(passed=4, xfailed=1, xpassed=1, skipped=9, failed=3)
     cells = json.loads((pytester.path / "out.json").read_text())["cells"]
     found = {cell["nodeid"].partition("::")[2]: cell for cell in cells}
@@ -106,14 +107,12 @@ def test_the_command_in_a_failure_repeats_the_cell_alone(pytester: pytest.Pytest
 def test_marks_of_a_file_select_and_need_no_registration_unless_pytest_wants_it(pytester: pytest.Pytester) -> None:
     text = "marks: [slow]\nhosts: {one: virtual}\nmatrix:\n  family: [ipv4]\n  mode: [asm]\n"
     (pytester.path / "a.mcast.yaml").write_text(text)
-    result = pytester.runpytest_inprocess(*HERE, "-m", "slow", "--collect-only", "-q", "-W", "error")
+    result = run_here(pytester, "-m", "slow", "--collect-only", "-q", "-W", "error")
     result.stdout.fnmatch_lines(["a.mcast.yaml::ipv4-asm?one->one?"])
-    result = pytester.runpytest_inprocess(*HERE, "--collect-only", "--strict-markers")
+    result = run_here(pytester, "--collect-only", "--strict-markers")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*a.mcast.yaml:3:1: marks: 'slow' is not among the registered markers of pytest*"])
-    result = pytester.runpytest_inprocess(
-        *HERE, "--collect-only", "-q", "--strict-markers", "-o", "markers=slow: takes long"
-    )
+    result = run_here(pytester, "--collect-only", "-q", "--strict-markers", "-o", "markers=slow: takes long")
     result.stdout.fnmatch_lines(["a.mcast.yaml::ipv4-asm?one->one?"])
 
 
@@ -123,10 +122,10 @@ def test_a_missing_program_skips_or_fails_its_cells(pytester: pytest.Pytester) -
     )
     text = "hosts: {one: virtual}\nsubjects: {it: {receiver: it.yaml}}\nmatrix: {receiver: [it@one], family: [ipv4], mode: [asm]}\n"
     (pytester.path / "a.mcast.yaml").write_text(text)
-    result = pytester.runpytest_subprocess("-rs", *QUICK)
+    result = run_here(pytester, "-rs", *QUICK)
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["*there is no program 'no_such_program' for it on PATH; apt-get install it"])
-    result = pytester.runpytest_subprocess("--mcast-require=programs", *QUICK)
+    result = run_here(pytester, "--mcast-require=programs", *QUICK)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["mcast: programs is required by --mcast-require: there is no program *"])
 

@@ -9,6 +9,8 @@ import pytest
 
 from pytest_mcast.report import read
 
+from ..support.pytests import run_here
+
 FILE = """
 hosts: {one: virtual, two: virtual}
 matrix:
@@ -24,7 +26,7 @@ def scenario(pytester: pytest.Pytester) -> Path:
 
 
 def test_cells_are_items_and_a_table_ends_the_run(pytester: pytest.Pytester, scenario: Path) -> None:
-    result = pytester.runpytest_subprocess("-v", "--mcast-require=all")
+    result = run_here(pytester, "-v", "--mcast-require=all")
     result.assert_outcomes(passed=8)
     result.stdout.fnmatch_lines(["a.mcast.yaml::ipv6-ssm?one->two? PASSED*"])
     result.stdout.fnmatch_lines(
@@ -44,9 +46,9 @@ def test_cells_are_items_and_a_table_ends_the_run(pytester: pytest.Pytester, sce
 
 
 def test_node_ids_k_m_xdist_and_junit(pytester: pytest.Pytester, scenario: Path) -> None:
-    pytester.runpytest_subprocess("a.mcast.yaml::ipv4-ssm[one->two]").assert_outcomes(passed=1)
-    pytester.runpytest_subprocess("-k", "ipv6-ssm[two and one]").assert_outcomes(passed=1, deselected=7)
-    pytester.runpytest_subprocess("-m", "not mcast").assert_outcomes(deselected=8)
+    run_here(pytester, "a.mcast.yaml::ipv4-ssm[one->two]").assert_outcomes(passed=1)
+    run_here(pytester, "-k", "ipv6-ssm[two and one]").assert_outcomes(passed=1, deselected=7)
+    run_here(pytester, "-m", "not mcast").assert_outcomes(deselected=8)
     result = pytester.runpytest_subprocess("-n2", "--junitxml=out.xml", "--reruns=1")
     result.assert_outcomes(passed=8)
     result.stdout.fnmatch_lines(["  from two  pass     pass"])
@@ -70,11 +72,11 @@ def test_failures_are_in_the_table_and_run_again_with_lf(
                 raise RuntimeError("set-up is broken")
     """)
     monkeypatch.setenv("BREAK", "1")
-    result = pytester.runpytest_subprocess("--mcast-timeout=0.2", "-p", "no:randomly")
+    result = run_here(pytester, "--mcast-timeout=0.2")
     monkeypatch.delenv("BREAK")
     result.assert_outcomes(passed=5, failed=1, skipped=1, errors=1)
     result.stdout.fnmatch_lines(["  from one  pass     fail", "  from two  skipped  error"])
-    pytester.runpytest_subprocess("--lf").assert_outcomes(passed=2)
+    run_here(pytester, "--lf").assert_outcomes(passed=2)
 
 
 def test_a_module_scoped_autouse_fixture_of_the_users_works(pytester: pytest.Pytester, scenario: Path) -> None:
@@ -90,12 +92,12 @@ def test_a_module_scoped_autouse_fixture_of_the_users_works(pytester: pytest.Pyt
         def of_the_class():
             yield
     """)
-    pytester.runpytest_subprocess("--mcast-require=all").assert_outcomes(passed=8)
+    run_here(pytester, "--mcast-require=all").assert_outcomes(passed=8)
 
 
 def test_a_mistake_is_an_error_of_the_collection(pytester: pytest.Pytester) -> None:
     (pytester.path / "b.mcast.yaml").write_text("hosts: {a: virtul}\n")
-    result = pytester.runpytest_subprocess()
+    result = run_here(pytester)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*b.mcast.yaml:1:12: hosts.a: 'virtul' is not allowed; did you mean 'virtual'?*"])
     result.stdout.no_fnmatch_line("*Traceback*")
@@ -104,7 +106,7 @@ def test_a_mistake_is_an_error_of_the_collection(pytester: pytest.Pytester) -> N
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a file of which nobody can read the beginning")
 def test_a_file_that_cannot_be_read_is_an_error_of_the_collection(pytester: pytest.Pytester) -> None:
     (pytester.path / "b.mcast.yaml").symlink_to("/proc/self/mem")
-    result = pytester.runpytest_subprocess()
+    result = run_here(pytester)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*b.mcast.yaml: cannot read it: Input/output error"])
     result.stdout.no_fnmatch_line("*Traceback*")
@@ -113,7 +115,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_the_collection(pytester: pyte
 
 def test_local_hosts_use_the_interface_named(pytester: pytest.Pytester) -> None:
     (pytester.path / "c.mcast.yaml").write_text("title: Right here\nhosts: {here: local}\nmatrix: {family: [ipv4]}\n")
-    result = pytester.runpytest_subprocess("--mcast-iface=lo")
+    result = run_here(pytester, "--mcast-iface=lo")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["Right here (c.mcast.yaml)", "", "  ipv4-asm   to here", "  from here  pass"])
     text = 'hosts: {mac: {remote: "ssh=mac.example"}}\nmatrix: {family: [ipv4], mode: [asm]}\n'
@@ -138,10 +140,8 @@ def test_a_cell_that_cannot_be_proved_does_not_pass(pytester: pytest.Pytester, s
                 raise MissingCapability("packets", "there are none", "get some")
             monkeypatch.setattr(VirtualHost, "injector", refuse)
     """)
-    pytester.runpytest_subprocess().assert_outcomes(
-        passed=4, skipped=4
-    )  # from a host to itself nothing is to be proved
-    result = pytester.runpytest_subprocess("--mcast-require=packets")
+    run_here(pytester).assert_outcomes(passed=4, skipped=4)  # from a host to itself nothing is to be proved
+    result = run_here(pytester, "--mcast-require=packets")
     result.assert_outcomes(passed=4, failed=4)
     result.stdout.fnmatch_lines(["*mcast: packets is required by --mcast-require: there are none; get some"])
 
@@ -154,7 +154,8 @@ def test_files_of_one_name_outside_of_rootdir_are_two(pytester: pytest.Pytester,
         text = f"title: It is {name}\nhosts: {{one: {{status: planned, reason: none yet}}}}\nmatrix: {{family: [ipv4], mode: [asm]}}\n"
         pytester.mkdir(name).joinpath("a.mcast.yaml").write_text(text)
     paths = ["x/a.mcast.yaml::ipv4-asm[one->one]", "y"]
-    result = pytester.runpytest_subprocess(f"--rootdir={root}", "--mcast-report=out.json", *paths, *way)
+    arguments = (f"--rootdir={root}", "--mcast-report=out.json", *paths, *way)
+    result = pytester.runpytest_subprocess(*arguments) if way else run_here(pytester, *arguments)
     result.assert_outcomes(skipped=2)
     cells = read(pytester.path / "out.json").cells
     assert [cell.key["file"] for cell in cells] == ["../x/a.mcast.yaml", "../y/a.mcast.yaml"]

@@ -9,6 +9,8 @@ from pytest_mcast.doctor import CAPABILITIES
 from pytest_mcast.lab import private
 from pytest_mcast.plugin import marker, place, settings
 
+from ..support.pytests import run_here
+
 TIMEOUT = """
     import pytest
 
@@ -46,9 +48,7 @@ def test_precedence(
         pytester.makeini(f"[pytest]\nmcast_timeout = {ini}\n")
     if variable is not None:
         monkeypatch.setenv("PYTEST_MCAST_TIMEOUT", variable)
-    result = pytester.runpytest_subprocess(
-        "-s", "--mcast-require=all", *([f"--mcast-timeout={option}"] if option else [])
-    )
+    result = run_here(pytester, "-s", "--mcast-require=all", *([f"--mcast-timeout={option}"] if option else []))
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines([f"*{expected}*"])
 
@@ -64,7 +64,7 @@ def test_iface_is_found_by_name_index_and_address(pytester: pytest.Pytester, ifa
             assert mcast_receiver.recv().payload == b"x"
             assert (mcast_iface.name, mcast_iface.index) == ("lo", 1)
     """)
-    result = pytester.runpytest_subprocess(f"--mcast-iface={iface}", "--mcast-require=all")
+    result = run_here(pytester, f"--mcast-iface={iface}", "--mcast-require=all")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
         [f"mcast: iface {iface} (--mcast-iface)*", "mcast: the fixtures lived on lo of this machine"]
@@ -99,17 +99,17 @@ def test_iface_is_found_by_name_index_and_address(pytester: pytest.Pytester, ifa
 )
 def test_a_wrong_value_is_a_usage_error(pytester: pytest.Pytester, arguments: list[str], text: str) -> None:
     pytester.makepyfile("def test_it(): pass")
-    result = pytester.runpytest_subprocess(*arguments)
+    result = run_here(pytester, *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {text}"])
 
 
 def test_a_wrong_value_in_a_file_names_key_and_file(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nmcast_timeout = soon\nmcast_lab = off\n")
-    result = pytester.runpytest_subprocess()
+    result = run_here(pytester)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: mcast_timeout in tox.ini: could not convert string to float: 'soon'"])
-    result = pytester.runpytest_subprocess("-o", "mcast_timeout=3", "-o", "mcast_lab=yes")
+    result = run_here(pytester, "-o", "mcast_timeout=3", "-o", "mcast_lab=yes")
     result.stderr.fnmatch_lines(["ERROR: mcast_lab in -o: 'yes' is not one of auto, on, off"])
 
 
@@ -137,7 +137,7 @@ def test_export_tells_the_interface_and_takes_it_back(
             print("during", os.environ["MY_IFACE"], os.environ["MY_ALL"])
     """)
     monkeypatch.setenv("MY_IFACE", "before")
-    result = pytester.runpytest_subprocess("-s", "--mcast-iface=lo")
+    result = run_here(pytester, "-s", "--mcast-iface=lo")
     result.stdout.fnmatch_lines(["*during lo 1 127.0.0.1 ::1*", "after before None"])
     result = pytester.runpytest_subprocess("-s", "--mcast-lab")
     result.stdout.fnmatch_lines(["*during eth0 * 10.* fd*", "after before None"])

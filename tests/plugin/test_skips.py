@@ -97,7 +97,7 @@ def test_the_summary_groups_by_cause_and_required_says_the_same(home: Runner) ->
         "remedy": "bring a network",
     }
     assert data["test_in_setup"]["cause"] == ""
-    failed = home([*PYTEST, "--mcast-require=all", "-n2"])
+    failed = home([*PYTEST, "--mcast-require=all", "-n1"])
     assert "4 failed, 1 skipped, 1 xfailed, 1 error" in failed.stdout, failed.stdout
     assert set(_grouped(failed.stdout)) == set(_grouped(skipped.stdout)) != set()
     for name, missing in _missing(home).items():

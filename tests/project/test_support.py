@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import AS_USER
+from ..conftest import AS_USER, Runner
 from ..support.programs import program
 
 PROGRAMS = AS_USER.with_name("programs.py")
@@ -91,3 +91,11 @@ def test_an_ordinary_user_reaches_programs_below_a_closed_directory(tmp_path: Pa
     )
     user = os.geteuid() or 65534
     assert (result.stdout, result.stderr) == (f"{user} 1.2.3\n", "")
+
+
+def test_no_pytest_that_tests_start_loads_anyio(pytester: pytest.Pytester, home: Runner) -> None:
+    test = "import sys\n\ndef test_it():\n    assert 'anyio' not in sys.modules"
+    pytester.makepyfile(test)
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+    home.write(test)
+    assert home([sys.executable, "-m", "pytest"]).returncode == 0
