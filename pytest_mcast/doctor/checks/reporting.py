@@ -116,11 +116,11 @@ def _nothing_joined(flow: Flow) -> Iterator[Match]:
     values = {"host": end.name, "group": group, "interface": end.interface}
     if not joined:
         seen = f"{end.name} has no membership of {group} on {end.interface}"
-        yield Match("certain", (seen,), {**values, "source": ""})
+        yield Match("certain", (seen,), {**values, "what": group})
     elif source is not None and all(each["mode"] == "include" and source not in each["sources"] for each in joined):
         sources = ", ".join(sorted({one for each in joined for one in each["sources"]}))
         seen = f"{end.name} has joined {group} on {end.interface} for {sources}"
-        yield Match("certain", (seen,), {**values, "source": f" from {source}"})
+        yield Match("certain", (seen,), {**values, "what": f"{group} from {source}"})
 
 
 def _joined_before(flow: Flow) -> Iterator[Match]:
@@ -235,7 +235,7 @@ CHECKS: tuple[Check, ...] = (
         id="reports.nothing-joined",
         stage="network",
         condition=_nothing_joined,
-        sentence="{host} has not joined {group}{source} on {interface}, so that it has nothing to report",
+        sentence="{host} has not joined {what} on {interface}, so that it has nothing to report",
         cure="join it there before the report is expected",
         reads=("memberships of who should report",),
         reference="RFC 3376 section 5.1; RFC 3810 section 6.1",
