@@ -53,6 +53,9 @@ def plain_call_flow(error: BaseException, observation: Observation, moment: Mome
     party = None if last is None else _party(moment, last.inode, last.namespace)
     if last is None or party is None or last.event != f"socket.{method}":
         return None
+    sock = _value(node.func.value, frame) if isinstance(node.func, ast.Attribute) else None
+    if isinstance(sock, socket.socket) and _inode_of(sock) not in (None, last.inode):  # that one's call was not noted
+        return None
     address, port = last.address
     if call == "send":
         channel = Channel.unchecked(address, port)
@@ -70,7 +73,7 @@ def _join(error: OSError, node: ast.Call, frame: FrameType, observation: Observa
     sock = _value(node.func.value, frame)
     if family is None or not isinstance(sock, socket.socket):
         return None
-    inode = os.fstat(sock.fileno()).st_ino if sock.fileno() >= 0 else None  # else closed by now
+    inode = _inode_of(sock)
     namespace = (
         next(iter(moment.readings.values())).get("namespace", Reading()).value if len(moment.readings) == 1 else None
     )
@@ -82,6 +85,12 @@ def _join(error: OSError, node: ast.Call, frame: FrameType, observation: Observa
     port = next((each["local"][1] for each in options if "local" in each), 0)
     party = replace(party, sockets=options)
     return observation.flow(Channel.unchecked(group, port), receiver=party, call="join", error=error, moment=moment)
+
+
+def _inode_of(sock: socket.socket) -> int | None:
+    """Return the inode of a socket, of whatever class of the user's; None when it is closed by now."""
+    descriptor = socket.socket.fileno(sock)
+    return os.fstat(descriptor).st_ino if descriptor >= 0 else None
 
 
 def _is_address(host: str) -> bool:

@@ -24,11 +24,12 @@ __all__ = ["Call", "Sends", "Sent"]
 _SENDING = ("socket.sendto", "socket.sendmsg")
 _OPENING = "socket.__new__"
 _HEARD = frozenset((*_SENDING, _OPENING, "socket.bind"))
+_UDP = socket.SOCK_DGRAM, socket.IPPROTO_UDP
 _FIRST_OCTETS = frozenset(map(str, range(224, 240)))
 # The methods as they are, whatever a class of the user's has in their place.
 _descriptor_of = socket.socket.fileno
 _getsockopt = socket.socket.getsockopt
-_SO_PROTOCOL, _SO_NETNS_COOKIE = 38, 71  # asm-generic/socket.h
+_SO_TYPE, _SO_PROTOCOL, _SO_DOMAIN, _SO_NETNS_COOKIE = 3, 38, 39, 71  # asm-generic/socket.h
 
 
 _MOST_DESCRIBED = 1000  # sockets between two clear(), each of which takes some 0.05 ms
@@ -37,7 +38,10 @@ _listening: set[Sends] = set()
 
 @dataclass(frozen=True)
 class Call:
-    """A call of a socket, by its audit event: with an address and port, the socket's inode, family, and namespace (cookie)."""
+    """A call of a UDP socket, by its audit event: with an address and port, the socket's inode, family, and namespace (cookie).
+
+    The namespace is that of a socket that was to be bound; None of one that sends, and where it is not told.
+    """
 
     event: str
     address: tuple[str, int]
@@ -61,7 +65,8 @@ class Sends:
     """What has been sent to groups since the last ``clear()``, by the inodes of sockets; of the newest ``MOST`` of them.
 
     It is told by a hook that stays in the process (``sys.addaudithook``) and costs 0.1 us for each event of Python's; from
-    ``start()`` to ``stop()`` it is 2 us more for a datagram to a group.
+    ``start()`` to ``stop()`` it is 1 to 2 us more for a datagram to a group, and some 8 us for the first one to each address
+    after any socket was opened in the process, as by ``accept()``: its descriptor may have been another one's.
     """
 
     def __init__(self) -> None:
@@ -70,7 +75,7 @@ class Sends:
         self._again: dict[tuple[str, int, tuple[Any, ...]], Call] = {}
         self._count = 0
         self._thread = 0
-        #: The last call in the thread that has started this.
+        #: The last call in the thread that has started this; None when that was none that is noted.
         self.last: Call | None = None
 
     def start(self) -> None:
@@ -100,23 +105,32 @@ class Sends:
         if event == _OPENING:
             self._again.clear()
             return
+        if isinstance(address, tuple) and isinstance(
+            address[0], int
+        ):  # netlink(7): our own, whoever looks at something
+            return
+        watched = threading.get_ident() == self._thread
+        if watched:
+            self.last = None  # what is not noted, or raises here, is not to be taken for the call before
         if not isinstance(address, tuple) or not isinstance(address[0], str):
             return
         descriptor = _descriptor_of(sock)
         again = self._again.get((event, descriptor, address))
         if again is not None:
-            if threading.get_ident() == self._thread:
+            if watched:
                 self.last = again
             return
         group = address[0].partition("%")[0]  # Python passes over a zone here, and takes the scope id behind
         sending = event in _SENDING
         if sending and not _is_group(group):
             return
+        if (_getsockopt(sock, socket.SOL_SOCKET, _SO_TYPE), _getsockopt(sock, socket.SOL_SOCKET, _SO_PROTOCOL)) != _UDP:
+            return
         group, port = _canonical(group), int(address[1])
         inode = os.fstat(descriptor).st_ino
-        namespace = None if sending else _namespace_of(sock)
-        call = Call(event, (group, port), inode, "ipv4" if len(address) == 2 else "ipv6", namespace)
-        if threading.get_ident() == self._thread:
+        family = "ipv6" if _getsockopt(sock, socket.SOL_SOCKET, _SO_DOMAIN) == socket.AF_INET6 else "ipv4"
+        call = Call(event, (group, port), inode, family, None if sending else _namespace_of(sock))
+        if watched:
             self.last = call
         if not sending:
             return
@@ -162,10 +176,8 @@ def _canonical(host: str) -> str:
 
 
 def _namespace_of(sock: socket.socket) -> int | None:
-    """Return the namespace (cookie) of a UDP socket; None of another one, and where it is not told."""
+    """Return the namespace (cookie) of a socket; None where it is not told."""
     try:
-        if _getsockopt(sock, socket.SOL_SOCKET, _SO_PROTOCOL) != socket.IPPROTO_UDP:
-            return None
         return int.from_bytes(_getsockopt(sock, socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), sys.byteorder)
     except OSError:  # before Linux 5.14
         return None

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 
 import pytest
 
 from pytest_mcast import LabView
 from pytest_mcast.doctor import Observation, explain
 
+from .shell import sh
+
 GROUP = "10.1.2.3"  # which is none: EINVAL
 REST = bytes(4)
+_IP_MTU_DISCOVER, _IP_PMTUDISC_DO = 10, 2  # linux/in.h
 
 
 class Holder:
@@ -80,3 +84,62 @@ def test_a_port_that_is_taken(mcast_lab: LabView, who: str, *, left: bool) -> No
         (diagnosis,) = explain(caught.value, observation, [host], stale=stale)
     assert [finding.check for finding in diagnosis.findings] == ["port.taken"]
     assert who in diagnosis.findings[0].cause
+
+
+def test_a_refused_unicast_is_not_the_multicast_before(mcast_lab: LabView) -> None:
+    near, far = mcast_lab.link("near"), mcast_lab.link("far")
+    host = mcast_lab.host(interfaces={"eth0": near, "eth1": far})
+    sh(host, "ip link set eth1 mtu 1300; ip route add 10.9.0.0/16 dev eth1")
+    with Observation(host) as observation, host:
+        observation.sends.start()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DO)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(host.source("ipv4")))
+            sock.sendto(bytes(1400), ("239.1.2.3", 5000))
+            with pytest.raises(OSError, match="Message too long") as caught:
+                sock.sendto(bytes(1400), ("10.9.0.1", 5000))
+            assert explain(caught.value, observation, [host]) == []
+
+
+class Mine(socket.socket):
+    """As of a library that has its own idea of sockets."""
+
+    def fileno(self) -> int:
+        raise RuntimeError("mine")
+
+
+def _bind(sock: socket.socket) -> None:
+    sock.bind(("", 5000))
+
+
+def _join(sock: socket.socket) -> None:
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(GROUP) + REST)
+
+
+@pytest.mark.parametrize(("call", "check"), [(_bind, "port.taken"), (_join, "group.unicast")])
+def test_the_methods_of_a_class_of_the_user_s_are_not_run(
+    mcast_lab: LabView, call: Callable[[socket.socket], None], check: str
+) -> None:
+    host = mcast_lab.host()
+    with Observation(host) as observation, host, Holder().sock as holder, Mine(type=socket.SOCK_DGRAM) as sock:
+        observation.sends.start()
+        holder.bind(("", 5000))
+        with pytest.raises(OSError, match=r"Address already in use|Invalid argument") as caught:
+            call(sock)
+        (diagnosis,) = explain(caught.value, observation, [host])
+    assert [finding.check for finding in diagnosis.findings] == [check]
+
+
+def test_a_call_that_is_not_noted_is_not_one_of_another_socket(mcast_lab: LabView) -> None:
+    host = mcast_lab.host()
+    with ExitStack() as stack, Observation(host) as observation, host:
+        holder, other = stack.enter_context(Holder().sock), stack.enter_context(Holder().sock)
+        first, second = (stack.enter_context(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)) for _ in range(2))
+        observation.sends.start()
+        holder.bind(("", 5000))
+        with suppress(OSError):
+            other.bind(("", 5000))
+        first.bind((0, 0))
+        with pytest.raises(OSError, match="Address already in use") as caught:
+            second.bind(first.getsockname())
+        assert explain(caught.value, observation, [host]) == []

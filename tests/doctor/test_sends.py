@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
@@ -104,6 +104,51 @@ def test_another_socket_of_the_same_number_is_another_one(sends: Sends) -> None:
     assert list(sends.found()) == inodes
     assert sends.last is not None
     assert sends.last.inode == inodes[1]
+
+
+def _unicast(sock: socket.socket) -> None:
+    sock.sendto(b"", ("127.0.0.1", 9))
+
+
+def _to_a_path(_: socket.socket) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind("")
+
+
+def _of_a_closed_one(sock: socket.socket) -> None:
+    sock.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        sock.sendto(b"", GROUP)
+
+
+@pytest.mark.parametrize("call", [_unicast, _to_a_path, _of_a_closed_one])
+def test_the_call_before_is_not_taken_for_one_that_is_not_noted(
+    sends: Sends, call: Callable[[socket.socket], None]
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for _ in range(2):
+            sock.sendto(b"", GROUP)
+            assert sends.last is not None
+        call(sock)
+    assert sends.last is None
+
+
+@pytest.mark.parametrize("protocol", [socket.IPPROTO_IGMP, socket.IPPROTO_UDP])
+def test_what_a_raw_socket_sends_is_nobody_s_port(sends: Sends, protocol: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, protocol) as sock:
+        sock.sendto(bytes(8), ("239.9.9.9", 0))
+    assert sends.found() == {}
+    assert sends.last is None
+
+
+def test_the_family_is_the_socket_s(sends: Sends) -> None:
+    families = []
+    for family, any_address in ((socket.AF_INET, ""), (socket.AF_INET6, "::")):
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.bind((any_address, 0))
+            assert sends.last is not None
+            families.append((sends.last.family, sends.last.namespace is not None))
+    assert families == [("ipv4", True), ("ipv6", True)]
 
 
 def test_closed_sockets_and_many_of_them(sends: Sends) -> None:
