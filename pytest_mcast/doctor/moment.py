@@ -21,6 +21,7 @@ from .flow import Changes
 
 if TYPE_CHECKING:
     from pytest_mcast.lab import ImpairedCable
+    from pytest_mcast.lab.mfc import MfcEntry
     from pytest_mcast.lab.port import Port
 
 __all__ = ["Moment", "endpoints_of", "fleeting", "fleeting_of_switches", "impaired_cables", "inodes_of"]
@@ -45,6 +46,8 @@ class Moment:
     switches: Mapping[int, Mapping[str, Reading]] = field(default_factory=dict)
     #: The impaired cables of the lab.
     cables: Mapping[Port, ImpairedCable] = field(default_factory=dict)
+    #: What the hosts between links forwarded, by families; one that routed no multicast has none of them.
+    forwarding: Mapping[Host, Mapping[str, tuple[MfcEntry, ...]]] = field(default_factory=dict)
     #: What the hosts were called.
     names: Mapping[Host, str] = field(default_factory=dict)
     #: The sockets of this process, by their inodes.

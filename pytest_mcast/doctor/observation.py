@@ -18,6 +18,7 @@ from .counters import changes_between
 from .describing import Joinable, describe_socket
 from .facts import Facts, NotRead
 from .flow import Changes, End, Flow
+from .forwarding import forwarding_between
 from .holders import with_holders
 from .moment import Moment, endpoints_of, fleeting, fleeting_of_switches, impaired_cables, inodes_of
 from .own_sockets import opened_here, own_sockets
@@ -87,9 +88,17 @@ class Observation:
         endpoints += own_sockets(readings, own, inodes_of(readings).union(stale), self.sends.found())
         changes = {host: self.changes(host) for host in readings}
         names = {host: str(host) for host in readings}
-        cables = impaired_cables(readings)
-        switches = fleeting_of_switches(readings)
-        return Moment(tuple(endpoints), readings, changes, switches, cables, names, own, tuple(stale))
+        return Moment(
+            tuple(endpoints),
+            readings,
+            changes,
+            switches=fleeting_of_switches(readings),
+            cables=impaired_cables(readings),
+            forwarding=forwarding_between(readings),
+            names=names,
+            own=own,
+            stale=tuple(stale),
+        )
 
     def changes(self, host: Host) -> Changes:
         """Return what has been counted on a host since the mark."""
@@ -128,9 +137,10 @@ class Observation:
             origin, destination = (
                 _named(end, party, moment) for end, party in ((origin, sender), (destination, receiver))
             )
+        report = call == "report"
         known = {
             **_of_sender(origin, channel),
-            **({} if sender is None or receiver is None else between(sender, receiver, channel, moment)),
+            **({} if sender is None or receiver is None else between(sender, receiver, channel, moment, report=report)),
             **known,
         }
         return Flow(channel, origin, destination, call=call, error=error, **known)

@@ -11,11 +11,12 @@ from dataclasses import replace
 import pytest
 
 from pytest_mcast import Channel, Lab, LabView, VirtualHost
+from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.doctor import Flow, Match, Observation, Party, diagnose
 from pytest_mcast.doctor.check import Check
 from pytest_mcast.doctor.checks import CHECKS
 from pytest_mcast.doctor.describing import MOST
-from pytest_mcast.doctor.moment import fleeting
+from pytest_mcast.doctor.moment import Moment, fleeting
 from pytest_mcast.lab import Exactly
 
 
@@ -61,6 +62,43 @@ def test_what_is_gone_keeps_nobody_from_the_rest(mcast_lab: LabView) -> None:
         assert {each.refused for each in flow.sender.facts.snapshot.readings.values()} == {"the host is gone"}
 
 
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_what_a_router_forwarded_then_counts(mcast_lab: LabView, family: str) -> None:
+    here, there = mcast_lab.link("here"), mcast_lab.link("there")
+    tx, rx = mcast_lab.host("tx", interfaces={"eth0": here}), mcast_lab.host("rx", interfaces={"eth0": there})
+    router = mcast_lab.router("r", interfaces={"eth0": here, "eth1": there})
+    channel = mcast_lab.channel(family, scope={"ipv4": None, "ipv6": "site-local"}[family])
+
+    def found(moment: Moment | None) -> list[str]:
+        flow = observation.flow(channel, sender=Party(tx), receiver=Party(rx), moment=moment)
+        return [each.check for each in diagnose(flow).findings if each.check in ("router.entry", "links.apart")]
+
+    with Observation(tx, rx) as observation:
+        router.route(channel.group, "eth0", ["eth1"])
+        forwarding = observation.moment([tx, rx])
+        router.unroute(channel.group, "eth0")
+        assert found(forwarding) == []
+        without = observation.moment([tx, rx])
+        router.route(channel.group, "eth0", ["eth1"])
+        assert found(without) == ["router.entry"]
+        router.unroute(channel.group, "eth0")
+        assert found(None) == ["router.entry"]
+        router.close()
+        assert (found(forwarding), found(None)) == ([], ["links.apart"])
+
+
+def test_a_host_that_has_begun_to_route_since_did_not_then(mcast_lab: LabView) -> None:
+    here, there = mcast_lab.link("here"), mcast_lab.link("there")
+    tx, rx = mcast_lab.host("tx", interfaces={"eth0": here}), mcast_lab.host("rx", interfaces={"eth0": there})
+    router, channel = mcast_lab.router("r", interfaces={"eth0": here, "eth1": there}), mcast_lab.channel()
+    with Observation(tx, rx) as observation:
+        moment = observation.moment([tx, rx])
+        router.route(channel.group, "eth0", ["eth1"])
+        flow = observation.flow(channel, sender=Party(tx), receiver=Party(rx), moment=moment)
+        assert flow.apart is not None
+        assert (flow.apart.routers, flow.apart.forwarders) == ((), ())
+
+
 @pytest.mark.parametrize("routed", [False, True])
 def test_a_cable_that_was_impaired_then_is_named(mcast_lab: LabView, routed: bool) -> None:
     here, there = mcast_lab.link("here"), mcast_lab.link("there" if routed else "here")
@@ -74,8 +112,9 @@ def test_a_cable_that_was_impaired_then_is_named(mcast_lab: LabView, routed: boo
         with here.impair(worse, loss=Exactly(1)) as cable:
             receiver, sender = rx.receiver(channel), tx.sender(channel, ttl=2)
             sender.send(b"lost")
+            lost = Deadline(5.0)
             while not cable.to_host.lost:
-                pass
+                assert not lost.passed()
             moment = observation.moment([tx, rx])
         ends = Party(tx, [sender.socket]), Party(rx, [receiver.subscription.socket])
         flow = observation.flow(channel, sender=ends[0], receiver=ends[1], moment=moment, sent=1, received=0)

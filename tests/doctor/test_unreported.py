@@ -50,6 +50,25 @@ def test_what_was_joined_then_is_what_counts(mcast_lab: LabView, *, kept: bool) 
     assert ("reports.nothing-joined" in diagnosis.unchecked) is not kept
 
 
+@pytest.mark.parametrize(("impairment", "named"), [({"loss": 1.0}, False), ({"delay": 9.0}, True)])
+def test_a_cable_that_loses_datagrams_loses_no_reports(
+    mcast_lab: LabView, impairment: dict[str, float], *, named: bool
+) -> None:
+    switch = mcast_lab.switch("loses", snooping=True)
+    channel = mcast_lab.channel()
+    tx, rx = (mcast_lab.host(name, interfaces={"eth0": switch}) for name in ("tx", "rx"))
+    with Observation(tx, rx) as observation, switch.impair(rx, **impairment), tx.listen() as listener:
+        with pytest.raises(MdbTimeout) as no_entry:
+            switch.wait_for_entry(channel, rx, timeout=0)
+        with pytest.raises(NotReported) as no_report:
+            listener.expect_report(channel, sender=rx, timeout=0)
+        checks = [
+            {finding.check for each in explain(caught.value, observation, [tx, rx]) for finding in each.findings}
+            for caught in (no_entry, no_report)
+        ]
+    assert ["cable.impaired" in each for each in checks] == [named, named]
+
+
 def test_an_expected_query_is_no_report(mcast_lab: LabView) -> None:
     host = mcast_lab.host("tx")
     with Observation(host) as observation, host.listen() as listener:
