@@ -341,7 +341,7 @@ def _sender_of(receiver: Endpoint, endpoints: Sequence[Endpoint]) -> tuple[Endpo
     fitting = [each for each in senders if each.channel and _address(each.channel) == _address(channel)]
     if fitting:
         # The one that may send to it, which has sent, and is the newest.
-        return max(fitting, key=lambda each: (each.channel == channel, each.count != 0)), ()
+        return max(reversed(fitting), key=lambda each: (each.channel == channel, each.count != 0)), ()
     family = [each for each in senders if each.channel is None and each.options.get("family") == channel.family]
     others = [each for each in family if each.options != receiver.options]
     elsewhere = tuple(dict.fromkeys(each.channel for each in senders if each.channel is not None))

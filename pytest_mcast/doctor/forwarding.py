@@ -52,7 +52,9 @@ def forwards(
 def _read(host: Host, family: str) -> tuple[MfcEntry, ...] | None:
     with host.inside():
         try:
-            lines = Path("/proc/thread-self/net", _INTERFACES[family]).read_text("utf-8", "surrogateescape").splitlines()
+            lines = (
+                Path("/proc/thread-self/net", _INTERFACES[family]).read_text("utf-8", "surrogateescape").splitlines()
+            )
         except OSError:  # the kernel cannot
             return None
         if len(lines) < 2:  # the first is the heading

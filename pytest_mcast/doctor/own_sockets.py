@@ -65,15 +65,16 @@ def own_sockets(
     found: list[Endpoint] = []
     for host, sockets in chosen.items():
         interface = _interface(host)
-        with host.inside(), suppress(OSError):  # an interface that is gone by now
+        with host.inside():
             joinable = Joinable(readings[host])
             for inode, descriptor in sockets:
                 sock = duplicate(descriptor, inode)
-                if sock is not None:  # else closed by now
-                    with sock:
-                        options = describe_socket(sock, joinable)
-                        found += _receivers(host, options)
-                        found += _senders(host, interface, options, sends.get(inode))
+                if sock is None:  # closed by now
+                    continue
+                with sock, suppress(OSError):  # whatever it may not tell: the others do
+                    options = describe_socket(sock, joinable)
+                    found += _receivers(host, options)
+                    found += _senders(host, interface, options, sends.get(inode))
     for inode, sent in sends.items():
         host = None if inode in opened or inode in known else places.get(sent.options.get("namespace"))
         if host is not None and not host.gone:
@@ -98,9 +99,12 @@ def _interface(host: Host) -> str | None:
 def _receivers(host: Host, options: Mapping[str, Any]) -> Iterator[Endpoint]:
     port = options.get("local", ["", 0])[1]
     for each in options.get("joined", ()):
+        name = _named(each["index"])
+        if name is None:  # the interface is gone by now
+            continue
         source = each["sources"][0] if each["mode"] == "include" and each["sources"] else None
         channel = Channel.unchecked(each["group"], port, source)
-        yield Endpoint(host, "receiver", channel, socket.if_indextoname(each["index"]), options)
+        yield Endpoint(host, "receiver", channel, name, options)
 
 
 def _senders(host: Host, interface: str | None, options: Mapping[str, Any], sent: Sent | None) -> Iterator[Endpoint]:
@@ -112,7 +116,7 @@ def _senders(host: Host, interface: str | None, options: Mapping[str, Any], sent
         port = options.get("local", ["", 0])[1]
         yield Endpoint(host, "sender", _peer(options), out, options, 0 if port == 0 else None)  # the first takes a port
         return
-    for group, port, scope in sent.to:
+    for group, port, scope in tuple(sent.to):  # another thread may send to another group meanwhile
         to = _named(scope)
         more = {} if to is None else {"sent_to": to}
         yield Endpoint(host, "sender", Channel.unchecked(group, port), to or out, {**options, **more})

@@ -114,16 +114,16 @@ def _party(moment: Moment, inode: int | None, namespace: int | None) -> Party | 
 
 
 def _groups_in(node: ast.expr, frame: FrameType, family: str) -> Iterator[str]:
-    """Yield the addresses that a request begins with, or is made of, as far as names and constants tell."""
+    """Yield the addresses that a request begins with, or is made of in that order, as far as names and constants tell."""
     request = _value(node, frame)
     size = {"ipv4": 4, "ipv6": 16}[family]
     if isinstance(request, bytes) and len(request) > size:
         yield str(ipaddress.ip_address(request[:size]))
-    for each in ast.walk(node):
-        if isinstance(each, ast.Call) and each.args and _last_name(each.func) in ("inet_aton", "inet_pton"):
-            address = _value(each.args[-1], frame)
-            if isinstance(address, str) and _is_address(address):
-                yield address
+    calls = [each for each in ast.walk(node) if isinstance(each, ast.Call) and each.args]
+    for each in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
+        address = _value(each.args[-1], frame) if _last_name(each.func) in ("inet_aton", "inet_pton") else None
+        if isinstance(address, str) and _is_address(address):
+            yield address
 
 
 def _last_name(node: ast.expr) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
@@ -16,6 +17,7 @@ from .shell import sh
 
 GROUP = "10.1.2.3"  # which is none: EINVAL
 REST = bytes(4)
+IP_ADD_SOURCE_MEMBERSHIP = 39  # of Python since 3.12
 _IP_MTU_DISCOVER, _IP_PMTUDISC_DO = 10, 2  # linux/in.h
 
 
@@ -66,6 +68,34 @@ def test_a_refused_join(mcast_lab: LabView, call: Callable[[Holder], None], *, f
         diagnoses = explain(caught.value, observation, [host])
     assert [finding.check for each in diagnoses for finding in each.findings] == ["group.unicast"] * found
     assert holder.asked == asked
+
+
+def _added(sock: socket.socket) -> None:
+    group, mine, source = GROUP, "10.255.255.254", "239.9.9.9"
+    sock.setsockopt(
+        socket.IPPROTO_IP,
+        IP_ADD_SOURCE_MEMBERSHIP,
+        socket.inet_aton(group) + socket.inet_aton(mine) + socket.inet_aton(source),
+    )
+
+
+def _packed(sock: socket.socket) -> None:
+    group, mine, source = GROUP, "10.255.255.254", "239.9.9.9"
+    sock.setsockopt(
+        socket.IPPROTO_IP,
+        IP_ADD_SOURCE_MEMBERSHIP,
+        struct.pack("4s4s4s", socket.inet_aton(group), socket.inet_aton(mine), socket.inet_aton(source)),
+    )
+
+
+@pytest.mark.parametrize("call", [_added, _packed])
+def test_the_group_is_the_first_address_of_three(mcast_lab: LabView, call: Callable[[socket.socket], None]) -> None:
+    host = mcast_lab.host()
+    with Observation(host) as observation, host, Holder().sock as sock:
+        with pytest.raises(OSError, match="Invalid argument") as caught:
+            call(sock)
+        (diagnosis,) = explain(caught.value, observation, [host])
+    assert (diagnosis.flow.channel.group, diagnosis.findings[0].check) == (GROUP, "group.unicast")
 
 
 @pytest.mark.parametrize(
