@@ -116,6 +116,46 @@ def test_a_port_that_is_taken(mcast_lab: LabView, who: str, *, left: bool) -> No
     assert who in diagnosis.findings[0].cause
 
 
+@pytest.mark.parametrize(
+    ("family", "held", "wildcard"),
+    [
+        (socket.AF_INET, "224.0.0.251", ""),
+        (socket.AF_INET, "127.0.0.1", "0.0.0.0"),
+        (socket.AF_INET6, "::1", "::"),
+        (socket.AF_INET6, "ff05::fb", "::"),
+    ],
+)
+def test_a_port_that_is_taken_on_one_address(
+    mcast_lab: LabView, family: socket.AddressFamily, held: str, wildcard: str
+) -> None:
+    host = mcast_lab.host()
+    with ExitStack() as stack, Observation(host) as observation, host:
+        beside, holder, sock = (stack.enter_context(socket.socket(family, socket.SOCK_DGRAM)) for _ in range(3))
+        beside.bind((held, 5000))
+        holder.bind((held, 5353))
+        observation.sends.start()
+        with pytest.raises(OSError, match="Address already in use") as caught:
+            sock.bind((wildcard, 5353))
+        (diagnosis,) = explain(caught.value, observation, [host])
+    assert [finding.check for finding in diagnosis.findings] == ["port.taken"]
+    assert f"socket on {held} port 5353" in diagnosis.findings[0].evidence[1]
+
+
+def test_a_socket_for_ipv6_only_has_not_the_port_for_ipv4(mcast_lab: LabView) -> None:
+    host = mcast_lab.host()
+    with ExitStack() as stack, Observation(host) as observation, host:
+        beside = stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
+        beside.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        beside.bind(("::", 5353))
+        holder, sock = (stack.enter_context(Holder().sock) for _ in range(2))
+        holder.bind(("", 5353))
+        observation.sends.start()
+        with pytest.raises(OSError, match="Address already in use") as caught:
+            sock.bind(("", 5353))
+        holder.close()
+        assert explain(caught.value, observation, [host]) == []
+
+
 def test_a_refused_unicast_is_not_the_multicast_before(mcast_lab: LabView) -> None:
     near, far = mcast_lab.link("near"), mcast_lab.link("far")
     host = mcast_lab.host(interfaces={"eth0": near, "eth1": far})

@@ -18,6 +18,7 @@ __all__ = ["CHECKS"]
 # What a membership takes of net.core.optmem_max, in bytes on a machine of 64 bits: struct ip_mc_socklist and struct
 # ipv6_mc_socklist as slabs; measured by joining until it was refused (Linux 6.18: 48 and 56 bytes).
 _BYTES = {"ipv4": 48, "ipv6": 56}
+_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - what is looked for
 _MLD_SOURCES = 64  # mld_max_msf where it cannot be read: in all network namespaces but the first
 
 
@@ -133,11 +134,12 @@ def _port_taken(flow: Flow) -> Iterator[Match]:
     readings = end.facts.snapshot.readings
     holders = end.facts.read("holders") if "holders" in readings else {}  # of another user's nobody may know
     joined = end.facts.memberships(flow.channel.group, end.interface)  # else it may be this socket's own
-    wildcards = ("0.0.0.0", "::", flow.channel.group)  # noqa: S104 - what is looked for
+    everywhere = flow.call == "bind" and flow.channel.group in _WILDCARDS  # in the way of each address, and each in its
     for sock in end.facts.sockets(flow.channel.port):
-        # A socket of IPv6 on the wildcard address has the port for IPv4, too.
-        alike = sock["family"] == flow.channel.family or sock["local"] == "::" or flow.channel.family == "ipv6"
-        if not alike or sock["local"] not in wildcards:
+        # A socket of IPv6 on the wildcard address has the port for IPv4, too, unless it is for IPv6 only.
+        both = sock["local"] == "::" and not sock.get("v6only")
+        alike = sock["family"] == flow.channel.family or both or flow.channel.family == "ipv6"
+        if not alike or not (everywhere or sock["local"] in (*_WILDCARDS, flow.channel.group)):
             continue
         program = holders.get(str(sock["inode"]))
         who = f"user {sock['uid']}" if program is None else f"{program}, user {sock['uid']}"
