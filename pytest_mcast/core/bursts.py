@@ -56,6 +56,7 @@ class Burst:
     batches: Tuple[int, ...] = field(repr=False)
     nonce: bytes = field(repr=False)
     sender: Sender = field(repr=False, compare=False)
+    #: Which were sent, as many as there are: a number could not be changed here.
     _ends: List[None] = field(default_factory=list, repr=False, compare=False)
 
     @property

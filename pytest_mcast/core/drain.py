@@ -166,6 +166,7 @@ class Drain:
         self._error: Optional[BaseException] = None
         self._others: List[Datagram] = []
         self._closed = False
+        self._ends_lost = 0  # at the last account
         self._strangers = 0  # datagrams of no burst, and bursts, since the last account
         # The tap of a virtual host would take a copy of everything, and have no room for it soon.
         tap: Any = receiver.control
@@ -226,7 +227,8 @@ class Drain:
         gaps = tuple(tally.gaps(burst.count))
         before, self._drops = self._drops, system.kernel_drops(self._socket)
         tallies = list(self._tallies.values())
-        others = sum(each.ends_lost for each in tallies)
+        before_that, self._ends_lost = self._ends_lost, sum(each.ends_lost for each in tallies)
+        others = max(0, self._ends_lost - before_that)
         alone = self._strangers == 0 and not tally.duplicates
         alone = alone and all(each is tally or each.account is not None for each in tallies)
         self._strangers = 0

@@ -134,13 +134,15 @@ class Receiver:
         """Raise ``SubscriptionError`` when closed, and when a drain takes all that comes: its account would be wrong."""
         if self.closed:
             raise SubscriptionError(f"the receiver of {self.channel} is closed")
+        self._check_undrained()
+
+    def _check_undrained(self) -> None:
         if self._drain is not None and not self._drain.closed:
             raise SubscriptionError(f"the receiver of {self.channel} is being drained; close its drain first")
 
     def receive(self) -> Optional[Datagram]:
-        """Return the next datagram without waiting, or None; raises ``ReceiveError``, and as ``expect``."""
-        if self._drain is not None:
-            self._check_free()
+        """Return the next datagram without waiting, or None; raises ``ReceiveError``, and ``SubscriptionError`` while it is drained."""
+        self._check_undrained()
         if self.control is not None:
             self.control.pull()
         while True:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.deadline import Deadline
 from pytest_mcast.core.errors import InterfaceError, MissingCapability, ProgramError
 from pytest_mcast.wire.expectations import WantedReport
@@ -19,7 +20,6 @@ from .named import family_of, group_named, source_named
 from .netlink import Netlink
 
 if TYPE_CHECKING:
-    from pytest_mcast.core.channels import Channel
     from pytest_mcast.hosts import Host
 
     from .programs import Program
@@ -70,7 +70,9 @@ class RoutingDaemon:
             lines = self.program.output[seen:]
             if any(re.search(pattern, line) for line in lines):
                 if self._at_once:
-                    self.wait_for_route(channel.group, source=channel.source, timeout=deadline.remaining() or 0.0)
+                    what = f"no entry forwards {channel} to anywhere, for the member that it has heard of,"
+                    wanted = self._wanted(channel.group, channel.source, None, None)
+                    self._wait(channel.group, wanted, what, timeout, deadline)
                 return
             seen += len(lines)
         what = f"{self.router} has heard of no membership for {channel} in {timeout:g} s"
@@ -93,21 +95,13 @@ class RoutingDaemon:
         with the entries there are and the end of the log.
         """
         wanted = source_named(source, group)
-        by = self.router.names if incoming is None else (incoming,)
-
-        def found(entries: tuple[MfcEntry, ...]) -> MfcEntry | None:
-            for entry in _of(entries, group, wanted):
-                if entry.incoming in by and (interface in entry.outgoing if interface else _leads_away(entry)):
-                    return entry
-            return None
-
         came = "" if incoming is None else f" from {incoming}"
         what = f"no entry forwards ({wanted or '*'}, {group}){came} to {interface or 'anywhere'}"
         try:
-            return self._wait(group, found, what, timeout)
+            return self._wait(group, self._wanted(group, wanted, interface, incoming), what, timeout)
         except RouteTimeout as error:
             if self._member:
-                error.wanted = WantedReport.of(group, None, None, None, None, None)
+                error.wanted = WantedReport.of(Channel.unchecked(group, 0, wanted), None, None, None, None, None)
                 error.router, error.interface = self.router, interface
                 if self.router.lost is not None:
                     self.router.lost(error)
@@ -131,12 +125,31 @@ class RoutingDaemon:
         """End it; the kernel then forgets its entries. Again is no error."""
         self.program.stop()
 
+    def _wanted(
+        self, group: str, source: str | None, interface: str | None, incoming: str | None
+    ) -> Callable[[tuple[MfcEntry, ...]], MfcEntry | None]:
+        """Return what finds the entry that ``wait_for_route()`` waits for."""
+        by = self.router.names if incoming is None else (incoming,)
+
+        def found(entries: tuple[MfcEntry, ...]) -> MfcEntry | None:
+            for entry in _of(entries, group, source):
+                if entry.incoming in by and (interface in entry.outgoing if interface else _leads_away(entry)):
+                    return entry
+            return None
+
+        return found
+
     def _wait(
-        self, group: str, look: Callable[[tuple[MfcEntry, ...]], _Found | None], what: str, timeout: float
+        self,
+        group: str,
+        look: Callable[[tuple[MfcEntry, ...]], _Found | None],
+        what: str,
+        timeout: float,
+        deadline: Deadline | None = None,
     ) -> _Found:
-        """Wait until ``look`` finds something in the kernel's entries."""
+        """Wait until ``look`` finds something in the kernel's entries; ``deadline`` is that of ``timeout`` if it has begun."""
         family = family_of(group)
-        deadline = Deadline(timeout)
+        deadline = Deadline(timeout) if deadline is None else deadline
         with self.router.inside():
             connection = Netlink()
         with closing(connection) as events:

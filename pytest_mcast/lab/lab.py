@@ -236,12 +236,16 @@ class Lab:
             link.forget()
 
     def remove(self, host: VirtualHost) -> None:
-        """Take a host out of the lab."""
+        """Take a host out of the lab, and raise what has ended a wire of its impaired cables before."""
         self._hosts = {name: other for name, other in self._hosts.items() if other is not host}
-        for link in list(self._links.values()):
-            link.disconnect(host)
-            if isinstance(link, DirectLink) and host in link.ends:  # its number is free again
-                del self._links[link.name]
+        with ExitStack() as stack:
+            stack.callback(self._let_go, host)  # at last, whatever is raised
+            for link in list(self._links.values()):
+                stack.callback(link.disconnect, host)
+                if isinstance(link, DirectLink) and host in link.ends:  # its number is free again
+                    del self._links[link.name]
+
+    def _let_go(self, host: VirtualHost) -> None:
         host.close()
         self._free.extend(host.ports)
         host.ports.clear()

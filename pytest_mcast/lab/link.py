@@ -221,10 +221,12 @@ class Link:
 
     def disconnect(self, host: VirtualHost) -> None:
         """Take note that a host goes."""
-        for cable in self._impaired:
-            if cable.port.host is host:
-                cable.close()
+        theirs = [cable for cable in self._impaired if cable.port.host is host]
+        self._impaired = [cable for cable in self._impaired if cable not in theirs]
         self._ports = [port for port in self._ports if port.host is not host]
+        with ExitStack() as stack:
+            for cable in theirs:
+                stack.callback(cable.close)
 
     def check_own(self, what: str) -> None:
         """Raise ``InterfaceError`` when other tests are on this link."""

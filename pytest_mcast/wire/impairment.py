@@ -73,9 +73,12 @@ class Impairment:
                 raise ValueError(
                     f"{name} {value!r} is neither a probability from 0 to 1, nor Every(n), nor Exactly(1, 2)"
                 )
-        delays: list[Any] = list(self.delay) if isinstance(self.delay, (list, tuple)) else [self.delay] * 2
+        several = isinstance(self.delay, Sequence) and not isinstance(self.delay, str)
+        delays: list[Any] = list(self.delay) if several else [self.delay] * 2  # type: ignore[arg-type] # it is one
         if not (len(delays) == 2 and all(map(_is_number, delays)) and 0 <= delays[0] <= delays[1] < math.inf):
             raise ValueError(f"delay {self.delay!r} is not a number of seconds, nor two from the least to the most")
+        if several:
+            object.__setattr__(self, "delay", tuple(delays))
         if self.rate is not None and not (_is_number(self.rate) and 0 < self.rate < math.inf):
             raise ValueError(f"rate {self.rate!r} is not a positive number of bytes a second")
         if not _is_whole(self.seed):

@@ -68,7 +68,13 @@ class Bursts(support.LoopbackTestCase):
             self.assertTrue(emptied.wait(10))
             # As many of it as ends were dropped are lost on the way.
             account = drain.account(dataclasses.replace(burst, count=20 + ends, batches=tuple(range(20 + ends))))
+            gate.clear()
+            burst = sender.burst(20, 40_000)
+            gate.set()
+            later = drain.account(burst)
         self.assertEqual(account.lost, {"socket or network": 20 + ends - account.received})
+        self.assertEqual(later.lost, {"socket": 20 - later.received})
+        self.assertLess(later.received, 20)
 
     def test_nobody_takes_anything_from_a_drain(self) -> None:
         receiver = self.receiver(self.channel())
