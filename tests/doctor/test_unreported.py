@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,8 @@ from pytest_mcast import Channel, LabView, MdbTimeout, NotReported, VirtualHost
 from pytest_mcast.doctor import Diagnosis, Observation, diagnose, explain
 from pytest_mcast.doctor.unreported import report_flow
 from pytest_mcast.lab import RouteTimeout, RoutingDaemon
+
+SOURCE = "10.77.0.1"
 
 
 def _missing_report(observation: Observation, tx: VirtualHost, rx: VirtualHost, lab: LabView) -> Diagnosis:
@@ -90,15 +93,40 @@ def test_a_route_that_is_another_ones_is_not_explained(mcast_lab: LabView) -> No
         assert explain(error, observation, [member]) == []
 
 
+@pytest.mark.parametrize(
+    ("joined", "found"), [("10.1.2.3", ["reports.nothing-joined"]), (SOURCE, []), (None, [])], ids=str
+)
+def test_a_route_for_another_source_than_was_joined(mcast_lab: LabView, joined: str | None, found: list[str]) -> None:
+    def join(member: VirtualHost, channel: Channel) -> None:
+        member.receiver(replace(channel, source=joined))
+
+    with (
+        _missing_route(mcast_lab, source=SOURCE, before=join) as (error, member, channel),
+        Observation(member) as observation,
+    ):
+        (diagnosis,) = explain(error, observation, [member])
+    causes = {each.check: each.cause for each in diagnosis.findings if each.check == "reports.nothing-joined"}
+    assert list(causes) == found
+    for cause in causes.values():
+        assert cause.startswith(f"{member} has not joined {channel.group} from {SOURCE} on eth0")
+
+
 @contextmanager
-def _missing_route(lab: LabView, *more: str) -> Iterator[tuple[RouteTimeout, VirtualHost, Channel]]:
+def _missing_route(
+    lab: LabView,
+    *more: str,
+    source: str | None = None,
+    before: Callable[[VirtualHost, Channel], object] = lambda *_: None,
+) -> Iterator[tuple[RouteTimeout, VirtualHost, Channel]]:
     """Wait in vain for the route to a host, by a daemon that makes none; ``more`` are others on the same link."""
     link, channel = lab.link("far"), lab.channel()
     router = lab.router(interfaces={"near": lab.link("near"), "far": link})
     member, *_ = [lab.host(name, interfaces={"eth0": link}) for name in ("member", *more)]
     program = router.popen(["cat"])
+    daemon = RoutingDaemon(router, program, member="joined {channel}")
+    before(member, channel)
     with pytest.raises(RouteTimeout) as caught:
-        RoutingDaemon(router, program, member="joined {channel}").wait_for_route(channel.group, "far", timeout=0.05)
+        daemon.wait_for_route(channel.group, "far", source=source, timeout=0.05)
     program.stop()
     yield caught.value, member, channel
 
