@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import inspect
 import ipaddress
 import linecache
 import os
@@ -53,8 +54,8 @@ def plain_call_flow(error: BaseException, observation: Observation, moment: Mome
     party = None if last is None else _party(moment, last.inode, last.namespace)
     if last is None or party is None or last.event != f"socket.{method}":
         return None
-    sock = _value(node.func.value, frame) if isinstance(node.func, ast.Attribute) else None
-    if isinstance(sock, socket.socket) and _inode_of(sock) not in (None, last.inode):  # that one's call was not noted
+    sock = _socket(node, frame)
+    if sock is not None and _inode_of(sock) not in (None, last.inode):  # that one's call was not noted
         return None
     address, port = last.address
     if call == "send":
@@ -67,11 +68,11 @@ def plain_call_flow(error: BaseException, observation: Observation, moment: Mome
 
 def _join(error: OSError, node: ast.Call, frame: FrameType, observation: Observation, moment: Moment) -> Flow | None:
     """Gather what is known of a join: of which socket, and of which group, as far as the names in the call tell."""
-    if len(node.args) != 3 or not isinstance(node.func, ast.Attribute):
+    sock = _socket(node, frame)
+    if len(node.args) != 3 or sock is None:
         return None
     family = next((family for family, names in _JOINS.items() if _last_name(node.args[1]) in names), None)
-    sock = _value(node.func.value, frame)
-    if family is None or not isinstance(sock, socket.socket):
+    if family is None:
         return None
     inode = _inode_of(sock)
     namespace = (
@@ -85,6 +86,13 @@ def _join(error: OSError, node: ast.Call, frame: FrameType, observation: Observa
     port = next((each["local"][1] for each in options if "local" in each), 0)
     party = replace(party, sockets=options)
     return observation.flow(Channel.unchecked(group, port), receiver=party, call="join", error=error, moment=moment)
+
+
+def _socket(node: ast.Call, frame: FrameType) -> socket.socket | None:
+    """Return the socket whose method is called, as far as names tell."""
+    found = _value(node.func.value, frame) if isinstance(node.func, ast.Attribute) else None
+    # By its type: a class of the user's may say of itself what it likes.
+    return found if issubclass(type(found), socket.socket) else None  # type: ignore[return-value] # as it says
 
 
 def _inode_of(sock: socket.socket) -> int | None:
@@ -137,8 +145,7 @@ def _value(node: ast.expr, frame: FrameType) -> object:
     if isinstance(node, ast.Name):
         return frame.f_locals.get(node.id, frame.f_globals.get(node.id))
     if isinstance(node, ast.Attribute):
-        with suppress(TypeError):  # it has no __dict__
-            return vars(_value(node.value, frame)).get(node.attr)
+        return inspect.getattr_static(_value(node.value, frame), node.attr, None)
     return None
 
 

@@ -17,6 +17,7 @@ from pytest_mcast.doctor.moment import fleeting
 from pytest_mcast.doctor.own_sockets import own_sockets
 from pytest_mcast.doctor.sends import Sent
 from pytest_mcast.evidence import Reading
+from pytest_mcast.hosts import Host
 
 from .shell import sh
 
@@ -58,7 +59,7 @@ class Growing(UserDict[str, Any]):
 
 def test_another_thread_may_send_to_another_group_meanwhile(mcast_lab: LabView) -> None:
     host = mcast_lab.host()
-    readings = {host: fleeting(host)}
+    readings: dict[Host, dict[str, Reading]] = {host: fleeting(host)}
     options = Growing(inode=7, namespace=readings[host]["namespace"].value)
     sent = Sent(options, {(GROUP, 5000, 0): None, (GROUP, 5001, 0): None})
     options.to = sent.to

@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from typing import Any
 
 import pytest
 
@@ -22,9 +23,10 @@ _IP_MTU_DISCOVER, _IP_PMTUDISC_DO = 10, 2  # linux/in.h
 
 
 class Holder:
+    asked = 0
+
     def __init__(self) -> None:
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.asked = 0
 
     @property
     def socket(self) -> socket.socket:
@@ -169,6 +171,27 @@ def test_a_refused_unicast_is_not_the_multicast_before(mcast_lab: LabView) -> No
             with pytest.raises(OSError, match="Message too long") as caught:
                 sock.sendto(bytes(1400), ("10.9.0.1", 5000))
             assert explain(caught.value, observation, [host]) == []
+
+
+class Counting(Holder):
+    group = GROUP
+
+    def __getattribute__(self, name: str) -> Any:
+        if name != "asked":
+            self.asked += name in ("sock", "group", "__dict__", "__class__")
+        return super().__getattribute__(name)
+
+
+def test_attributes_are_looked_up_without_running_anything(mcast_lab: LabView) -> None:
+    host = mcast_lab.host()
+    with Observation(host) as observation, host:
+        mine = Counting()
+        with mine.sock, pytest.raises(OSError, match="Invalid argument") as caught:
+            mine.sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(mine.group) + REST)
+        asked = mine.asked
+        (diagnosis,) = explain(caught.value, observation, [host])
+    assert diagnosis.findings[0].check == "group.unicast"
+    assert mine.asked == asked
 
 
 class Mine(socket.socket):

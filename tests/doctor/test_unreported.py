@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_what_was_joined_then_is_what_counts(mcast_lab: LabView, *, kept: bool) 
 
 @pytest.mark.parametrize(("impairment", "named"), [({"loss": 1.0}, False), ({"delay": 9.0}, True)])
 def test_a_cable_that_loses_datagrams_loses_no_reports(
-    mcast_lab: LabView, impairment: dict[str, float], *, named: bool
+    mcast_lab: LabView, impairment: dict[str, Any], *, named: bool
 ) -> None:
     switch = mcast_lab.switch("loses", snooping=True)
     channel = mcast_lab.channel()
