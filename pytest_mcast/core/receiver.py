@@ -48,6 +48,7 @@ class Receiver:
     evidence = "kernel membership"
     #: The host that it was opened by, when it was one of ours.
     host: object = None
+    _drain: Optional[Drain] = None  # the last one; remote hosts have none
 
     def __init__(
         self,
@@ -69,7 +70,6 @@ class Receiver:
         #: Is told of each ``NotReceived`` before it is raised, while everything is as it was; set by who wants to explain it,
         #: and must raise nothing.
         self.lost: Optional[Callable[[NotReceived], object]] = None
-        self._drain: Optional[Drain] = None  # the last one
         self._kept: Deque[Datagram] = deque()  # delivered, but not yet asked for
         self._drops = 0  # up to the last proof
         self._context = Context()

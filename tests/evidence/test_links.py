@@ -30,13 +30,21 @@ def host(mcast_lab: LabView) -> VirtualHost:
 
 def read_links() -> dict[str, dict[str, Any]]:
     """Read the links, and see that they are as ip says; what counts may go on between its two answers."""
-    before = listed()
-    found = {link["name"]: link for link in links()}
-    after = listed()
-    assert found.keys() == before.keys() == after.keys()
+    deadline = Deadline(10)
+    while True:  # networks make ports beforehand, for hosts that may come
+        before, found, after = listed(), {link["name"]: link for link in links()}, listed()
+        if _still(before) == _still(after):
+            break
+        assert not deadline.passed(), f"never the same twice: {before}, {after}"
+    assert found.keys() == before.keys()
     for name, link in found.items():
         assert_as_ip_says(link, before[name], after[name])
     return found
+
+
+def _still(links: Mapping[str, Mapping[str, Any]]) -> list[tuple[object, ...]]:
+    """Return what is the same as long as nothing happens to links but traffic."""
+    return [(name, link["ifindex"], link["flags"], link["operstate"], link["mtu"]) for name, link in links.items()]
 
 
 def listed() -> dict[str, dict[str, Any]]:
