@@ -8,5 +8,5 @@ pytest_plugins = ["pytester"]
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """With ``-n auto`` two workers for each processor: half of the time they wait, for timers and for the kernel."""
-    return 2 * (os.cpu_count() or 1)
+    """With ``-n auto`` three workers for each processor: much of the time they wait, for timers and for the kernel."""
+    return 3 * (os.cpu_count() or 1)
