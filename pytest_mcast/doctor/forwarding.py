@@ -34,7 +34,7 @@ def forwarding_between(hosts: Iterable[Host]) -> dict[Host, dict[str, tuple[MfcE
         if len(host.plugged) > 1 and not host.gone:
             try:
                 read = {family: _read(host, family) for family in _INTERFACES}
-            except Exception:  # noqa: BLE001, S112 - of whatever it dies: it is read when it is asked for, and says so then
+            except OSError:  # it is read when it is asked for, and says so then
                 continue
             found[host] = {family: entries for family, entries in read.items() if entries is not None}
     return found

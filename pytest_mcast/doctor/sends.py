@@ -105,9 +105,8 @@ class Sends:
         if event == _OPENING:
             self._again.clear()
             return
-        if isinstance(address, tuple) and isinstance(
-            address[0], int
-        ):  # netlink(7): our own, whoever looks at something
+        # netlink(7): our own, whoever looks at something
+        if isinstance(address, tuple) and isinstance(address[0], int):
             return
         watched = threading.get_ident() == self._thread
         if watched:

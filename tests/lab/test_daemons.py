@@ -233,9 +233,8 @@ def test_an_entry_for_register_messages_is_not_one_for_packets(mcast_lab: LabVie
             (0, 4, 0),
             *((number, 8, socket.if_nametoindex(name)) for number, name in ((1, "eth0"), (2, "eth1"))),
         ]
-        forwarding.setsockopt(
-            socket.IPPROTO_IP, 200, 1
-        )  # MRT_INIT; then MRT_ADD_VIF, with VIFF_REGISTER, VIFF_USE_IFINDEX
+        # MRT_INIT; then MRT_ADD_VIF, with VIFF_REGISTER, VIFF_USE_IFINDEX
+        forwarding.setsockopt(socket.IPPROTO_IP, 200, 1)
         for number, flag, index in interfaces:
             forwarding.setsockopt(socket.IPPROTO_IP, 202, struct.pack("=HBBIiI", number, flag, 1, 0, index, 0))
 
