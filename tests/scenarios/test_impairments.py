@@ -94,6 +94,14 @@ def test_what_is_not_delivered_over_a_bad_cable(play: Open, snooping: str) -> No
         assert told[0].endswith(": the tap of two saw it come in on eth0; 1 of 4 lost on the way")
 
 
+def test_a_switch_has_heard_of_what_is_unblocked_also_over_a_slow_cable(play: Open) -> None:
+    steps = "[join, {block: sender}, {unblock: sender}, {send: {count: 4}}]"
+    opened = play(bad("two: {delay: 0.3}", "snooping: true, ") + one("ipv4", "asm", steps))
+    opened()
+    blocked, unblocked = (each.time_s for each in opened.story.timeline() if "blocked" in each.what)
+    assert unblocked - blocked >= 0.3
+
+
 def test_over_a_router_cables_add_up(play: Open) -> None:
     text = """\
 links: {bad: {impair: {one: {loss: {exactly: 2}}, r1: {loss: {exactly: 3}}}}, right: {snooping: true, impair: {r1: {duplicate: {exactly: 1}}}}}
