@@ -169,9 +169,9 @@ def test_a_bridge_tells_of_another_querier(mcast_lab: LabView, family: str) -> N
 def test_addresses_are_as_ip_says(host: VirtualHost) -> None:
     say(
         host,
-        "ip address add 10.65.1.2/24 dev eth0; ip address add 10.65.1.3/24 dev eth0;"
-        "ip -6 address add fd00:1::2/64 dev eth0 nodad preferred_lft 0; ip -6 address add fe80::7/64 dev eth0 nodad;"
-        "ip link add one type veth peer name other; ip address add 10.66.0.1 peer 10.66.0.2/32 dev one",
+        "ip address add 10.65.250.2/24 dev eth0; ip address add 10.65.250.3/24 dev eth0;"
+        "ip -6 address add fd00:1::2/64 dev eth0 nodad preferred_lft 0; ip -6 address add fe80::7:0/64 dev eth0 nodad;"
+        "ip link add one type veth peer name other; ip address add 10.66.250.1 peer 10.66.250.2/32 dev one",
     )
     with host.inside():
         found = addresses()
@@ -190,9 +190,9 @@ def test_addresses_are_as_ip_says(host: VirtualHost) -> None:
     bare = [{name: value for name, value in each.items() if name != "flags"} for each in found]
     assert sorted(bare, key=key) == sorted(listed, key=key)
     flags = {each["address"]: each["flags"] for each in found}
-    assert flags["10.65.1.3"] == ["secondary", "permanent"]
+    assert flags["10.65.250.3"] == ["secondary", "permanent"]
     assert flags["fd00:1::2"] == ["nodad", "deprecated", "permanent"]
-    assert flags["10.66.0.1"] == ["permanent"]
+    assert flags["10.66.250.1"] == ["permanent"]
 
 
 def test_an_address_that_is_another_ones_is_told(mcast_lab: LabView) -> None:

@@ -163,12 +163,12 @@ def sysctls_as_told(host: VirtualHost) -> dict[str, str]:
 
 def test_memberships_are_told_where_no_more_can_be_joined(mcast_lab: LabView) -> None:
     host = mcast_lab.host(interfaces={"eth0": mcast_lab.link("full")})
-    source, free = mcast_lab.channel(source="10.64.9.1"), mcast_lab.channel()
+    source, free = mcast_lab.channel(source="10.64.250.1"), mcast_lab.channel()
     host.receiver(source)
     host.receiver(free)  # joined last: the kernel lists no sources then (see ``wire.memberships``)
     with host.inside():
         before = ipv4_groups()
-    assert (before[source.group]["mode"], before[source.group]["sources"]) == ("include", ["10.64.9.1"])
+    assert (before[source.group]["mode"], before[source.group]["sources"]) == ("include", ["10.64.250.1"])
     say(host, "sysctl -qw net.ipv4.igmp_max_memberships=0")
     with host.inside():
         found = ipv4_groups()

@@ -29,7 +29,7 @@ FAMILIES = pytest.mark.parametrize("family", ["ipv4", "ipv6"])
 OLDER = pytest.mark.parametrize(("family", "version"), [("ipv4", 1), ("ipv4", 2), ("ipv6", 1)])
 NEWEST = {"ipv4": 3, "ipv6": 2}
 SHORT = {"ipv4": 0.1, "ipv6": 0.02}
-OTHERS = {"ipv4": "10.65.9.9", "ipv6": "fe80::99"}
+OTHERS = {"ipv4": "10.65.250.9", "ipv6": "fe80::99:0"}
 Trio = tuple[VirtualHost, VirtualHost, Listener]
 
 
@@ -306,7 +306,7 @@ def test_what_would_last_is_refused_on_the_link_of_all_tests(mcast_lab: LabView,
 
 
 def _addresses(family: str) -> tuple[str, str]:
-    return ("10.65.0.250", "10.65.0.251") if family == "ipv4" else ("fe80::250", "fe80::251")
+    return ("10.65.250.250", "10.65.250.251") if family == "ipv4" else ("fe80::250:0", "fe80::251:0")
 
 
 @FAMILIES
@@ -358,19 +358,19 @@ def test_against_the_querier_of_a_switch(mcast_lab: LabView) -> None:
     commands = (
         f"link add br0 type bridge {options} mcast_query_interval 100 mcast_startup_query_interval 100",
         "link set br0 up",
-        "address add 10.65.0.200/16 dev br0",
-        "address add fe80::200/64 dev br0 nodad",
+        "address add 10.65.250.200/16 dev br0",
+        "address add fe80::200:0/64 dev br0 nodad",
         "link set eth0 master br0",
         "link set br0 type bridge mcast_querier 1",
     )
-    switches = ("10.65.0.200", "fe80::200")
+    switches = ("10.65.250.200", "fe80::200:0")
     with host.listen() as wire:
         for command in commands:
             program = switch.popen(["ip", *command.split()])
             assert program.wait() == 0, (command, program.stderr)
         for address in switches:  # before its first query it would believe in anybody
             wire.expect_query(sender=address, timeout=10)
-        addresses = {"ipv4": ("10.65.0.250", "10.65.0.9"), "ipv6": ("fe80::250", "fe80::9")}
+        addresses = {"ipv4": ("10.65.250.250", "10.65.250.9"), "ipv6": ("fe80::250:0", "fe80::9:0")}
         higher = [host.querier(f, source=high, interval=2).start() for f, (high, _) in addresses.items()]
         for querier in higher:
             querier.wait_until("non-querier")

@@ -32,7 +32,7 @@ from pytest_mcast.wire.packets import IGMP, Packet, build_packet, internet_check
 from ..wire.support import fall_back
 
 FAMILIES = pytest.mark.parametrize("family", ["ipv4", "ipv6"])
-SOURCES = {"ipv4": ("10.65.9.1", "10.65.9.2"), "ipv6": ("fe80::91", "fe80::92")}
+SOURCES = {"ipv4": ("10.65.250.1", "10.65.250.2"), "ipv6": ("fe80::91:0", "fe80::92:0")}
 NEWEST = {"ipv4": 3, "ipv6": 2}
 ROUTERS = {"ipv4": "224.0.0.22", "ipv6": "ff02::16"}  # RFC 3376 section 4.2.14, RFC 3810 section 5.2.14
 Pair = tuple[VirtualHost, Listener]

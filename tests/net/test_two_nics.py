@@ -78,23 +78,23 @@ def test_iface_is_the_only_one(
     host = mcast_lab.host("host", interfaces=links)
     peer = mcast_lab.host("peer", interfaces=links)
     for name in links:  # one address on both interfaces, as fe80 ones may be: only the zone tells them apart
-        host.configure(netlink.address(host.find(name).index, "fe80::aa", 64))
+        host.configure(netlink.address(host.find(name).index, "fe80::aa:0", 64))
     interface = host.find(expected)
     what = {
         "name": expected,
         "index": str(interface.index),
         "ipv4": interface.ipv4[0],
-        "zone": f"fe80::aa%{expected}",
+        "zone": f"fe80::aa:0%{expected}",
     }[how]
     pytester.makepyfile(INNER)
     monkeypatch.setenv("PEER", f"/proc/{os.getpid()}/fd/{peer.namespace.descriptor}")
     monkeypatch.setenv("EXPECTED", expected)
     with host:
         result = pytester.runpytest_subprocess(f"--mcast-iface={what}", "--mcast-require=all")
-        ambiguous = pytester.runpytest_subprocess("--mcast-iface=fe80::aa") if how == "zone" else None
+        ambiguous = pytester.runpytest_subprocess("--mcast-iface=fe80::aa:0") if how == "zone" else None
     result.assert_outcomes(passed=4)
     if ambiguous is not None:
         assert ambiguous.ret == pytest.ExitCode.USAGE_ERROR
         ambiguous.stderr.fnmatch_lines(
-            ["*several interfaces have the address fe80::aa; say which: fe80::aa%nic0, fe80::aa%nic1"]
+            ["*several interfaces have the address fe80::aa:0; say which: fe80::aa:0%nic0, fe80::aa:0%nic1"]
         )

@@ -15,7 +15,7 @@ from pytest_mcast.wire import memberships
 from .support import fall_back, solicited_node
 
 FAMILIES = pytest.mark.parametrize("family", ["ipv4", "ipv6"])
-SOURCES = {"ipv4": ("10.64.9.1", "10.64.9.2", "10.64.9.3"), "ipv6": ("fe80::91", "fe80::92", "fe80::93")}
+SOURCES = {"ipv4": ("10.64.250.1", "10.64.250.2", "10.64.250.3"), "ipv6": ("fe80::91:0", "fe80::92:0", "fe80::93:0")}
 
 
 @pytest.fixture
@@ -207,10 +207,10 @@ def test_without_ipv6_there_is_still_ipv4(host: VirtualHost, mcast_lab: LabView)
 
 
 def test_loopback_may_be_down(host: VirtualHost, mcast_lab: LabView) -> None:
-    channel = mcast_lab.channel(source="10.64.9.1")
+    channel = mcast_lab.channel(source="10.64.250.1")
     receiver, last = host.receiver(channel), host.receiver(mcast_lab.channel())
     host.configure(netlink.link(1, up=False))
-    assert host.memberships(channel.group) == {Membership("eth0", channel.group, sources=["10.64.9.1"])}
+    assert host.memberships(channel.group) == {Membership("eth0", channel.group, sources=["10.64.250.1"])}
     assert receiver.channel != last.channel
 
 
