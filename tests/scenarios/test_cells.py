@@ -149,7 +149,7 @@ def test_groups_are_of_the_scope(play: Open) -> None:
     (joined,) = [
         event.what for event in opened.story.timeline() if event.what.startswith("joined ")
     ]  # its report may come first
-    assert joined.startswith("joined fd6d:63:40::")
+    assert joined.startswith("joined fd6d:63:")  # the address of unique-local scope
     assert "@[ff35::" in joined
 
 
