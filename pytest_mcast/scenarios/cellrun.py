@@ -16,7 +16,7 @@ from pytest_mcast.cores import CoreFailure
 from .checks import BesideControl, Fence, SwitchControl, TapControl, Took, Unwanted, beside, judge, other_member, probe
 from .delivery import Delivery
 from .ends import BuiltInOrigin, Member, Origin, ProgramOrigin, open_member
-from .heard import unblock
+from .heard import join_again, unblock
 from .lossy import WireControl
 from .outcomes import Excused, Unready
 from .payloads import Payloads, bursts
@@ -199,10 +199,11 @@ class CellRun:
     def _change(self, step: Step) -> None:
         member, name = self._needed(), self.receiver.name
         if step.action in ("join", "leave"):
-            member.change(step.action)
+            if step.action == "join" and self._up:
+                join_again(self.receiver, self.channel, lambda: member.change("join"))
+            else:
+                member.change(step.action)
             self._joined = step.action == "join"
-            if self._joined and self.receiver.port is not None and self._up:
-                self.receiver.port.wait_until_ready(self.channel)
             self._blocked.clear()
             self.story.note(name, "joined again" if self._joined else "left")
             return

@@ -102,6 +102,17 @@ def test_a_switch_has_heard_of_what_is_unblocked_also_over_a_slow_cable(play: Op
     assert unblocked - blocked >= 0.3
 
 
+@pytest.mark.parametrize("mode", ["asm", "ssm"])
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_a_switch_has_heard_of_who_joins_again_also_over_a_slow_cable(play: Open, family: str, mode: str) -> None:
+    opened = play(
+        bad("two: {delay: 0.3}", "snooping: true, ") + one(family, mode, "[join, leave, join, {send: {count: 4}}]")
+    )
+    opened()
+    left, joined = (each.time_s for each in opened.story.timeline() if each.what in ("left", "joined again"))
+    assert joined - left >= 0.3
+
+
 def test_over_a_router_cables_add_up(play: Open) -> None:
     text = """\
 links: {bad: {impair: {one: {loss: {exactly: 2}}, r1: {loss: {exactly: 3}}}}, right: {snooping: true, impair: {r1: {duplicate: {exactly: 1}}}}}
