@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["join_again", "unblock"]
 
-_REPORTED = (
-    0.5  # seconds in which a virtual host reports a change, which takes it at most 50 ms; MLDv1 and IGMPv2 report none
-)
+#: Seconds in which a virtual host reports a change, which takes it at most 50 ms; of sources MLDv1 and IGMPv2 report nothing.
+_REPORTED = 0.5
 
 
 def join_again(station: Station, channel: Channel, change: Callable[[], object]) -> None:
