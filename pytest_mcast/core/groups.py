@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from typing import TYPE_CHECKING, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Iterable, Optional, Set, Tuple
 
 from . import system
 from .channels import FAMILIES, Channel
@@ -41,13 +41,13 @@ class ChannelPicker:
     """Picks groups, none of them twice while there are others, and ports; they depend on a seed (bytes) and on how many were picked before.
 
     Different seeds give different channels: 2 to the 31 groups for IPv6, 2 to the 24 for IPv4 SSM, 2 to the 16 for
-    IPv4 ASM, each with a port that was free when it was picked.
+    IPv4 ASM, each with a port that was free when it was picked. ``taken`` are groups that are not to be picked.
     """
 
-    def __init__(self, seed: bytes) -> None:
+    def __init__(self, seed: bytes, taken: Iterable[str] = ()) -> None:
         self._seed = seed
         self._count = 0
-        self._picked: Set[str] = set()
+        self._picked: Set[str] = set(taken)
         self._ports: Set[int] = set()
 
     def pick(

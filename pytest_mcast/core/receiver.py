@@ -222,7 +222,8 @@ class Receiver:
         if isinstance(fence, Sender):
             raise SubscriptionError(f"{self!r} is no member, so its fence goes to another channel: pass fence= a host")
         with self.inside():
-            channel = ChannelPicker(secrets.token_bytes(8)).pick(self.channel.family, interface=self.interface)
+            picker = ChannelPicker(secrets.token_bytes(8), taken=[self.channel.group])
+            channel = picker.pick(self.channel.family, interface=self.interface)
             return Receiver(channel, self.interface)
 
     def _check_fence(self, origin: Sender, witness: Optional[Receiver]) -> None:

@@ -73,11 +73,13 @@ class _Proof:
         self,
         listener: Listener,
         wanted: Callable[[Message], Iterable[int]],
+        group: str,
         member: Member,
         deadline: Deadline,
     ) -> None:
         self.listener = listener
         self.wanted = wanted
+        self.group = group
         self.member = member
         self.deadline = deadline
         self.identities = member.identities
@@ -98,7 +100,9 @@ class _Proof:
         """Make the host join a group that nobody else uses, and wait for the report."""
         member = self.member
         with member.inside():
-            channel = ChannelPicker(secrets.token_bytes(8)).pick(family, interface=member.interface)
+            # Of 65,536 groups: sooner or later the one that is not to be reported would be picked.
+            picker = ChannelPicker(secrets.token_bytes(8), {each.group for each in member.memberships()} | {self.group})
+            channel = picker.pick(family, interface=member.interface)
         with member.receiver(channel):
             if not self._hears(channel):
                 raise self.impossible(f"{member} has not reported {channel.group} either, which it has joined since")
@@ -138,9 +142,9 @@ class _Proof:
             )
         self.evidence.append(f"it has read it: it has answered a later query of {channel.group}")
 
-    def wait_for_timers(self, group: str) -> None:
+    def wait_for_timers(self) -> None:
         """Wait until no timer of the group runs."""
-        member = self.member
+        member, group = self.member, self.group
         while True:
             running = [each.pending_s for each in member.memberships(group) if each.pending_s is not None]
             if not running:
@@ -164,7 +168,7 @@ def prove_no_report(
     family = "ipv6" if ":" in group else "ipv4"
     allowed = 0.0 if answers is None else answers.max_response
     deadline = Deadline(timeout if timeout is not None else allowed + _LONGEST_S + _AT_ONCE_S)
-    proof = _Proof(listener, wanted, member, deadline)
+    proof = _Proof(listener, wanted, group, member, deadline)
     proof.listen_for(0)
     with ExitStack() as stack:
         if answers is not None:
@@ -177,7 +181,7 @@ def prove_no_report(
                 raise proof.impossible(f"the host has {allowed:g} s for an answer, and the time-out is {timeout:g} s")
             proof.listen_for(allowed + _TICKS_S)
             proof.evidence.append(f"the {allowed:g} s for an answer are over")
-        proof.wait_for_timers(group)
+        proof.wait_for_timers()
         channel = stack.enter_context(proof.speaking(family))
         proof.evidence.append(f"it has joined {channel.group} after that, and reported it")
     proof.listen_for(0)

@@ -130,6 +130,11 @@ class Ranges(support.CoreTestCase):
                     packed = ipaddress.IPv6Address(picked(number, family="ipv6", source=source)).packed
                     self.assertEqual((packed[1] >> 4 & 1, packed[12] >> 7), (1, 1))
 
+    def test_groups_that_are_taken_are_not_picked(self) -> None:
+        picker = ChannelPicker(b"seed")
+        groups = [picker.pick("ipv4").group for _ in range(3)]
+        self.assertEqual(ChannelPicker(b"seed", taken=groups[:2]).pick("ipv4").group, groups[2])
+
 
 class Reserved(support.CoreTestCase):
     def test_relative_addresses_of_the_local_scope_are_avoided(self) -> None:  # RFC 2365 section 9

@@ -25,6 +25,7 @@ from pytest_mcast import (
     SubscriptionError,
     VirtualHost,
 )
+from pytest_mcast.core.groups import ChannelPicker
 from pytest_mcast.lab import netlink
 
 SEND_BY_PROGRAM = """
@@ -103,6 +104,16 @@ class TestNotDelivered:
         receiver.subscription.join()
         with pytest.raises(Delivered, match="after it joined"):
             receiver.expect_nothing(sender.send(b"after it joined"), fence=good)
+
+    def test_whose_group_comes_up_when_a_group_is_picked(
+        self, mcast_lab: LabView, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rx, good, bad = mcast_lab.hosts(3)
+        receiver = rx.receiver(ChannelPicker(b"the same").pick("ipv4"))
+        receiver.subscription.leave()
+        monkeypatch.setattr("secrets.token_bytes", lambda _: b"the same")
+        verdict = receiver.expect_nothing(good.sender(receiver.channel).send(b"after it left"), fence=bad)
+        assert receiver.channel.group not in verdict.fence
 
     def test_none_of_several(self, mcast_lab: LabView) -> None:
         _, good, bad, receiver = _ssm(mcast_lab)

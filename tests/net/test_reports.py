@@ -144,6 +144,16 @@ def test_link_local_groups_of_ipv4_are_reported_unless_that_is_switched_off(pair
 OLDER = pytest.mark.parametrize(("family", "version"), [("ipv4", 1), ("ipv4", 2), ("ipv6", 1)])
 
 
+def test_the_group_that_is_not_reported_is_not_picked(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    host, wire = pair
+    channel = ChannelPicker(b"the same").pick("ipv4")
+    host.receiver(channel)
+    wire.expect_reports(2, channel, sender=host)
+    monkeypatch.setattr("secrets.token_bytes", lambda _: b"the same")
+    proof = wire.expect_no_report(channel, sender=host)
+    assert channel.group not in proof.evidence[-1]
+
+
 @OLDER
 @pytest.mark.parametrize("mode", ["asm", "ssm"])
 def test_older_versions(pair: Pair, mcast_lab: LabView, family: str, version: int, mode: str) -> None:
