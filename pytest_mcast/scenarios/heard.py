@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pytest_mcast.core.channels import Channel
 from pytest_mcast.core.deadline import Deadline
-from pytest_mcast.core.errors import MissingCapability
+from pytest_mcast.core.errors import McastError, MissingCapability
 
 if TYPE_CHECKING:
-    from pytest_mcast.lab import VirtualHost
+    from pytest_mcast.lab import Switch
     from pytest_mcast.lab.port import Port
     from pytest_mcast.wire import Listener, Message, Record
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["join_again", "unblock"]
 
-#: Seconds in which a virtual host reports a change, which takes it at most 50 ms; of sources MLDv1 and IGMPv2 report nothing.
+#: Seconds in which a virtual host reports a change, which takes it at most 50 ms.
 _REPORTED = 0.5
 
 
@@ -30,31 +30,78 @@ def join_again(station: Station, channel: Channel, change: Callable[[], object])
 
     An entry from before it left says nothing: the switch may be about to forget it.
     """
-    _heard(station, channel, change, _joins)
+    port = _pruned(station)
+    if port is None:
+        change()
+        return
+    with _listening(port) as listener:
+        _make(change, port, channel, listener, _joins)
 
 
 def unblock(station: Station, channel: Channel, source: str, change: Callable[[], object]) -> None:
     """Have a receiver unblock a source by ``change``, and wait until a switch that prunes forwards it again.
 
-    The switch has, or has almost, blocked the source as well (RFC 3376 section 6.4.2).
+    First the switch is let block the source as well (RFC 3376 section 6.4.2) and cease to ask for it: an answer after the change has
+    it forget the source, and Linux drops what comes from a source in the milliseconds that this takes.
     """
-    _heard(station, Channel.unchecked(channel.group, channel.port, source), change, partial(_allows, source))
+    port = _pruned(station)
+    if port is None or not _knows_sources(port, channel.family):
+        change()
+        return
+    specific, switch = Channel.unchecked(channel.group, channel.port, source), cast("Switch", port.link)
+    asking = 2 * switch.settings.timers.last_member_interval + _delays(port)[1]
+    with _listening(port) as listener:
+        with suppress(
+            McastError
+        ):  # not reported, as when another receiver there wants the source: then nothing is blocked
+            switch.wait_until_gone(specific, port.host, port.interface, _REPORTED + asking)
+        while listener is not None and listener.wait_for(partial(_asks, channel), Deadline(asking), use=True):
+            pass
+        _make(change, port, specific, listener, partial(_allows, source))
 
 
-def _heard(
-    station: Station, channel: Channel, change: Callable[[], object], reported: Callable[[Record], bool]
+def _pruned(station: Station) -> Port | None:
+    """Return the port of a host at a switch that forwards by what is reported."""
+    port = station.port
+    return port if port is not None and getattr(port.link, "prunes", False) else None
+
+
+def _knows_sources(port: Port, family: str) -> bool:
+    settings = cast("Switch", port.link).settings
+    return settings.igmp_version == 3 if family == "ipv4" else settings.mld_version == 2
+
+
+def _delays(port: Port) -> tuple[float, float]:
+    return (0.0, 0.0) if port.impaired is None else port.impaired.impairment.delays
+
+
+@contextmanager
+def _listening(port: Port) -> Iterator[Listener | None]:
+    """Give a listener to what comes in and goes out at the ports of a switch; None where none can be had."""
+    from pytest_mcast.wire import Listener, Tap, with_packet_sockets
+
+    with ExitStack() as stack:
+        listener = None
+        with suppress(MissingCapability), port.link.namespace:
+            tap = with_packet_sockets(Tap)
+            listener = stack.enter_context(Listener(str(port.link), tap, port.host.querier, Tap.close))
+        yield listener
+
+
+def _make(
+    change: Callable[[], object],
+    port: Port,
+    channel: Channel,
+    listener: Listener | None,
+    reported: Callable[[Record], bool],
 ) -> None:
     """Make a change, and wait until the report of it has come in at the switch, and the switch forwards the channel.
 
     That may be later than it was sent, over an impaired cable, which may also bring reports of earlier changes.
     """
-    port = station.port
-    if port is None or station.virtual is None or not getattr(port.link, "prunes", False):
-        change()
-        return
     from pytest_mcast.wire import Report
 
-    shortest, longest = (0.0, 0.0) if port.impaired is None else port.impaired.impairment.delays
+    shortest, longest = _delays(port)
     earliest = time.time_ns() + int(shortest * 1e9)
 
     def heard(message: Message) -> list[int]:
@@ -63,23 +110,16 @@ def _heard(
         records = enumerate(message.records if isinstance(message, Report) else ())
         return [number for number, record in records if record.group == channel.group and reported(record)]
 
-    with ExitStack() as stack:
-        listener = None
-        with suppress(MissingCapability):
-            listener = stack.enter_context(_listen_at(port, station.virtual))
-        change()
-        if listener is not None:
-            listener.wait_for(heard, Deadline(_REPORTED + longest))
+    change()
+    if listener is not None:
+        listener.wait_for(heard, Deadline(_REPORTED + longest))
     port.wait_until_ready(channel)
 
 
-def _listen_at(port: Port, host: VirtualHost) -> Listener:
-    """Return a listener to what comes in at the ports of a switch; raises ``MissingCapability``."""
-    from pytest_mcast.wire import Listener, Tap, with_packet_sockets
+def _asks(channel: Channel, message: Message) -> list[int]:
+    from pytest_mcast.wire import Query
 
-    with port.link.namespace:
-        tap = with_packet_sockets(Tap)
-    return Listener(str(port.link), tap, host.querier, Tap.close)
+    return [0] if isinstance(message, Query) and message.group == channel.group else []
 
 
 def _joins(record: Record) -> bool:
