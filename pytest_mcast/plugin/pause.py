@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Pause", "check_terminal"]
 
 _TERMINAL = "/dev/tty"  # of this process; standard input and output may be captured, or be pipes
+_LOOK = 500  # milliseconds until it is looked again whether there was a signal
 
 
 def check_terminal(config: pytest.Config, origin: str) -> None:
@@ -52,6 +53,7 @@ class Pause:
 
 def _ask(text: str) -> None:
     if sys.platform != "win32":
+        import select
         import termios
 
         terminal = os.open(_TERMINAL, os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY)
@@ -60,6 +62,11 @@ def _ask(text: str) -> None:
             data = text.encode(errors="replace")
             while data:
                 data = data[os.write(terminal, data) :]
+            # Not for ever at once: Ctrl-C ends no wait that begins just after it, or that is another thread's.
+            poll = select.poll()
+            poll.register(terminal, select.POLLIN)
+            while not poll.poll(_LOOK):
+                pass
             os.read(terminal, 4096)
         finally:
             os.close(terminal)

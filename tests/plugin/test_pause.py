@@ -122,6 +122,26 @@ def test_other_ways_to_end_the_pause(tmp_path: Path, ending: str) -> None:
     assert ("KeyboardInterrupt" if ending == "\x03" else "1 failed, 2 passed") in rest
 
 
+def test_ctrl_c_ends_the_pause_also_when_it_interrupts_no_system_call(tmp_path: Path) -> None:
+    run = Runner(tmp_path)
+    run.write(SUITE)
+    # The signal goes to the other thread, as if it had come just before the pause begins to wait.
+    run.write(
+        """
+        import signal
+        import threading
+
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        """,
+        "conftest.py",
+    )
+    with Terminal([*PYTEST, "--mcast-pause-on-failure"], tmp_path) as terminal:
+        terminal.expect(PROMPT)
+        terminal.write("\x03")
+        assert "KeyboardInterrupt" in terminal.expect(None)
+
+
 def test_without_a_terminal_it_is_refused(tmp_path: Path) -> None:
     run = Runner(tmp_path, ["setsid", "--wait"])
     result = run([*PYTEST, "--mcast-pause-on-failure"])
