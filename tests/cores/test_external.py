@@ -37,6 +37,11 @@ def alive(receiver: ExternalReceiver) -> bool:
     return os.path.exists(f"/proc/{receiver.pid}")
 
 
+def awaiting(name: str) -> str:
+    """Return the beginning of a program that is ready, and goes on at a signal: also at one that comes before it waits."""
+    return f"signal.pthread_sigmask(signal.SIG_BLOCK, [signal.{name}])\n{READY}signal.sigwait([signal.{name}])\n"
+
+
 # What it should be.
 
 
@@ -56,14 +61,7 @@ def test_a_program_that_never_says_so_is_ready_when_its_host_is_a_member(
 
 
 def test_it_is_ended_by_the_signal_that_is_described(mcast_lab: LabView, tmp_path: Path) -> None:
-    program = """
-        try:
-            receiver = listen()
-            say("ready")
-            receiver.recv()
-        except KeyboardInterrupt:
-            say("good-bye")
-    """
+    program = awaiting("SIGINT") + 'say("good-bye")'
     with opened(mcast_lab, core(tmp_path, program, stop="SIGINT")) as receiver:
         pass
     assert receiver._program.stdout == ["ready", "good-bye"]
@@ -74,7 +72,7 @@ def test_it_is_ended_by_the_signal_that_is_described(mcast_lab: LabView, tmp_pat
 def test_an_exit_code_that_means_that_it_was_asked_to_end_is_none_of_a_failure(
     mcast_lab: LabView, tmp_path: Path, code: int
 ) -> None:
-    program = f"signal.signal(signal.SIGTERM, lambda *_: sys.exit({code}))\n{READY}{LINGER}"
+    program = awaiting("SIGTERM") + f"sys.exit({code})"
     with opened(mcast_lab, core(tmp_path, program)) as receiver:
         pass
     assert receiver._program.returncode == code
@@ -227,7 +225,7 @@ def test_one_that_ends_by_itself(mcast_lab: LabView, tmp_path: Path) -> None:
 
 
 def test_one_that_fails_when_it_is_asked_to_end(mcast_lab: LabView, tmp_path: Path) -> None:
-    program = f'signal.signal(signal.SIGTERM, lambda *_: sys.exit("cannot leave"))\n{READY}{LINGER}'
+    program = awaiting("SIGTERM") + 'sys.exit("cannot leave")'
     receiver = opened(mcast_lab, core(tmp_path, program))
     receiver.ready()
     with pytest.raises(CoreFailure, match=r"^small: it ended with exit code 1 after SIGTERM\n(?s:.*)cannot leave"):
