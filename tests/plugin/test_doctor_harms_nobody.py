@@ -101,11 +101,11 @@ PASSING = """
     def test_hundreds_of_sockets(mcast_lab):
         "Each look costs a little, whatever there is; so many of them cost no more than their share."
         opened = [member(port=0) for _ in range(600)]
-        began = time.monotonic()
+        began = time.process_time()  # not the clock, which goes on when others have the processors
         for _ in range(200):
             with pytest.raises(ValueError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM):
                 raise ValueError
-        assert time.monotonic() - began < 3
+        assert time.process_time() - began < 1
         for sock in opened:
             sock.close()
 """
