@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import secrets
 import socket
@@ -21,7 +22,7 @@ from .breaks.plain import MULTICAST_ALL, act, plain
 from .scene import Scene
 
 _READ = ("links", "memberships", "namespace", "route_to", "sockets")
-_SOCKETS = 40
+_SOCKETS = 40  # at the least
 
 
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])
@@ -31,13 +32,16 @@ def test_there_is_an_obstacle_exactly_if_nothing_arrives(mcast_lab: LabView, fam
     scene = Scene(mcast_lab, family, more_interfaces={"eth9": "beside"})
     delivered = set()
     with scene.tx.sender(scene.channel) as sender:
-        for _ in range(_SOCKETS):
+        # One in eight gets it: of so many none does in every hundredth run.
+        for number in itertools.count(1):
             with ExitStack() as stack:
                 sock, how = _some_socket(scene, sender, pick, stack)
                 arrives, obstacles = _arrives(sender, sock), found(_flow(scene, sender, sock))
                 delivered.add(arrives)
                 assert arrives == (not obstacles), f"seed {seed}: {how}: {obstacles}"
-    assert delivered == {True, False}
+            if number >= _SOCKETS and delivered == {True, False}:
+                break
+            assert number < 10 * _SOCKETS, f"seed {seed}: all of them alike: {delivered}"
 
 
 def _some_socket(
