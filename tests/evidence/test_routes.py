@@ -25,7 +25,7 @@ CHANGES = {
         ip route add prohibit 239.3.0.0/16
         ip route add unreachable 239.4.0.0/16
         ip route add 10.99.0.0/16 nexthop via 10.64.200.2 dev eth0 nexthop via 10.64.200.3 dev eth0
-        ip route add 10.98.0.0/16 via inet6 fe80::9 dev eth0
+        ip route add 10.98.0.0/16 via inet6 fe80::9:0 dev eth0
         ip rule add to 239.1.0.0/16 lookup 77 priority 100
         ip rule add from 10.64.200.0/24 iif lo oif eth0 fwmark 5 prohibit
     """,
@@ -35,7 +35,7 @@ CHANGES = {
         ip -6 route add blackhole ff3e:2::/32 table local
         ip -6 route add prohibit ff3e:3::/32 table local
         ip -6 route add unreachable ff3e:4::/32 table local
-        ip -6 route add fd99::/64 nexthop via fe80::2 dev eth0 nexthop via fe80::3 dev eth0
+        ip -6 route add fd99::/64 nexthop via fe80::2:0 dev eth0 nexthop via fe80::3:0 dev eth0
         ip -6 rule add to ff3e:1::/32 lookup 77 priority 100
         ip -6 rule add from fd00::/64 iif lo oif eth0 fwmark 5 prohibit
     """,
