@@ -274,7 +274,7 @@ def test_one_that_is_killed_is_told_at_once_and_connected_anew_at_the_next_use(c
 
 def test_one_that_hangs_is_given_up_after_a_silence(channel: Channel) -> None:
     with (
-        remote(f"popen//python={BARE}", silence=1.5) as host,
+        remote(f"popen//python={BARE}", silence=4) as host,
         host.receiver(channel) as receiver,
         under_way(host, lambda: receiver.recv(60)) as waiting,
     ):
@@ -285,7 +285,7 @@ def test_one_that_hangs_is_given_up_after_a_silence(channel: Channel) -> None:
 
 
 def test_one_that_takes_nothing_any_more_is_given_up_too(channel: Channel) -> None:
-    with remote(f"popen//python={BARE}", silence=1.5) as host, host.receiver(channel) as receiver:
+    with remote(f"popen//python={BARE}", silence=4) as host, host.receiver(channel) as receiver:
         sender = host.sender(receiver.channel)
         os.kill(int(host.facts()["pid"]), signal.SIGSTOP)
         with ThreadPoolExecutor(4) as executor:  # more than a pipe holds
