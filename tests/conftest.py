@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,10 @@ import pytest
 # What the pytests inside of tests do is not for the summary of the job in which these tests run.
 for _name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
     os.environ.pop(_name, None)
+
+# Who is started in the background of a script has SIGINT ignored, as has all that he starts: programs that tests end by it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 AS_USER = Path(__file__).parent / "support" / "as_user.py"
 #: The plugin of anyio imports trio, which doubles the time that pytest takes to start; no run that we start uses it.

@@ -81,6 +81,8 @@ def _exec(directories: list[str], files: str, command: list[str]) -> None:
 
         with open(int(files), encoding="utf-8") as file:
             _place(json.load(file), directories)
+    # Who runs us in the background of a script has it ignored, which is inherited: nobody could end a program by it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execvp(command[0], command)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 from pathlib import Path
 
@@ -29,6 +30,15 @@ def test_it_is_ready_when_it_says_so(mcast_lab: LabView) -> None:
     program.write("more\n")
     assert program.expect("m(.*)e").group(1) == "or"
     assert program.stop() == -15
+
+
+def test_it_is_ended_by_a_signal_that_is_ignored_here(mcast_lab: LabView) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background of a script
+    try:
+        program = mcast_lab.host().popen(["sh", "-c", "echo ready; exec cat"], ready="ready", stdin=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert program.stop(number=signal.SIGINT) == -signal.SIGINT
 
 
 def test_one_that_ends_before_it_is_ready_is_reported_with_its_output(mcast_lab: LabView) -> None:
