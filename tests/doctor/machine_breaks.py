@@ -53,7 +53,9 @@ def _plug(lab: LabView, host: VirtualHost) -> None:
 def _two_have_one_address(lab: LabView, host: VirtualHost) -> None:
     link = next(iter(host.plugged.values())).link
     address = "fd00:dad::1/64"
-    sh(lab.host("other", interfaces={"eth0": link}), f"ip address add {address} dev eth0 nodad")
+    other = lab.host("other", interfaces={"eth0": link})
+    sh(other, f"ip address add {address} dev eth0 nodad")
+    other.settle()  # it answers for it when the kernel has joined the group of the address, a moment later
     with host:
         netlink = Netlink()
     try:

@@ -30,7 +30,7 @@ def say(host: VirtualHost, command: str) -> str:
 
 def said(command: str) -> str:
     """Return what a command says in the calling thread's network namespace; it must succeed."""
-    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)  # noqa: S602 - our own words
+    done = subprocess.run(["sh", "-ec", command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command!r}: {done.stdout} {done.stderr}"
     return done.stdout
 

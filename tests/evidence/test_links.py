@@ -198,6 +198,7 @@ def test_addresses_are_as_ip_says(host: VirtualHost) -> None:
 def test_an_address_that_is_another_ones_is_told(mcast_lab: LabView) -> None:
     one, two = (mcast_lab.host(interfaces={"eth0": mcast_lab.link("doubled")}) for _ in range(2))
     say(one, "ip -6 address add fd00:2::9/64 dev eth0 nodad")
+    one.settle()  # it answers for it when the kernel has joined the group of the address, a moment later
     # A twentieth of the usual second (RFC 4862 section 5.1).
     say(two, "sysctl -qw net.ipv6.conf.eth0.accept_dad=1 net.ipv6.conf.eth0.router_solicitation_delay=0")
     say(two, "sysctl -qw net.ipv6.neigh.eth0.retrans_time_ms=50; ip -6 address add fd00:2::9/64 dev eth0")
