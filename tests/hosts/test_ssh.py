@@ -181,7 +181,7 @@ def test_a_cable_that_is_pulled_ends_both_ends(desk: VirtualHost, server: Server
         port = server.host.plugged[server.host.interface.index]
         with under_way(host, lambda: receiver.recv(60)) as waiting:
             port.down()
-            with pytest.raises(HostError, match=r"no answer for 4 s"):
+            with pytest.raises(HostError, match=r"no answer for 4 s|not responding"):  # ours, or ssh's
                 waiting.result(20)
         assert process.ended()
         assert not server.host.memberships("239.255.1.2")
