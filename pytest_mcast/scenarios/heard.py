@@ -51,9 +51,8 @@ def unblock(station: Station, channel: Channel, source: str, change: Callable[[]
     specific, switch = Channel.unchecked(channel.group, channel.port, source), cast("Switch", port.link)
     asking = 2 * switch.settings.timers.last_member_interval + _delays(port)[1]
     with _listening(port) as listener:
-        with suppress(
-            McastError
-        ):  # not reported, as when another receiver there wants the source: then nothing is blocked
+        # If another receiver on the host wants the source, nothing is reported, and nothing blocked.
+        with suppress(McastError):
             switch.wait_until_gone(specific, port.host, port.interface, _REPORTED + asking)
         while listener is not None and listener.wait_for(partial(_asks, channel), Deadline(asking), use=True):
             pass
