@@ -13,6 +13,7 @@ import struct
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, List, Optional, Tuple
 
 from . import system
@@ -21,15 +22,14 @@ if TYPE_CHECKING:
     from .channels import Channel
     from .sender import Sender
 
-__all__ = ["END", "HEAD", "LEAST_SIZE", "MARK", "MOST_DATAGRAMS", "Burst", "send_burst"]
+__all__ = ["END", "LEAST_SIZE", "MARK", "MOST_DATAGRAMS", "Burst", "layout", "send_burst"]
 
 #: What a payload begins with: of a datagram of a burst, and of one that says that nothing of it comes any more.
 MARK = b"mcburst\0"
 END = b"mcbrend\0"
-#: Mark, nonce of the burst, number.
-HEAD = struct.Struct("!8s8sQ")
+_HEAD = "8s8sQ"  # mark, nonce of the burst, number
 #: A payload has at least its number, in bytes.
-LEAST_SIZE = HEAD.size
+LEAST_SIZE = struct.calcsize(f"!{_HEAD}")
 _SEGMENT = 103  # UDP_SEGMENT (linux/udp.h)
 _SEGMENTS = 64  # UDP_MAX_SEGMENTS, of older kernels
 #: No burst has more.
@@ -72,7 +72,13 @@ class Burst:
     def send_end(self) -> None:
         """Send a datagram that says that the burst is over."""
         self._ends.append(None)
-        self.sender.send(HEAD.pack(END, self.nonce, self.count))
+        self.sender.send(layout(LEAST_SIZE, 1).pack(END, self.nonce, self.count))
+
+
+@lru_cache(maxsize=16)
+def layout(size: int, number: int) -> struct.Struct:
+    """Return the layout of so many payloads of ``size`` bytes, one behind the other: mark, nonce and number of each."""
+    return struct.Struct("!" + f"{_HEAD}{size - LEAST_SIZE}x" * number)
 
 
 def send_burst(sender: Sender, count: int, size: int, rate: Optional[float] = None) -> Burst:
@@ -89,7 +95,6 @@ def send_burst(sender: Sender, count: int, size: int, rate: Optional[float] = No
         raise ValueError(f"rate {rate!r} is not a positive number of datagrams per second")
     nonce = secrets.token_bytes(8)
     batch = _batch(sender, size)
-    payload = bytearray(batch * size)
     batches: List[int] = []
     started = time.monotonic()
     position = 0
@@ -98,10 +103,10 @@ def send_burst(sender: Sender, count: int, size: int, rate: Optional[float] = No
             wanted = count if rate is None else _due(started, rate, count, position)
             while position < wanted:
                 number = min(batch, wanted - position)
-                for each in range(number):
-                    HEAD.pack_into(payload, each * size, MARK, nonce, position + each)
+                heads: List[object] = [MARK, nonce, 0] * number
+                heads[2::3] = range(position, position + number)
                 try:
-                    sender.send_raw(memoryview(payload)[: number * size], number)
+                    sender.send_raw(layout(size, number).pack(*heads), number)
                 except OSError as error:
                     if batch == 1 or error.errno not in _NOT_TOGETHER:
                         raise

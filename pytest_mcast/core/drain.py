@@ -8,10 +8,10 @@ import threading
 from bisect import bisect_left
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from . import system
-from .bursts import END, HEAD, LEAST_SIZE, MARK, MOST_DATAGRAMS
+from .bursts import END, LEAST_SIZE, MARK, MOST_DATAGRAMS, layout
 from .deadline import Deadline
 from .errors import NoVerdict, SubscriptionError
 from .views import Beside
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Account", "Drain"]
 
+_HEAD = layout(LEAST_SIZE, 1)
 _GRO = 104  # UDP_GRO (linux/udp.h)
 _LATE = 0.2  # seconds without a new one, after which none is expected any more that was overtaken by the end
 
@@ -96,15 +97,15 @@ class _Tally:
         self.ends = 0
         self.account: Optional[Account] = None
 
-    def see(self, numbers: List[int]) -> None:
+    def see(self, numbers: Sequence[int]) -> None:
         """Count numbers, in the order of their arrival."""
         self._count(numbers)
         if self.ended.is_set():
             self.more.set()
 
-    def _count(self, numbers: List[int]) -> None:
+    def _count(self, numbers: Sequence[int]) -> None:
         first, last = numbers[0], numbers[-1]
-        if first > self.highest and last - first + 1 == len(numbers) and sorted(numbers) == numbers:
+        if first > self.highest and tuple(numbers) == tuple(range(first, first + len(numbers))):
             self._grow(last)
             self.seen[first : last + 1] = b"\1" * len(numbers)
             self.received += len(numbers)
@@ -265,10 +266,22 @@ class Drain:
     def _count(self, datagram: Datagram, size: Optional[int]) -> Iterator[Datagram]:
         """Count what is of a burst, of one datagram or of several that came as one, and yield the others."""
         payload = datagram.payload
+        size = min(size or len(payload), len(payload))
+        number, rest = divmod(len(payload), size) if size >= LEAST_SIZE else (0, 0)
+        if number and not rest:
+            heads = layout(size, number).unpack(payload)
+            nonce, numbers = heads[1], heads[2::3]
+            if heads[::3].count(MARK) == heads[1::3].count(nonce) == number and max(numbers) <= MOST_DATAGRAMS:
+                self._tally(nonce).see(numbers)  # as bursts are sent
+                return
+        yield from self._count_each(datagram, size)
+
+    def _count_each(self, datagram: Datagram, size: int) -> Iterator[Datagram]:
+        payload = datagram.payload
         numbers: Dict[bytes, List[int]] = {}
-        for start in range(0, len(payload) or 1, size or len(payload) or 1):
-            part = payload[start : start + size] if size else payload
-            mark, nonce, number = HEAD.unpack_from(part) if len(part) >= LEAST_SIZE else (b"", b"", 0)
+        for start in range(0, len(payload) or 1, size or 1):
+            part = payload[start : start + size]
+            mark, nonce, number = _HEAD.unpack_from(part) if len(part) >= LEAST_SIZE else (b"", b"", 0)
             if mark not in (MARK, END) or number > MOST_DATAGRAMS:
                 yield replace(datagram, payload=part)
             elif mark == MARK:

@@ -17,6 +17,10 @@ from pytest_mcast.core import LEAST_SIZE, Account, NoVerdict, SubscriptionError
 from . import support
 
 
+def _numbered(nonce: bytes, number: int, size: int) -> bytes:
+    return struct.pack("!8s8sQ", b"mcburst\0", nonce, number).ljust(size, b"\0")
+
+
 class Bursts(support.LoopbackTestCase):
     @support.each_kind
     def test_every_datagram_is_received_or_lost_by_a_cause(self, family: str, mode: str) -> None:
@@ -118,6 +122,29 @@ class Bursts(support.LoopbackTestCase):
         self.assertEqual(account, expected)
         text = "sent 8, received 5 (1 duplicates, 2 reordered), lost 3 by network"
         self.assertEqual(str(account), text)
+
+    @unittest.skipUnless(support.LINUX, "several come as one on Linux only")
+    def test_what_comes_as_one_is_told_apart(self) -> None:
+        receiver = self.receiver(self.channel())
+        sender = self.sender(receiver.channel)
+        with receiver.drain() as drain:
+            bursts = [sender.burst(1, 100), sender.burst(1, 100)]
+            mine, theirs = ([_numbered(burst.nonce, number, 100) for number in range(10)] for burst in bursts)
+            batches = (
+                [mine[1], mine[1], mine[3]],  # as many as from the first to the last, and not these
+                [mine[5], mine[4], mine[5]],
+                [mine[6], theirs[6], b"x" * 100, theirs[5], b"y" * 50],
+            )
+            for batch in batches:
+                sender.socket.setsockopt(socket.IPPROTO_UDP, 103, 100)  # UDP_SEGMENT
+                sender.send_raw(b"".join(batch), len(batch))
+                sender.socket.setsockopt(socket.IPPROTO_UDP, 103, 0)
+            accounts = [
+                drain.account(dataclasses.replace(burst, count=10, batches=tuple(range(10)))) for burst in bursts
+            ]
+        self.assertEqual(accounts[0], Account(10, 6, 2, 1, {"network": 4}, ((2, 2), (7, 9))))
+        self.assertEqual(accounts[1], Account(10, 3, 0, 1, {"network": 7}, ((1, 4), (7, 9))))
+        self.assertEqual([datagram.payload for datagram in receiver.expect(2)], [b"x" * 100, b"y" * 50])
 
     def test_other_datagrams_are_there_afterwards(self) -> None:
         receiver = self.receiver(self.channel())
