@@ -37,5 +37,6 @@ def test_a_source_is_unblocked_when_the_switch_asks_for_it_no_more(tmp_path: Pat
     # After 0.2 s the source is blocked, and after 0.2 s without a question none is due. What is asked before the change is answered
     # after it within 0.1 s: the switch would then forget the source, and drop what it sends.
     assert allowed.after(blocked) > 0.39
+    # When the receiver leaves at the end of the cell, the switch asks for the source again.
     asked = [message for message in messages if isinstance(message, Query) and message.sources]
-    assert all(allowed.after(query) > 0.19 for query in asked)
+    assert all(allowed.after(query) > 0.19 for query in asked if query.timestamp_ns < allowed.timestamp_ns)
